@@ -1,0 +1,315 @@
+//! Settings of the gateway as a whole.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Route, Size, Time, Upstream};
+
+/// The whole configuration file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where this file's JSON Schema is; for editors only.
+    #[serde(rename = "$schema")]
+    pub schema: Option<String>,
+    /// Where clients connect.
+    pub listener: Listener,
+    /// The private listener for operators.
+    pub admin: Admin,
+    /// Threads and io_uring.
+    pub runtime: Runtime,
+    /// How long the gateway waits, for what.
+    pub timeouts: Timeouts,
+    /// How much the gateway takes, of what.
+    pub limits: Limits,
+    /// On/off switches, one a feature.
+    pub features: Features,
+    /// What is logged.
+    pub logging: Logging,
+    /// Headers added on the way to endpoints and back.
+    pub forwarding: Forwarding,
+    /// Pages the gateway answers itself on the listener's port.
+    pub built_in: BuiltIn,
+    /// How often endpoints are probed, where an upstream doesn't say.
+    pub health_check_interval: Option<Time>,
+    /// Groups of endpoints that serve the same thing.
+    pub upstreams: Vec<Upstream>,
+    /// Which request goes to which upstream. The most specific match wins; see `priority`.
+    pub routes: Vec<Route>,
+}
+
+/// Where clients connect. Changes need a restart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listener {
+    /// IP address to listen on; `0.0.0.0` is every IPv4 address, `::` every address.
+    pub address: String,
+    /// TCP port; 0 takes a free one.
+    pub port: u16,
+    /// Connections the kernel holds until they are accepted, per worker.
+    pub backlog: u32,
+    /// Networks in CIDR form whose `X-Forwarded-*` and `X-Request-ID` headers are believed.
+    pub trusted_proxies: Vec<String>,
+}
+
+impl Default for Listener {
+    fn default() -> Self {
+        Listener { address: "0.0.0.0".into(), port: 8080, backlog: 4096, trusted_proxies: Vec::new() }
+    }
+}
+
+/// The private listener for operators. Changes need a restart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Admin {
+    /// Whether it listens at all.
+    pub enabled: bool,
+    /// IP address to listen on. Keep it private: nothing here asks for a password.
+    pub address: String,
+    /// TCP port; 0 takes a free one.
+    pub port: u16,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Admin { enabled: true, address: "127.0.0.1".into(), port: 9901 }
+    }
+}
+
+/// What moves the bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Driver {
+    /// io_uring where the kernel allows it, else epoll.
+    #[default]
+    Auto,
+    /// io_uring, or refuse to start.
+    IoUring,
+    /// epoll.
+    Epoll,
+}
+
+/// Threads and io_uring. Changes need a restart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Runtime {
+    /// What moves the bytes.
+    pub driver: Driver,
+    /// Worker threads; 0 is one for each core the process may use.
+    pub workers: usize,
+    /// Whether each worker is pinned to its core.
+    pub pin: bool,
+    /// Submission queue entries of each worker's ring, a power of two; the completion queue has four times as many.
+    pub ring_entries: u32,
+    /// Window of each direction of a connection: bytes read at once and held in the gateway.
+    pub buffer: Size,
+}
+
+impl Default for Runtime {
+    fn default() -> Self {
+        Runtime { driver: Driver::Auto, workers: 0, pin: true, ring_entries: 4096, buffer: Size::from_bytes(16 << 10) }
+    }
+}
+
+/// How long the gateway waits, for what. `0s` waits for ever.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Timeouts {
+    /// For a request's head, from its first byte (408).
+    pub read: Time,
+    /// Between two pieces of a body, either way (408 or 504).
+    pub body_idle: Time,
+    /// For a client to take the next piece of its answer (the connection is closed).
+    pub write: Time,
+    /// For the next request on a connection that a client keeps alive.
+    pub idle: Time,
+    /// For an endpoint to accept a connection (504).
+    pub connect: Time,
+    /// For the first byte of an endpoint's answer once the request is sent (504).
+    pub first_byte: Time,
+    /// For the whole request; not counted for upgraded connections. A route's `timeout` goes before it.
+    pub request: Time,
+    /// On upgraded connections, without a byte in either direction.
+    pub upgrade_idle: Time,
+    /// Once told to stop: readiness fails, but connections are still accepted for so long.
+    pub drain_delay: Time,
+    /// After `drain_delay`: how long requests in flight may take to finish.
+    pub drain: Time,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Timeouts {
+            read: Time::from_secs(10),
+            body_idle: Time::from_secs(60),
+            write: Time::from_secs(60),
+            idle: Time::from_secs(60),
+            connect: Time::from_secs(2),
+            first_byte: Time::from_secs(15),
+            request: Time::from_secs(30),
+            upgrade_idle: Time::from_secs(300),
+            drain_delay: Time::from_secs(5),
+            drain: Time::from_secs(30),
+        }
+    }
+}
+
+/// How much the gateway takes, of what.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Requests being served at once by the whole gateway; 0 is no limit. More wait in `queue`, then get 503.
+    pub max_concurrent_requests: u32,
+    /// Requests that may wait for their turn, in the whole gateway.
+    pub queue: u32,
+    /// How long a request may wait for its turn.
+    pub queue_timeout: Time,
+    /// Connections open at once, per worker; more are closed with 503.
+    pub connections: u32,
+    /// Bytes of a message's head, first line included (431). At most the buffer's size.
+    pub head: Size,
+    /// Header fields of a head (431).
+    pub headers: u32,
+    /// Bytes of a request target (414).
+    pub uri: Size,
+    /// Bytes of a request body (413); `0B` is no limit.
+    pub body: Size,
+    /// Bytes of one chunk's extensions (400).
+    pub chunk_extension: Size,
+    /// Bytes of a chunked body's trailers (431).
+    pub trailers: Size,
+    /// Requests on one client connection before it is closed; 0 is no limit.
+    pub requests_per_connection: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            max_concurrent_requests: 10_000,
+            queue: 1_000,
+            queue_timeout: Time::from_secs(1),
+            connections: 100_000,
+            head: Size::from_bytes(32 << 10),
+            headers: 100,
+            uri: Size::from_bytes(8 << 10),
+            body: Size::from_bytes(0),
+            chunk_extension: Size::from_bytes(1 << 10),
+            trailers: Size::from_bytes(8 << 10),
+            requests_per_connection: 0,
+        }
+    }
+}
+
+/// On/off switches, one a feature.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Features {
+    /// Counters and the metrics page.
+    pub metrics: bool,
+    /// Log lines on standard error.
+    pub logging: bool,
+    /// Probing endpoints (upstreams' `health_check`).
+    pub health_checks: bool,
+    /// Ejecting endpoints by what requests show (upstreams' `outlier_detection`).
+    pub outlier_detection: bool,
+    /// Retrying on another endpoint.
+    pub retries: bool,
+    /// Circuit breakers. This version has none: `true` is refused.
+    pub circuit_breaker: bool,
+    /// Rate limits. This version has none: `true` is refused.
+    pub rate_limit: bool,
+    /// Authentication. This version has none: `true` is refused.
+    pub authentication: bool,
+    /// The response cache. This version has none: `true` is refused.
+    pub cache: bool,
+}
+
+impl Default for Features {
+    fn default() -> Self {
+        Features {
+            metrics: true,
+            logging: true,
+            health_checks: true,
+            outlier_detection: true,
+            retries: true,
+            circuit_breaker: false,
+            rate_limit: false,
+            authentication: false,
+            cache: false,
+        }
+    }
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// What stops the gateway or one of its parts.
+    Error,
+    /// And what an operator should look at.
+    Warn,
+    /// And what changed: reloads, endpoints going up and down.
+    #[default]
+    Info,
+    /// And each connection's end, where it wasn't an ordinary one.
+    Debug,
+}
+
+/// What is logged.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Logging {
+    /// The least important lines that are written.
+    pub level: LogLevel,
+}
+
+/// Headers added on the way to endpoints and back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Forwarding {
+    /// Send `X-Forwarded-For`, `-Proto`, `-Host`, `-Port` and `X-Real-IP` to endpoints.
+    pub x_forwarded: bool,
+    /// Send `Forwarded` (RFC 7239) to endpoints.
+    pub forwarded: bool,
+    /// The name in the `Via` header, both ways; empty sends none.
+    pub via: String,
+    /// Give each request an `X-Request-ID`, sent to the endpoint and in the gateway's own answers.
+    pub request_id: bool,
+}
+
+impl Default for Forwarding {
+    fn default() -> Self {
+        Forwarding { x_forwarded: true, forwarded: false, via: "ringway".into(), request_id: true }
+    }
+}
+
+/// Pages the gateway answers itself on the listener's port. An empty path switches a page off.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct BuiltIn {
+    /// Whether any of them is served on the listener's port. The admin listener has them always.
+    pub enabled: bool,
+    /// Health by success rate, as JSON: healthy, degraded below 90 %, unhealthy below 50 %.
+    pub gateway_health: String,
+    /// Counters in Prometheus' text format.
+    pub gateway_metrics: String,
+    /// 200 while the process serves.
+    pub health: String,
+    /// 200 while the process lives.
+    pub livez: String,
+    /// 200 while traffic should come here; 503 once draining.
+    pub readyz: String,
+}
+
+impl Default for BuiltIn {
+    fn default() -> Self {
+        BuiltIn {
+            enabled: true,
+            gateway_health: "/gateway/health".into(),
+            gateway_metrics: "/gateway/metrics".into(),
+            health: "/health".into(),
+            livez: "/livez".into(),
+            readyz: "/readyz".into(),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Settings of a route: what it matches, where it leads, what it changes.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Time;
+
+/// A match rule and what happens to the requests it matches.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Route {
+    /// Name in logs and metrics, unique; else its `path`.
+    pub id: Option<String>,
+    /// Host names it serves: `api.example.com`, `*.example.com`; empty is any.
+    pub hosts: Vec<String>,
+    /// Path pattern. `/users` is that path only, `/users/{id}` takes one segment, `/files/*/raw` any one segment,
+    /// `/api/*` and `/api/` everything below `/api/` (and `/api`), `~^/v[0-9]+/` is a regular expression.
+    pub path: String,
+    /// Methods it serves; empty is all.
+    pub methods: Vec<String>,
+    /// Headers a request must have.
+    pub headers: Vec<Match>,
+    /// Query parameters a request must have.
+    pub query: Vec<Match>,
+    /// Routes of a higher priority are tried first, whatever their patterns.
+    pub priority: i32,
+    /// The `id` of the upstream that serves it.
+    pub upstream: String,
+    /// Removed from the front of the path.
+    pub strip_prefix: Option<String>,
+    /// The path that the endpoint sees: `/v2/users/{id}`; `{*}` is what the pattern's last `*` took.
+    pub rewrite_path: Option<String>,
+    /// Changes to the request's headers.
+    pub request: HeaderEdits,
+    /// Changes to the response's headers.
+    pub response: HeaderEdits,
+    /// Headers added to the request; the same as `request.add_headers`.
+    pub add_headers: BTreeMap<String, String>,
+    /// For the whole request; else `timeouts.request`. `0s` is no limit, as streams and long polls need.
+    pub timeout: Option<Time>,
+    /// How often a failed request is tried again on another endpoint, where that is safe; else once.
+    pub retry_count: Option<u32>,
+    /// Requests this route serves at once, over all cores; 0 is no limit.
+    pub max_concurrent_requests: u32,
+}
+
+impl Route {
+    /// The name it goes by.
+    pub fn name(&self) -> &str {
+        self.id.as_deref().unwrap_or(&self.path)
+    }
+}
+
+/// A header or query parameter that a request must have.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Match {
+    /// Its name.
+    pub name: String,
+    /// Its value, exactly; left out together with `regex`, any value will do.
+    pub value: Option<String>,
+    /// A regular expression its value must match somewhere.
+    pub regex: Option<String>,
+    /// Turns it around: the request must not match this.
+    pub invert: bool,
+}
+
+/// Changes to a message's headers, in this order: remove, set, add.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct HeaderEdits {
+    /// Headers taken away.
+    pub remove_headers: Vec<String>,
+    /// Headers replaced, or added where missing.
+    pub set_headers: BTreeMap<String, String>,
+    /// Headers added beside those of the same name.
+    pub add_headers: BTreeMap<String, String>,
+}

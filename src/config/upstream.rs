@@ -1,0 +1,284 @@
+//! Settings of an upstream: its endpoints, how they are balanced, probed, ejected and retried.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Size, Time};
+
+/// A group of endpoints that serve the same thing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Upstream {
+    /// Name that routes and metrics use; must be unique.
+    pub id: String,
+    /// The servers.
+    pub endpoints: Vec<Endpoint>,
+    /// How requests are spread over the endpoints.
+    pub strategy: Strategy,
+    /// What the hashing strategies `ring_hash` and `maglev` hash.
+    pub hash_key: HashKey,
+    /// Hashing strategies: no endpoint gets more than so many times its fair share of requests in flight.
+    pub load_bound: LoadBound,
+    /// Probing by the gateway.
+    pub health_check: HealthCheck,
+    /// Ejecting by what requests show.
+    pub outlier_detection: Outlier,
+    /// Below this percentage of healthy endpoints, health is ignored and all are used; 0 never does that.
+    pub panic_threshold: u8,
+    /// An endpoint that became healthy takes this long to get its whole share; `0s` is at once.
+    pub slow_start: Option<Time>,
+    /// Connections kept open for the next request.
+    pub keep_alive: KeepAlive,
+    /// Waiting for an endpoint below its `max_concurrent_requests`.
+    pub queue: Queue,
+    /// Retrying on another endpoint.
+    pub retry: Retry,
+    /// The Host header that endpoints see.
+    pub host_header: HostHeader,
+    /// For an endpoint to accept a connection; else `timeouts.connect`.
+    pub connect_timeout: Option<Time>,
+    /// How often host names of endpoints are looked up again.
+    pub resolve_interval: Option<Time>,
+}
+
+/// One server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Endpoint {
+    /// Name in logs and metrics, unique within the upstream; else its `url`.
+    pub id: Option<String>,
+    /// `http://host:port` or `unix:/path`.
+    pub url: String,
+    /// Its share of the requests, relative to the other endpoints'. 0 gets none.
+    pub weight: u32,
+    /// Requests it serves at once, over all cores; 0 is no limit.
+    pub max_concurrent_requests: u32,
+}
+
+impl Default for Endpoint {
+    fn default() -> Self {
+        Endpoint { id: None, url: String::new(), weight: 1, max_concurrent_requests: 0 }
+    }
+}
+
+impl Endpoint {
+    /// The name it goes by.
+    pub fn name(&self) -> &str {
+        self.id.as_deref().unwrap_or(&self.url)
+    }
+}
+
+/// How requests are spread over an upstream's endpoints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// One after the other, whatever their weights.
+    #[default]
+    RoundRobin,
+    /// One after the other, as often as their weights say, evenly mixed.
+    WeightedRoundRobin,
+    /// The one with the fewest requests in flight for its weight.
+    LeastConnections,
+    /// By the client's address: the same client gets the same endpoint.
+    IpHash,
+    /// By chance, as often as their weights say.
+    Random,
+    /// The less busy one of two taken by chance.
+    TwoChoices,
+    /// By `hash_key` on a ring: few keys move when endpoints come and go.
+    RingHash,
+    /// By `hash_key` in a Maglev table: the evenest spread.
+    Maglev,
+    /// The one with the lowest latency and load: peak-sensitive moving average.
+    PeakEwma,
+}
+
+/// What the hashing strategies hash.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HashKey {
+    /// The request's path.
+    #[default]
+    Path,
+    /// The client's address.
+    Ip,
+    /// The value of this header; the client's address if there is none.
+    Header(String),
+    /// The value of this cookie; the client's address if there is none.
+    Cookie(String),
+}
+
+/// Times the fair share, 1.0 to 100.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LoadBound(pub f64);
+
+impl Default for LoadBound {
+    fn default() -> Self {
+        LoadBound(1.25)
+    }
+}
+
+/// Inclusive range of status codes: `200` or `200-299`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StatusRange {
+    /// The lowest status.
+    pub low: u16,
+    /// The highest status.
+    pub high: u16,
+}
+
+/// Probing by the gateway.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct HealthCheck {
+    /// Whether endpoints are probed.
+    pub enabled: bool,
+    /// The path that is asked for.
+    pub path: String,
+    /// Time between two probes, give or take a tenth; else `health_check_interval`, else 5 s.
+    pub interval: Option<Time>,
+    /// For the whole answer.
+    pub timeout: Time,
+    /// The method of the probe.
+    pub method: String,
+    /// Status codes that mean healthy.
+    pub expected_status: Vec<StatusRange>,
+    /// Good probes in a row until an endpoint counts as healthy.
+    pub rise: u32,
+    /// Bad probes in a row until an endpoint counts as unhealthy.
+    pub fall: u32,
+}
+
+impl Default for HealthCheck {
+    fn default() -> Self {
+        HealthCheck {
+            enabled: false,
+            path: "/health".into(),
+            interval: None,
+            timeout: Time::from_secs(2),
+            method: "GET".into(),
+            expected_status: vec![StatusRange { low: 200, high: 299 }],
+            rise: 2,
+            fall: 3,
+        }
+    }
+}
+
+/// Ejecting an endpoint for a while, by what requests show.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Outlier {
+    /// Whether endpoints are ejected.
+    pub enabled: bool,
+    /// Failures in a row, on one core, that eject; 0 doesn't.
+    pub consecutive_failures: u32,
+    /// Percentage of failures within `window`, over all cores, that ejects; 0 doesn't.
+    pub error_rate: u8,
+    /// Requests within `window` below which `error_rate` isn't judged.
+    pub min_requests: u32,
+    /// The time that `error_rate` looks back.
+    pub window: Time,
+    /// How long an endpoint is ejected the first time; the n-th time in a row n times as long, at most ten times.
+    pub ejection_time: Time,
+    /// At most so many percent of the endpoints are ejected at once, but one always may be if there are others.
+    pub max_ejection_percent: u8,
+}
+
+impl Default for Outlier {
+    fn default() -> Self {
+        Outlier {
+            enabled: true,
+            consecutive_failures: 5,
+            error_rate: 50,
+            min_requests: 20,
+            window: Time::from_secs(10),
+            ejection_time: Time::from_secs(30),
+            max_ejection_percent: 50,
+        }
+    }
+}
+
+/// Connections to endpoints kept open for the next request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct KeepAlive {
+    /// Idle connections kept, per endpoint and worker; 0 opens one for each request.
+    pub connections: u32,
+    /// How long an idle one is kept.
+    pub idle: Time,
+    /// Requests on one connection before it is closed; 0 is no limit.
+    pub requests: u32,
+    /// Age at which a connection is closed; `0s` is no limit.
+    pub max_age: Time,
+    /// Bytes of an endpoint's response head that are taken (502 beyond).
+    pub head: Size,
+}
+
+impl Default for KeepAlive {
+    fn default() -> Self {
+        KeepAlive {
+            connections: 256,
+            idle: Time::from_secs(50),
+            requests: 0,
+            max_age: Time::from_secs(0),
+            head: Size::from_bytes(32 << 10),
+        }
+    }
+}
+
+/// Waiting for an endpoint below its `max_concurrent_requests`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Queue {
+    /// Requests that may wait, over all cores.
+    pub length: u32,
+    /// How long a request may wait.
+    pub timeout: Time,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Queue { length: 100, timeout: Time::from_secs(1) }
+    }
+}
+
+/// Retrying on another endpoint. A route's `retry_count` says how often.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retry {
+    /// Retries in flight, as a percentage of all requests in flight.
+    pub budget_percent: u8,
+    /// Retries in flight that are always allowed.
+    pub budget_min: u32,
+    /// Wait before the first retry, doubled for each further one; the real wait is random between half of it and all of it.
+    pub backoff: Time,
+    /// The longest wait.
+    pub backoff_max: Time,
+    /// Answers with these statuses are retried too, where safe.
+    pub on_status: Vec<StatusRange>,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Retry {
+            budget_percent: 20,
+            budget_min: 3,
+            backoff: Time::from_millis(25),
+            backoff_max: Time::from_millis(250),
+            on_status: Vec::new(),
+        }
+    }
+}
+
+/// The Host header that endpoints see.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HostHeader {
+    /// What the client sent.
+    #[default]
+    Keep,
+    /// The host and port of the endpoint's `url`.
+    Endpoint,
+    /// This.
+    Set(String),
+}

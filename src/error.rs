@@ -1,0 +1,185 @@
+//! Why a request ended otherwise than by an endpoint's answer: a closed list of reasons, each with its code, status and fault.
+
+/// Whose doing a failure was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// The client sent something that can't be served, or left.
+    Client,
+    /// The endpoint failed.
+    Upstream,
+    /// The gateway refused or could not serve.
+    Gateway,
+}
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident = $code:literal, $status:literal, $fault:ident;)+) => {
+        /// The closed list of reasons. Its code is what logs, metrics and answers show.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum Reason { $($(#[doc = $doc])+ $name,)+ }
+
+        impl Reason {
+            /// Every reason, in order of declaration.
+            pub const ALL: &[Reason] = &[$(Reason::$name,)+];
+
+            /// The stable word for programs: snake case, never changed once published.
+            pub const fn code(self) -> &'static str {
+                match self { $(Reason::$name => $code,)+ }
+            }
+
+            /// The HTTP status of the answer the gateway makes for it.
+            pub const fn status(self) -> u16 {
+                match self { $(Reason::$name => $status,)+ }
+            }
+
+            /// Whose doing it was.
+            pub const fn fault(self) -> Fault {
+                match self { $(Reason::$name => Fault::$fault,)+ }
+            }
+
+            /// One sentence for a person.
+            pub const fn explain(self) -> &'static str {
+                match self { $(Reason::$name => concat!($($doc),+).trim_ascii_start(),)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The request line is not `METHOD target HTTP/1.x`.
+    BadRequestLine = "bad_request_line", 400, Client;
+    /// The method is not a token.
+    BadMethod = "bad_method", 400, Client;
+    /// The request target is in no form RFC 9112 section 3.2 allows.
+    BadTarget = "bad_target", 400, Client;
+    /// The HTTP version is neither 1.0 nor 1.1.
+    BadVersion = "bad_version", 505, Client;
+    /// A header's name is not a token.
+    BadHeaderName = "bad_header_name", 400, Client;
+    /// A header's value holds a byte that is not allowed there.
+    BadHeaderValue = "bad_header_value", 400, Client;
+    /// There is white space between a header's name and its colon.
+    SpaceBeforeColon = "space_before_colon", 400, Client;
+    /// A header is folded over two lines.
+    ObsFold = "obs_fold", 400, Client;
+    /// A carriage return stands without its line feed.
+    BareCr = "bare_cr", 400, Client;
+    /// A line feed stands without its carriage return.
+    BareLf = "bare_lf", 400, Client;
+    /// The head holds a NUL or another control byte.
+    ControlByte = "control_byte", 400, Client;
+    /// An HTTP/1.1 request has no Host.
+    MissingHost = "missing_host", 400, Client;
+    /// A request has more than one Host.
+    RepeatedHost = "repeated_host", 400, Client;
+    /// The Host is not a valid host and port.
+    BadHost = "bad_host", 400, Client;
+    /// A request has both Content-Length and Transfer-Encoding.
+    LengthWithCoding = "content_length_with_transfer_encoding", 400, Client;
+    /// Several Content-Lengths differ.
+    DifferingLengths = "differing_content_lengths", 400, Client;
+    /// A Content-Length is not a number of at most 18 digits.
+    BadLength = "bad_content_length", 400, Client;
+    /// A transfer coding is not known.
+    UnknownCoding = "unknown_transfer_coding", 501, Client;
+    /// The chunked coding is repeated, or isn't the last one.
+    RepeatedCoding = "repeated_transfer_coding", 400, Client;
+    /// An HTTP/1.0 message has a Transfer-Encoding.
+    CodingInHttp10 = "transfer_encoding_in_http_1_0", 400, Client;
+    /// A chunk's size is not a hexadecimal number of at most 15 digits.
+    BadChunkSize = "bad_chunk_size", 400, Client;
+    /// A chunk's extensions exceed their limit.
+    ChunkExtensionTooLong = "chunk_extension_too_long", 400, Client;
+    /// A chunk's data isn't followed by a line end.
+    BadChunkEnd = "bad_chunk_end", 400, Client;
+    /// A trailer field is malformed, or one that must not stand in trailers.
+    BadTrailer = "bad_trailer", 400, Client;
+    /// The trailers exceed their limit.
+    TrailersTooLarge = "trailers_too_large", 431, Client;
+    /// The request target exceeds its limit.
+    UriTooLong = "uri_too_long", 414, Client;
+    /// The head exceeds its limit in bytes.
+    HeadTooLarge = "head_too_large", 431, Client;
+    /// The head has more headers than its limit.
+    TooManyHeaders = "too_many_headers", 431, Client;
+    /// The body exceeds its limit.
+    BodyTooLarge = "body_too_large", 413, Client;
+    /// The method CONNECT is not served.
+    ConnectRefused = "connect_method_refused", 501, Client;
+    /// An expectation other than 100-continue was made.
+    BadExpectation = "bad_expectation", 417, Client;
+    /// The request head did not arrive in time.
+    HeadTimeout = "request_head_timeout", 408, Client;
+    /// The request body stalled.
+    BodyTimeout = "request_body_timeout", 408, Client;
+    /// The client left before its answer was complete.
+    ClientLeft = "client_left", 499, Client;
+    /// The client did not read its answer in time.
+    ClientStalled = "client_stalled", 499, Client;
+    /// No route matches the request.
+    NoRoute = "no_route", 404, Client;
+    /// A route matches the path, but none with this method.
+    MethodNotAllowed = "method_not_allowed", 405, Client;
+    /// No endpoint of the upstream may be used: all are unhealthy, ejected or draining.
+    NoHealthyEndpoint = "no_healthy_endpoint", 503, Gateway;
+    /// Every usable endpoint is at its concurrency limit.
+    EndpointsBusy = "endpoints_busy", 503, Gateway;
+    /// The concurrency limit is reached and its queue is full.
+    QueueFull = "queue_full", 503, Gateway;
+    /// The concurrency limit stayed reached until the queue's deadline.
+    QueueTimeout = "queue_timeout", 503, Gateway;
+    /// The gateway is draining.
+    Draining = "draining", 503, Gateway;
+    /// The gateway has no file descriptor left for a connection to the endpoint.
+    OutOfDescriptors = "out_of_descriptors", 503, Gateway;
+    /// The connection limit of the listener is reached.
+    TooManyConnections = "too_many_connections", 503, Gateway;
+    /// The whole request took longer than its timeout.
+    RequestTimeout = "request_timeout", 504, Gateway;
+    /// A fault in the gateway itself; the connection's task ended by a panic.
+    Internal = "internal_error", 500, Gateway;
+    /// The endpoint's host name has no address.
+    Unresolved = "endpoint_unresolved", 502, Upstream;
+    /// The endpoint refused the connection, or its host is unreachable.
+    ConnectFailed = "connect_failed", 502, Upstream;
+    /// The endpoint did not accept the connection in time.
+    ConnectTimeout = "connect_timeout", 504, Upstream;
+    /// The endpoint closed the connection before it had taken the whole request.
+    SendFailed = "upstream_send_failed", 502, Upstream;
+    /// The endpoint did not take the request's bytes in time.
+    SendTimeout = "upstream_send_timeout", 504, Upstream;
+    /// The endpoint closed the connection before its response's head was complete.
+    ClosedBeforeHead = "upstream_closed_before_head", 502, Upstream;
+    /// The endpoint did not begin its response in time.
+    FirstByteTimeout = "upstream_first_byte_timeout", 504, Upstream;
+    /// The endpoint's response head is malformed.
+    BadResponseHead = "bad_response_head", 502, Upstream;
+    /// The endpoint's response is framed in a way that can't be trusted.
+    BadResponseFraming = "bad_response_framing", 502, Upstream;
+    /// The endpoint's response head exceeds its limit.
+    ResponseHeadTooLarge = "response_head_too_large", 502, Upstream;
+    /// The endpoint switched protocols without being asked to.
+    UnexpectedUpgrade = "unexpected_upgrade", 502, Upstream;
+    /// The endpoint closed the connection in the middle of its response's body.
+    ClosedMidBody = "upstream_closed_mid_body", 502, Upstream;
+    /// The endpoint's response body stalled.
+    ResponseBodyTimeout = "upstream_body_timeout", 504, Upstream;
+    /// The endpoint's response body is malformed.
+    BadResponseBody = "bad_response_body", 502, Upstream;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_snake_case_and_explained() {
+        let mut seen = std::collections::HashSet::new();
+        for &reason in Reason::ALL {
+            assert!(seen.insert(reason.code()), "{} is used twice", reason.code());
+            assert!(reason.code().bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'));
+            assert!((400..=599).contains(&reason.status()));
+            assert!(reason.explain().ends_with('.'));
+        }
+    }
+}

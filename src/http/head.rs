@@ -1,0 +1,186 @@
+//! Heads as offsets over the bytes they were received in: parsed once, never copied, edited while written.
+
+use super::Method;
+
+/// A range of bytes in the buffer a head was parsed from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// First byte.
+    pub start: u32,
+    /// One past the last byte.
+    pub end: u32,
+}
+
+impl Span {
+    /// The bytes it covers.
+    #[inline]
+    pub fn of(self, bytes: &[u8]) -> &[u8] {
+        &bytes[self.start as usize..self.end as usize]
+    }
+
+    /// Whether it covers nothing.
+    #[inline]
+    pub const fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+}
+
+/// HTTP/1 minor versions that are served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Version {
+    Http10,
+    #[default]
+    Http11,
+}
+
+/// Header names the gateway acts on, recognised once while parsing; all others are `Other`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[allow(missing_docs)]
+pub enum Known {
+    #[default]
+    Other,
+    Connection,
+    ContentLength,
+    TransferEncoding,
+    Host,
+    KeepAlive,
+    ProxyConnection,
+    Te,
+    Trailer,
+    Upgrade,
+    Expect,
+    Via,
+    Forwarded,
+    XForwardedFor,
+    XForwardedProto,
+    XForwardedHost,
+    XForwardedPort,
+    XRealIp,
+    XRequestId,
+    Date,
+    Server,
+    Accept,
+    Authorization,
+    Cookie,
+    SetCookie,
+    Location,
+    RetryAfter,
+    ContentType,
+    CacheControl,
+    ProxyAuthenticate,
+    ProxyAuthorization,
+}
+
+/// One header field.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Field {
+    /// Its name as received.
+    pub name: Span,
+    /// Its value without surrounding white space.
+    pub value: Span,
+    /// The name, recognised.
+    pub known: Known,
+    /// Hop-by-hop: never forwarded (RFC 9110 section 7.6.1), because of its name or because `Connection` names it.
+    pub hop: bool,
+}
+
+/// How a message's body ends (RFC 9112 section 6.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Framing {
+    /// There is no body.
+    #[default]
+    None,
+    /// Exactly so many bytes.
+    Length(u64),
+    /// Chunked coding.
+    Chunked,
+    /// Until the connection closes; responses only.
+    UntilClose,
+}
+
+/// What the `Connection` header's options and the version say together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connection {
+    /// The connection may carry another message after this one.
+    pub keep_alive: bool,
+    /// `Connection: upgrade` together with an `Upgrade` header.
+    pub upgrade: bool,
+}
+
+/// A parsed request head. Reused from request to request, so that parsing allocates nothing.
+#[derive(Clone, Debug, Default)]
+pub struct RequestHead {
+    /// Bytes of the head, with its blank line (and any empty lines before it).
+    pub length: usize,
+    /// The method.
+    pub method: Method,
+    /// The method's bytes.
+    pub method_name: Span,
+    /// The request target as received.
+    pub target: Span,
+    /// The target's path, never empty unless the target is `*`; still percent-encoded.
+    pub path: Span,
+    /// The target's query without its `?`.
+    pub query: Span,
+    /// Whether the target has a `?`.
+    pub has_query: bool,
+    /// Host and optional port: of an absolute-form target, else of the Host header; empty if neither.
+    pub host: Span,
+    /// The version.
+    pub version: Version,
+    /// All header fields in order.
+    pub fields: Vec<Field>,
+    /// How the body ends.
+    pub framing: Framing,
+    /// What the connection does afterwards.
+    pub connection: Connection,
+    /// `Expect: 100-continue` was sent.
+    pub expect_continue: bool,
+    /// The `TE` header accepts trailers.
+    pub te_trailers: bool,
+}
+
+/// A parsed response head. Reused from response to response.
+#[derive(Clone, Debug, Default)]
+pub struct ResponseHead {
+    /// Bytes of the head, with its blank line.
+    pub length: usize,
+    /// The status code, 100 to 999.
+    pub status: u16,
+    /// The reason phrase.
+    pub phrase: Span,
+    /// The version.
+    pub version: Version,
+    /// All header fields in order.
+    pub fields: Vec<Field>,
+    /// How the body ends, given the request's method.
+    pub framing: Framing,
+    /// What the connection does afterwards.
+    pub connection: Connection,
+}
+
+/// The first field of this known name.
+fn first(fields: &[Field], known: Known) -> Option<&Field> {
+    fields.iter().find(|field| field.known == known)
+}
+
+impl RequestHead {
+    /// The value of the first field of this known name.
+    pub fn known<'a>(&self, bytes: &'a [u8], known: Known) -> Option<&'a [u8]> {
+        first(&self.fields, known).map(|field| field.value.of(bytes))
+    }
+
+    /// The value of the first field of this name, compared without regard to case.
+    pub fn header<'a>(&self, bytes: &'a [u8], name: &str) -> Option<&'a [u8]> {
+        self.fields.iter().find(|field| field.name.of(bytes).eq_ignore_ascii_case(name.as_bytes())).map(|field| field.value.of(bytes))
+    }
+}
+
+impl ResponseHead {
+    /// The value of the first field of this known name.
+    pub fn known<'a>(&self, bytes: &'a [u8], known: Known) -> Option<&'a [u8]> {
+        first(&self.fields, known).map(|field| field.value.of(bytes))
+    }
+}

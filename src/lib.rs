@@ -1,0 +1,30 @@
+//! Ringway: an API gateway for Linux, thread-per-core on io_uring. `ARCHITECTURE.md` is the map.
+
+// Shared words.
+pub mod clock;
+pub mod error;
+pub mod http;
+pub mod metrics;
+
+// Deciding: pure.
+pub mod balancer;
+pub mod config;
+pub mod exchange;
+pub mod health;
+pub mod http1;
+pub mod limiter;
+pub mod reconcile;
+pub mod retry;
+pub mod router;
+pub mod upstream;
+
+// Moving bytes: the only awaits.
+pub mod client;
+pub mod net;
+pub mod proxy;
+pub mod server;
+
+// Running: threads.
+pub mod admin;
+pub mod coordinator;
+pub mod worker;
