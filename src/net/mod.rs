@@ -1,1 +1,60 @@
-//! net.
+//! Bytes in and out: streams, listeners, the ring, buffers and deadlines. The only module that knows monoio, and the only one that cancels.
+
+mod accept;
+mod both;
+mod buffers;
+mod deadlines;
+mod doorbell;
+mod link;
+mod ring;
+mod sys;
+
+pub use accept::{Acceptor, bind};
+pub use both::{First, both, first};
+pub use buffers::Buffers;
+pub use deadlines::{Deadlines, Timer};
+pub use doorbell::{Bell, Doorbell};
+pub use link::{Address, Link, connect};
+pub use ring::{Engine, RingError, run_on};
+pub use sys::{readable_at_once, readable_now, set_descriptor_limit};
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+/// Bytes received, sent or failed, together with the buffer that the operation borrowed.
+pub type Moved = (io::Result<usize>, Vec<u8>);
+
+/// A connection's byte stream. One operation in each direction may be under way at a time.
+///
+/// A receive that is dropped may lose bytes, so after dropping one the connection must be closed; only
+/// [`Stream::recv_idle`] may be ended from outside, through its [`Timer`].
+pub trait Stream {
+    /// Receives into the buffer's spare capacity and grows its length by what came; 0 is the end of the stream.
+    fn recv(&self, buf: Vec<u8>) -> impl Future<Output = Moved>;
+
+    /// As `recv`, but ends without losing a byte when the timer, set by [`Timer::wake_at`], expires: `ErrorKind::TimedOut`.
+    fn recv_idle(&self, buf: Vec<u8>, timer: &Timer) -> impl Future<Output = Moved>;
+
+    /// Sends all bytes from `from` on. The number is that of the bytes sent.
+    fn send(&self, buf: Vec<u8>, from: usize) -> impl Future<Output = Moved>;
+
+    /// Waits until there is something to receive, holding no buffer.
+    fn readable(&self) -> impl Future<Output = io::Result<()>>;
+
+    /// Says that nothing more will be sent.
+    fn finish(&self);
+
+    /// Ends both directions at once; operations under way return.
+    fn abort(&self);
+}
+
+/// Waits. For pauses of a single request; a connection's limits are its [`Timer`]'s.
+pub async fn pause(duration: Duration) {
+    monoio::time::sleep(duration).await;
+}
+
+/// Runs a task on this core, beside all others.
+pub fn spawn(task: impl Future<Output = ()> + 'static) {
+    monoio::spawn(task);
+}

@@ -1,0 +1,255 @@
+//! Writing a received head for the other side: hop-by-hop headers stay behind, framing is written anew, the route's edits and the
+//! gateway's own headers come after what is passed on (RFC 9110 section 7.6).
+
+use super::{Edits, Field, Framing, Known, RequestHead, ResponseHead, Span, Version};
+
+/// What the gateway adds to requests, whatever their route.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Additions {
+    /// Send `X-Forwarded-*` and `X-Real-IP`.
+    pub x_forwarded: bool,
+    /// Send `Forwarded` (RFC 7239).
+    pub forwarded: bool,
+    /// The `Via` line, with its line end; empty for none.
+    pub via: Vec<u8>,
+    /// Send `X-Request-ID`.
+    pub request_id: bool,
+}
+
+/// Who sent a request, as far as the endpoint is told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sender {
+    /// The peer's address as text.
+    pub peer: String,
+    /// The peer is a trusted proxy: what it says about the client is believed and passed on.
+    pub trusted: bool,
+    /// The port that the request came in on, as text.
+    pub port: String,
+}
+
+/// A request head on its way to an endpoint.
+pub struct RequestOut<'a> {
+    /// The parsed head.
+    pub head: &'a RequestHead,
+    /// The bytes it was parsed from.
+    pub bytes: &'a [u8],
+    /// The path, if it isn't the received one.
+    pub path: Option<&'a [u8]>,
+    /// The Host, if it isn't the received one.
+    pub host: Option<&'a [u8]>,
+    /// The route's changes.
+    pub edits: &'a Edits,
+    /// What the gateway adds.
+    pub additions: &'a Additions,
+    /// Who sent it.
+    pub sender: &'a Sender,
+    /// The request's id.
+    pub request_id: &'a [u8],
+}
+
+/// Appends a request head as HTTP/1.1.
+pub fn write_request(out: &mut Vec<u8>, request: &RequestOut<'_>) {
+    let RequestOut { head, bytes, .. } = *request;
+    out.extend_from_slice(head.method_name.of(bytes));
+    out.push(b' ');
+    match request.path {
+        Some(path) => out.extend_from_slice(path),
+        None => out.extend_from_slice(head.path.of(bytes)),
+    }
+    if head.has_query {
+        out.push(b'?');
+        out.extend_from_slice(head.query.of(bytes));
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
+    out.extend_from_slice(request.host.unwrap_or_else(|| head.host.of(bytes)));
+    out.extend_from_slice(b"\r\n");
+    let trusted = request.sender.trusted;
+    let id_kept = trusted && head.known(bytes, Known::XRequestId).is_some_and(is_request_id);
+    copy_fields(out, bytes, &head.fields, head.length, |field| {
+        let dropped = match field.known {
+            Known::Host | Known::ContentLength | Known::TransferEncoding => true,
+            Known::XForwardedFor => !trusted || request.additions.x_forwarded,
+            Known::XForwardedProto | Known::XForwardedHost | Known::XForwardedPort | Known::XRealIp => !trusted,
+            Known::Forwarded => !trusted || request.additions.forwarded,
+            Known::XRequestId => request.additions.request_id && !id_kept,
+            _ => field.hop,
+        };
+        dropped || request.edits.drops(field.name.of(bytes))
+    });
+    write_framing(out, head.framing);
+    if head.connection.upgrade {
+        out.extend_from_slice(b"Connection: upgrade\r\nUpgrade: ");
+        out.extend_from_slice(head.known(bytes, Known::Upgrade).unwrap_or_default());
+        out.extend_from_slice(b"\r\n");
+    } else if head.te_trailers {
+        out.extend_from_slice(b"Connection: TE\r\nTE: trailers\r\n");
+    }
+    write_sender(out, request);
+    if request.additions.request_id && !id_kept {
+        write_line(out, b"X-Request-ID", request.request_id);
+    }
+    out.extend_from_slice(&request.additions.via);
+    out.extend_from_slice(request.edits.block());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The headers that tell an endpoint who the client is.
+fn write_sender(out: &mut Vec<u8>, request: &RequestOut<'_>) {
+    let RequestOut { head, bytes, additions, sender, .. } = *request;
+    let peer = sender.peer.as_bytes();
+    let told = |known| sender.trusted && head.known(bytes, known).is_some();
+    if additions.x_forwarded {
+        out.extend_from_slice(b"X-Forwarded-For: ");
+        if sender.trusted {
+            for field in head.fields.iter().filter(|field| field.known == Known::XForwardedFor) {
+                out.extend_from_slice(field.value.of(bytes));
+                out.extend_from_slice(b", ");
+            }
+        }
+        out.extend_from_slice(peer);
+        out.extend_from_slice(b"\r\n");
+        if !told(Known::XRealIp) {
+            write_line(out, b"X-Real-IP", peer);
+        }
+        if !told(Known::XForwardedProto) {
+            out.extend_from_slice(b"X-Forwarded-Proto: http\r\n");
+        }
+        if !told(Known::XForwardedHost) {
+            write_line(out, b"X-Forwarded-Host", head.host.of(bytes));
+        }
+        if !told(Known::XForwardedPort) {
+            write_line(out, b"X-Forwarded-Port", sender.port.as_bytes());
+        }
+    }
+    if additions.forwarded {
+        out.extend_from_slice(b"Forwarded: ");
+        if sender.trusted {
+            for field in head.fields.iter().filter(|field| field.known == Known::Forwarded) {
+                out.extend_from_slice(field.value.of(bytes));
+                out.extend_from_slice(b", ");
+            }
+        }
+        let quoted = sender.peer.contains(':');
+        out.extend_from_slice(if quoted { b"for=\"[" } else { b"for=" });
+        out.extend_from_slice(peer);
+        out.extend_from_slice(if quoted { b"]\"" } else { b"" });
+        out.extend_from_slice(b";host=\"");
+        out.extend_from_slice(head.host.of(bytes));
+        out.extend_from_slice(b"\";proto=http\r\n");
+    }
+}
+
+/// A response head on its way to the client.
+pub struct ResponseOut<'a> {
+    /// The parsed head.
+    pub head: &'a ResponseHead,
+    /// The bytes it was parsed from.
+    pub bytes: &'a [u8],
+    /// How the body is framed towards the client.
+    pub framing: Framing,
+    /// Write a Content-Length that describes no body, as answers to HEAD have.
+    pub keep_length: bool,
+    /// The route's changes.
+    pub edits: &'a Edits,
+    /// The `Via` line, with its line end; empty for none.
+    pub via: &'a [u8],
+    /// The client's version.
+    pub version: Version,
+    /// The connection to the client stays open.
+    pub keep_alive: bool,
+    /// The present moment as an HTTP date, used if the response has none.
+    pub date: &'a [u8],
+}
+
+/// Appends a response head as HTTP/1.1.
+pub fn write_response(out: &mut Vec<u8>, response: &ResponseOut<'_>) {
+    let ResponseOut { head, bytes, .. } = *response;
+    write_status(out, head.status, head.phrase.of(bytes));
+    let mut dated = false;
+    copy_fields(out, bytes, &head.fields, head.length, |field| {
+        let dropped = match field.known {
+            Known::ContentLength => !response.keep_length,
+            Known::TransferEncoding => true,
+            Known::Date => {
+                dated = true;
+                false
+            }
+            _ => field.hop,
+        };
+        dropped || response.edits.drops(field.name.of(bytes))
+    });
+    write_framing(out, response.framing);
+    if head.status >= 200 && !dated {
+        write_line(out, b"Date", response.date);
+    }
+    if head.status == 101 {
+        out.extend_from_slice(b"Connection: upgrade\r\n");
+        if let Some(protocol) = head.known(bytes, Known::Upgrade) {
+            write_line(out, b"Upgrade", protocol);
+        }
+    } else if head.status >= 200 {
+        out.extend_from_slice(connection_line(response.version, response.keep_alive));
+    }
+    out.extend_from_slice(response.via);
+    if head.status >= 200 {
+        out.extend_from_slice(response.edits.block());
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The `Connection` line that a client of this version needs to hear, with its line end.
+pub const fn connection_line(version: Version, keep_alive: bool) -> &'static [u8] {
+    match (version, keep_alive) {
+        (Version::Http11, true) | (Version::Http10, false) => b"",
+        (Version::Http10, true) => b"Connection: keep-alive\r\n",
+        (Version::Http11, false) => b"Connection: close\r\n",
+    }
+}
+
+/// Appends a status line.
+pub fn write_status(out: &mut Vec<u8>, status: u16, phrase: &[u8]) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(itoa::Buffer::new().format(status).as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(phrase);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends one header line.
+pub fn write_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_framing(out: &mut Vec<u8>, framing: Framing) {
+    match framing {
+        Framing::None | Framing::UntilClose => {}
+        Framing::Length(length) => write_line(out, b"Content-Length", itoa::Buffer::new().format(length).as_bytes()),
+        Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+    }
+}
+
+/// Copies the lines of all fields that aren't dropped, neighbours together.
+#[inline]
+fn copy_fields(out: &mut Vec<u8>, bytes: &[u8], fields: &[Field], head_length: usize, mut drops: impl FnMut(&Field) -> bool) {
+    let mut run: Option<u32> = None;
+    for field in fields {
+        if drops(field) {
+            if let Some(start) = run.take() {
+                out.extend_from_slice(Span { start, end: field.name.start }.of(bytes));
+            }
+        } else if run.is_none() {
+            run = Some(field.name.start);
+        }
+    }
+    if let Some(start) = run {
+        out.extend_from_slice(&bytes[start as usize..head_length - 2]);
+    }
+}
+
+/// A request id that may be passed on: 1 to 128 visible ASCII characters.
+fn is_request_id(value: &[u8]) -> bool {
+    (1..=128).contains(&value.len()) && value.iter().all(u8::is_ascii_graphic)
+}

@@ -1,0 +1,147 @@
+//! One deadline a connection in one table a core, swept every tick: no timer is armed or disarmed in a request.
+
+use std::cell::RefCell;
+use std::net::Shutdown;
+use std::os::fd::RawFd;
+use std::rc::Rc;
+
+use monoio::io::{CancelHandle, Canceller};
+
+use super::sys;
+use crate::clock::Instant;
+
+/// What an expired deadline does to its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Action {
+    /// Ends the receive under way, which loses no byte.
+    Wake,
+    /// Ends receiving: an answer can still be sent.
+    Hush,
+    /// Ends both directions.
+    Close,
+}
+
+struct Entry {
+    at: Instant,
+    fd: RawFd,
+    action: Action,
+    expired: bool,
+    /// Waiting for a next message: ended at once when the core drains.
+    idle: bool,
+    canceller: Option<Canceller>,
+}
+
+/// The deadlines of all connections of one core. A table scan of 10,000 entries takes about 10 us.
+#[derive(Default)]
+pub struct Deadlines {
+    entries: RefCell<Vec<Entry>>,
+    free: RefCell<Vec<u32>>,
+}
+
+/// One connection's deadline. Must be dropped before the connection's descriptor is closed.
+pub struct Timer {
+    deadlines: Rc<Deadlines>,
+    index: u32,
+}
+
+impl Deadlines {
+    /// A deadline for the connection of this descriptor, not yet set.
+    pub fn timer(self: &Rc<Self>, fd: RawFd) -> Timer {
+        let entry = Entry { at: Instant::MAX, fd, action: Action::Close, expired: false, idle: false, canceller: None };
+        let mut entries = self.entries.borrow_mut();
+        let index = match self.free.borrow_mut().pop() {
+            Some(index) => {
+                entries[index as usize] = entry;
+                index
+            }
+            None => {
+                entries.push(entry);
+                u32::try_from(entries.len() - 1).expect("fewer than 2^32 connections")
+            }
+        };
+        Timer { deadlines: self.clone(), index }
+    }
+
+    /// Expires all deadlines that are due; returns how many.
+    pub fn sweep(&self, now: Instant) -> usize {
+        self.expire(|entry| entry.at <= now)
+    }
+
+    /// Expires the deadlines of all connections that wait for a next message; returns how many.
+    pub fn end_idle(&self) -> usize {
+        self.expire(|entry| entry.idle && entry.at != Instant::MAX)
+    }
+
+    fn expire(&self, due: impl Fn(&Entry) -> bool) -> usize {
+        let mut count = 0;
+        for entry in self.entries.borrow_mut().iter_mut().filter(|entry| due(entry)) {
+            count += 1;
+            entry.at = Instant::MAX;
+            entry.expired = true;
+            match entry.action {
+                Action::Wake => {
+                    if let Some(canceller) = entry.canceller.take() {
+                        canceller.cancel();
+                    }
+                }
+                Action::Hush => sys::shutdown(entry.fd, Shutdown::Read),
+                Action::Close => sys::shutdown(entry.fd, Shutdown::Both),
+            }
+        }
+        count
+    }
+}
+
+impl Timer {
+    fn set(&self, at: Instant, action: Action, idle: bool) {
+        let entry = &mut self.deadlines.entries.borrow_mut()[self.index as usize];
+        entry.at = at;
+        entry.action = action;
+        entry.idle = idle;
+        entry.expired = false;
+    }
+
+    /// At this moment a [`recv_idle`](super::Stream::recv_idle) under way ends; draining ends it too.
+    pub fn wake_at(&self, at: Instant) {
+        self.set(at, Action::Wake, true);
+    }
+
+    /// At this moment receiving ends, so that an answer can still be sent.
+    pub fn hush_at(&self, at: Instant) {
+        self.set(at, Action::Hush, false);
+    }
+
+    /// At this moment both directions end.
+    pub fn close_at(&self, at: Instant) {
+        self.set(at, Action::Close, false);
+    }
+
+    /// As [`Timer::close_at`], for a connection that waits for its next message: draining ends it too.
+    pub fn close_idle_at(&self, at: Instant) {
+        self.set(at, Action::Close, true);
+    }
+
+    /// Takes the deadline away.
+    pub fn clear(&self) {
+        self.set(Instant::MAX, Action::Close, false);
+    }
+
+    /// Whether the deadline set last has expired.
+    pub fn expired(&self) -> bool {
+        self.deadlines.entries.borrow()[self.index as usize].expired
+    }
+
+    pub(super) fn cancel_handle(&self) -> CancelHandle {
+        self.deadlines.entries.borrow_mut()[self.index as usize].canceller.get_or_insert_with(Canceller::new).handle()
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        let entry = &mut self.deadlines.entries.borrow_mut()[self.index as usize];
+        entry.at = Instant::MAX;
+        entry.fd = -1;
+        entry.canceller = None;
+        self.deadlines.free.borrow_mut().push(self.index);
+    }
+}

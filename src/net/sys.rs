@@ -1,0 +1,81 @@
+//! System calls without a safe wrapper. Each `unsafe` block says why it is sound.
+#![allow(unsafe_code)]
+
+use std::cell::UnsafeCell;
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::{BorrowedFd, RawFd};
+use std::rc::Rc;
+
+use socket2::SockRef;
+
+/// Runs `work` on a descriptor its caller holds open for the time of the call.
+fn with<T>(fd: RawFd, work: impl FnOnce(SockRef<'_>) -> T) -> T {
+    // SAFETY: every caller is a method of the value that owns the descriptor, or of a timer that lives shorter than it.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    work(SockRef::from(&fd))
+}
+
+/// Ends one or both directions; operations under way return. A socket that isn't connected any more is no error.
+pub(super) fn shutdown(fd: RawFd, how: Shutdown) {
+    let _ = with(fd, |socket| socket.shutdown(how));
+}
+
+/// Makes the next close a reset.
+pub(super) fn linger_zero(fd: RawFd) {
+    let _ = with(fd, |socket| socket.set_linger(Some(std::time::Duration::ZERO)));
+}
+
+/// The socket's pending error.
+pub(super) fn take_error(fd: RawFd) -> io::Result<Option<io::Error>> {
+    with(fd, |socket| socket.take_error())
+}
+
+/// Whether there is something to receive, the end of the stream included, without waiting.
+pub fn readable_now(fd: RawFd) -> bool {
+    readable_at_once(&[fd], |_| ()) > 0
+}
+
+/// Tells of each of many descriptors that has something to receive, in one system call, without waiting; returns how many.
+pub fn readable_at_once(fds: &[RawFd], mut on_readable: impl FnMut(usize)) -> usize {
+    let mut small = [libc::pollfd { fd: -1, events: libc::POLLIN | libc::POLLRDHUP, revents: 0 }; 1];
+    let mut large = Vec::new();
+    let polls: &mut [libc::pollfd] = if let [fd] = fds {
+        small[0].fd = *fd;
+        &mut small
+    } else {
+        large.extend(fds.iter().map(|&fd| libc::pollfd { fd, events: libc::POLLIN | libc::POLLRDHUP, revents: 0 }));
+        &mut large
+    };
+    // SAFETY: the pointer and length are those of one exclusively borrowed slice.
+    let ready = unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, 0) };
+    if ready > 0 {
+        for (index, poll) in polls.iter().enumerate() {
+            if poll.revents != 0 {
+                on_readable(index);
+            }
+        }
+    }
+    usize::try_from(ready).unwrap_or(0)
+}
+
+/// Raises the soft limit of open descriptors to the hard one and returns it.
+pub fn set_descriptor_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both calls get a pointer to a live, properly typed value.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 && limit.rlim_cur < limit.rlim_max {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+            libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit);
+        }
+    }
+    limit.rlim_cur
+}
+
+/// A shared reference to a stream that monoio splits: its waiting operations take `&self` and touch only the descriptor.
+pub(super) fn shared<T>(stream: &Rc<UnsafeCell<T>>) -> &T {
+    // SAFETY: the halves made from the same cell hold a `&mut` only while an operation is created, on this one thread,
+    // never across a wait.
+    unsafe { &*stream.get() }
+}
