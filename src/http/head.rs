@@ -1,6 +1,6 @@
 //! Heads as offsets over the bytes they were received in: parsed once, never copied, edited while written.
 
-use super::Method;
+use super::{Known, Method};
 
 /// A range of bytes in the buffer a head was parsed from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,47 +34,8 @@ pub enum Version {
     Http11,
 }
 
-/// Header names the gateway acts on, recognised once while parsing; all others are `Other`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[repr(u8)]
-#[allow(missing_docs)]
-pub enum Known {
-    #[default]
-    Other,
-    Connection,
-    ContentLength,
-    TransferEncoding,
-    Host,
-    KeepAlive,
-    ProxyConnection,
-    Te,
-    Trailer,
-    Upgrade,
-    Expect,
-    Via,
-    Forwarded,
-    XForwardedFor,
-    XForwardedProto,
-    XForwardedHost,
-    XForwardedPort,
-    XRealIp,
-    XRequestId,
-    Date,
-    Server,
-    Accept,
-    Authorization,
-    Cookie,
-    SetCookie,
-    Location,
-    RetryAfter,
-    ContentType,
-    CacheControl,
-    ProxyAuthenticate,
-    ProxyAuthorization,
-}
-
 /// One header field.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Field {
     /// Its name as received.
     pub name: Span,
@@ -82,7 +43,8 @@ pub struct Field {
     pub value: Span,
     /// The name, recognised.
     pub known: Known,
-    /// Hop-by-hop: never forwarded (RFC 9110 section 7.6.1), because of its name or because `Connection` names it.
+    /// Never forwarded: hop-by-hop by its name or because `Connection` names it (RFC 9110 section 7.6.1), or a
+    /// `Content-Length` that repeats an earlier one or must not stand in its message.
     pub hop: bool,
 }
 
@@ -105,12 +67,13 @@ pub enum Framing {
 pub struct Connection {
     /// The connection may carry another message after this one.
     pub keep_alive: bool,
-    /// `Connection: upgrade` together with an `Upgrade` header.
+    /// `Connection: upgrade` together with an `Upgrade` header; in a response only with status 101, in a request only
+    /// from HTTP/1.1.
     pub upgrade: bool,
 }
 
 /// A parsed request head. Reused from request to request, so that parsing allocates nothing.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestHead {
     /// Bytes of the head, with its blank line (and any empty lines before it).
     pub length: usize,
@@ -120,7 +83,8 @@ pub struct RequestHead {
     pub method_name: Span,
     /// The request target as received.
     pub target: Span,
-    /// The target's path, never empty unless the target is `*`; still percent-encoded.
+    /// The target's path, still percent-encoded: begins with `/`, or is the `*` of `OPTIONS *`. Lies outside of `target`
+    /// never, though of `http://host` it is a slash of `://`.
     pub path: Span,
     /// The target's query without its `?`.
     pub query: Span,
@@ -136,14 +100,14 @@ pub struct RequestHead {
     pub framing: Framing,
     /// What the connection does afterwards.
     pub connection: Connection,
-    /// `Expect: 100-continue` was sent.
+    /// `Expect: 100-continue` was sent, in HTTP/1.1.
     pub expect_continue: bool,
     /// The `TE` header accepts trailers.
     pub te_trailers: bool,
 }
 
 /// A parsed response head. Reused from response to response.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResponseHead {
     /// Bytes of the head, with its blank line.
     pub length: usize,

@@ -3,9 +3,11 @@
 mod edits;
 mod forward;
 mod head;
+mod known;
 mod method;
 
 pub use edits::Edits;
 pub use forward::{Additions, RequestOut, ResponseOut, Sender, connection_line, write_line, write_request, write_response, write_status};
-pub use head::{Connection, Field, Framing, Known, RequestHead, ResponseHead, Span, Version};
+pub use head::{Connection, Field, Framing, RequestHead, ResponseHead, Span, Version};
+pub use known::Known;
 pub use method::Method;

@@ -1,0 +1,195 @@
+//! Header names the gateway acts on, recognised by length and then one or a few compares of constant size.
+
+/// Header names the gateway acts on, recognised once while parsing; all others are `Other`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[allow(missing_docs)]
+pub enum Known {
+    #[default]
+    Other,
+    Connection,
+    ContentLength,
+    TransferEncoding,
+    Host,
+    KeepAlive,
+    ProxyConnection,
+    Te,
+    Trailer,
+    Upgrade,
+    Expect,
+    Via,
+    Forwarded,
+    XForwardedFor,
+    XForwardedProto,
+    XForwardedHost,
+    XForwardedPort,
+    XRealIp,
+    XRequestId,
+    Date,
+    Server,
+    Accept,
+    Authorization,
+    Cookie,
+    SetCookie,
+    Location,
+    RetryAfter,
+    ContentType,
+    CacheControl,
+    ProxyAuthenticate,
+    ProxyAuthorization,
+}
+
+impl Known {
+    /// Recognises a name, without regard to case. The name must be a token: the compare sets a bit that only tokens
+    /// can spare.
+    #[inline]
+    pub fn from_name(name: &[u8]) -> Known {
+        match name.len() {
+            2 if is(name, b"te") => Known::Te,
+            3 if is(name, b"via") => Known::Via,
+            4 if is(name, b"host") => Known::Host,
+            4 if is(name, b"date") => Known::Date,
+            6 if is(name, b"accept") => Known::Accept,
+            6 if is(name, b"cookie") => Known::Cookie,
+            6 if is(name, b"server") => Known::Server,
+            6 if is(name, b"expect") => Known::Expect,
+            7 if is(name, b"upgrade") => Known::Upgrade,
+            7 if is(name, b"trailer") => Known::Trailer,
+            8 if is(name, b"location") => Known::Location,
+            9 if is(name, b"x-real-ip") => Known::XRealIp,
+            9 if is(name, b"forwarded") => Known::Forwarded,
+            10 if is(name, b"connection") => Known::Connection,
+            10 if is(name, b"set-cookie") => Known::SetCookie,
+            10 if is(name, b"keep-alive") => Known::KeepAlive,
+            11 if is(name, b"retry-after") => Known::RetryAfter,
+            12 if is(name, b"content-type") => Known::ContentType,
+            12 if is(name, b"x-request-id") => Known::XRequestId,
+            13 if is(name, b"cache-control") => Known::CacheControl,
+            13 if is(name, b"authorization") => Known::Authorization,
+            14 if is(name, b"content-length") => Known::ContentLength,
+            15 if is(name, b"x-forwarded-for") => Known::XForwardedFor,
+            16 if is(name, b"x-forwarded-host") => Known::XForwardedHost,
+            16 if is(name, b"x-forwarded-port") => Known::XForwardedPort,
+            16 if is(name, b"proxy-connection") => Known::ProxyConnection,
+            17 if is(name, b"transfer-encoding") => Known::TransferEncoding,
+            17 if is(name, b"x-forwarded-proto") => Known::XForwardedProto,
+            18 if is(name, b"proxy-authenticate") => Known::ProxyAuthenticate,
+            19 if is(name, b"proxy-authorization") => Known::ProxyAuthorization,
+            _ => Known::Other,
+        }
+    }
+
+    /// Whether fields of this name concern one connection only (RFC 9110 sections 7.6.1 and 11.7). `Trailer` does not:
+    /// trailers are forwarded.
+    #[inline]
+    pub const fn is_hop(self) -> bool {
+        matches!(
+            self,
+            Known::Connection
+                | Known::TransferEncoding
+                | Known::KeepAlive
+                | Known::ProxyConnection
+                | Known::Te
+                | Known::Upgrade
+                | Known::ProxyAuthenticate
+                | Known::ProxyAuthorization
+        )
+    }
+
+    /// Whether fields of this name stay although `Connection` names them: without them the message would be framed or
+    /// routed otherwise, or its sender could hide who forwarded it.
+    pub const fn is_kept(self) -> bool {
+        matches!(
+            self,
+            Known::Host
+                | Known::ContentLength
+                | Known::Expect
+                | Known::Via
+                | Known::Forwarded
+                | Known::XForwardedFor
+                | Known::XForwardedProto
+                | Known::XForwardedHost
+                | Known::XForwardedPort
+                | Known::XRealIp
+        )
+    }
+}
+
+/// Whether `name`, a token, is `lower` without regard to case. Setting bit 5 maps no two token bytes onto a lower-case
+/// letter, a digit or `-` but that byte and its upper case. The size is constant, so this is a few vector instructions.
+#[inline(always)]
+fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
+    let Ok(mut name) = <[u8; N]>::try_from(name) else { return false };
+    for byte in &mut name {
+        *byte |= 0x20;
+    }
+    name == *lower
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAMES: &[(&str, Known)] = &[
+        ("Connection", Known::Connection),
+        ("Content-Length", Known::ContentLength),
+        ("Transfer-Encoding", Known::TransferEncoding),
+        ("Host", Known::Host),
+        ("Keep-Alive", Known::KeepAlive),
+        ("Proxy-Connection", Known::ProxyConnection),
+        ("TE", Known::Te),
+        ("Trailer", Known::Trailer),
+        ("Upgrade", Known::Upgrade),
+        ("Expect", Known::Expect),
+        ("Via", Known::Via),
+        ("Forwarded", Known::Forwarded),
+        ("X-Forwarded-For", Known::XForwardedFor),
+        ("X-Forwarded-Proto", Known::XForwardedProto),
+        ("X-Forwarded-Host", Known::XForwardedHost),
+        ("X-Forwarded-Port", Known::XForwardedPort),
+        ("X-Real-IP", Known::XRealIp),
+        ("X-Request-ID", Known::XRequestId),
+        ("Date", Known::Date),
+        ("Server", Known::Server),
+        ("Accept", Known::Accept),
+        ("Authorization", Known::Authorization),
+        ("Cookie", Known::Cookie),
+        ("Set-Cookie", Known::SetCookie),
+        ("Location", Known::Location),
+        ("Retry-After", Known::RetryAfter),
+        ("Content-Type", Known::ContentType),
+        ("Cache-Control", Known::CacheControl),
+        ("Proxy-Authenticate", Known::ProxyAuthenticate),
+        ("Proxy-Authorization", Known::ProxyAuthorization),
+    ];
+
+    #[test]
+    fn every_name_is_recognised_in_any_case() {
+        assert_eq!(NAMES.len(), Known::ProxyAuthorization as usize, "every variant but Other has a name here");
+        for &(name, known) in NAMES {
+            for form in [name.to_owned(), name.to_ascii_lowercase(), name.to_ascii_uppercase()] {
+                assert_eq!(Known::from_name(form.as_bytes()), known, "{form}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_other_token_is_recognised() {
+        let token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+        for &(name, _) in NAMES {
+            for at in 0..name.len() {
+                for byte in (0..=255u8).filter(token) {
+                    let mut other = name.as_bytes().to_vec();
+                    other[at] = byte;
+                    if !other.eq_ignore_ascii_case(name.as_bytes()) {
+                        let same = NAMES.iter().find(|(n, _)| other.eq_ignore_ascii_case(n.as_bytes()));
+                        assert_eq!(Known::from_name(&other), same.map_or(Known::Other, |s| s.1));
+                    }
+                }
+            }
+            assert_eq!(Known::from_name(format!("{name}x").as_bytes()), Known::Other);
+            assert_eq!(Known::from_name(format!("x{name}").as_bytes()), Known::Other);
+        }
+        assert_eq!(Known::from_name(b""), Known::Other);
+    }
+}
