@@ -1,0 +1,181 @@
+//! Conditions beyond host and path: methods, headers and query parameters.
+
+use crate::config;
+use crate::http::Method;
+
+use super::expression::Expression;
+use super::path::hex;
+use super::{Fault, Lookup};
+
+/// A header or query parameter that a request must have, or must not have.
+#[derive(Debug)]
+pub(super) struct Condition {
+    place: Place,
+    name: String,
+    test: Test,
+    invert: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Header,
+    Query,
+}
+
+#[derive(Debug)]
+enum Test {
+    Present,
+    Equals(String),
+    /// The place of an expression in the router's list.
+    Matches(usize),
+}
+
+impl Condition {
+    /// Compiles a setting; an expression is appended to `expressions`.
+    pub fn new(place: Place, settings: &config::Match, expressions: &mut Vec<Expression>) -> Result<Condition, Fault> {
+        let field = match place {
+            Place::Header => "headers",
+            Place::Query => "query",
+        };
+        let config::Match { name, value, regex, invert } = settings;
+        if name.is_empty() {
+            return Err((field, "has no name".to_string()));
+        }
+        if place == Place::Header && !is_token(name) {
+            return Err((field, format!("{name:?} is not a header name")));
+        }
+        let test = match (value, regex) {
+            (Some(_), Some(_)) => return Err((field, format!("{name:?} has both a value and a regex: use one of them"))),
+            (Some(value), None) => Test::Equals(value.clone()),
+            (None, Some(regex)) => {
+                expressions.push(Expression::new(regex).map_err(|message| (field, format!("the regex {regex:?} of {name:?} {message}")))?);
+                Test::Matches(expressions.len() - 1)
+            }
+            (None, None) => Test::Present,
+        };
+        let name = if place == Place::Header { name.to_ascii_lowercase() } else { name.clone() };
+        Ok(Condition { place, name, test, invert: *invert })
+    }
+
+    /// Whether a request meets it. Of repeated headers the first counts; of repeated query parameters any may match.
+    pub fn holds(&self, request: &Lookup<'_>, expressions: &[Expression], decoded: &mut Vec<u8>) -> bool {
+        let matches = match self.place {
+            Place::Header => request.headers.header(&self.name).is_some_and(|value| match &self.test {
+                Test::Present => true,
+                Test::Equals(wanted) => wanted.as_bytes() == value,
+                Test::Matches(at) => expressions[*at].is_match(value),
+            }),
+            Place::Query => request.query.split(|&byte| byte == b'&').any(|pair| {
+                let (name, value) = match pair.iter().position(|&byte| byte == b'=') {
+                    Some(at) => (&pair[..at], &pair[at + 1..]),
+                    None => (pair, &[][..]),
+                };
+                Decode(name).eq(self.name.bytes())
+                    && match &self.test {
+                        Test::Present => true,
+                        Test::Equals(wanted) => Decode(value).eq(wanted.bytes()),
+                        Test::Matches(at) => {
+                            decoded.clear();
+                            decoded.extend(Decode(value));
+                            expressions[*at].is_match(decoded)
+                        }
+                    }
+            }),
+        };
+        matches != self.invert
+    }
+
+    /// Bytes that are the same for conditions that hold for the same requests.
+    pub fn identity(settings: &config::Match, place: Place) -> String {
+        let name = if place == Place::Header { settings.name.to_ascii_lowercase() } else { settings.name.clone() };
+        format!("{place:?} {name:?} {:?} {:?} {}", settings.value, settings.regex, settings.invert)
+    }
+}
+
+/// The bytes of an encoded query name or value, decoded: `+` is a space, a malformed escape stands for itself.
+struct Decode<'a>(&'a [u8]);
+
+impl Iterator for Decode<'_> {
+    type Item = u8;
+
+    fn next(&mut self) -> Option<u8> {
+        let (&first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        match first {
+            b'+' => Some(b' '),
+            b'%' => match rest {
+                [high, low, after @ ..] if hex(*high).is_some() && hex(*low).is_some() => {
+                    self.0 = after;
+                    hex(*high).zip(hex(*low)).map(|(high, low)| high << 4 | low)
+                }
+                _ => Some(b'%'),
+            },
+            _ => Some(first),
+        }
+    }
+}
+
+/// The methods a route serves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Methods {
+    /// One bit a method of the enum.
+    pub mask: u16,
+    /// Names of unlisted methods; if empty and `Other` is in the mask, all.
+    pub extensions: Vec<String>,
+}
+
+impl Methods {
+    /// Compiles a route's list; an empty one is all methods.
+    pub fn new(names: &[String]) -> Result<Methods, Vec<Fault>> {
+        if names.is_empty() {
+            return Ok(Methods { mask: u16::MAX, extensions: Vec::new() });
+        }
+        let (mut methods, mut faults) = (Methods::default(), Vec::new());
+        for name in names {
+            let upper = name.to_ascii_uppercase();
+            if !is_token(name) {
+                faults.push(("methods", format!("{name:?} is not a method")));
+            } else if *name != upper && Method::from_bytes(upper.as_bytes()) != Method::Other {
+                faults.push(("methods", format!("{name:?} is not a method: names are case-sensitive (did you mean {upper:?}?)")));
+            } else {
+                let method = Method::from_bytes(name.as_bytes());
+                methods.mask |= bit(method);
+                if method == Method::Other {
+                    methods.extensions.push(name.clone());
+                }
+            }
+        }
+        methods.extensions.sort();
+        methods.extensions.dedup();
+        if faults.is_empty() { Ok(methods) } else { Err(faults) }
+    }
+}
+
+/// A method's bit in a mask.
+#[inline]
+pub(super) fn bit(method: Method) -> u16 {
+    1 << method as u16
+}
+
+/// Whether a text is a token (RFC 9110 section 5.6.2).
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+/// The methods that are listed, in the order an `Allow` header shows them.
+pub(super) const KNOWN_METHODS: [Method; 9] =
+    [Method::Get, Method::Head, Method::Post, Method::Put, Method::Delete, Method::Options, Method::Patch, Method::Trace, Method::Connect];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_decoded() {
+        for (text, expected) in
+            [("a+b", "a b"), ("a%20b", "a b"), ("%41%2b", "A+"), ("%4", "%4"), ("%zz", "%zz"), ("100%", "100%"), ("", ""), ("%%41", "%A")]
+        {
+            assert_eq!(Decode(text.as_bytes()).collect::<Vec<u8>>(), expected.as_bytes(), "{text}");
+        }
+    }
+}
