@@ -1,1 +1,6 @@
-//! health.
+//! Health: rise and fall by probes, ejection by what requests show. The rules only; who applies them is `upstream` on each
+//! core and `reconcile` over all of them.
+
+mod eject;
+
+pub use eject::{EJECTIONS_MAX, ejection_time, is_failure, is_failure_status, may_eject};

@@ -1,0 +1,89 @@
+//! Exchange with the coordinator: what this core has seen goes out, the truth over all cores comes in.
+
+use std::sync::Arc;
+
+use super::Upstream;
+use crate::clock::Instant;
+use crate::limiter::Claim;
+use crate::reconcile::{EndpointReport, EndpointUpdate, ShareGrant, ShareKey, ShareReport, UpstreamReport, UpstreamUpdate};
+
+impl Upstream {
+    /// Takes over what the coordinator says, unless something newer was taken over. Endpoints that aren't there are skipped.
+    /// Concurrency shares may have grown: those who wait in the queue should ask again.
+    pub fn apply(&mut self, update: &UpstreamUpdate, now: Instant) {
+        if update.version <= self.version {
+            return;
+        }
+        self.version = update.version;
+        for (index, truth) in update.endpoints.iter().enumerate() {
+            if let Some(slot) = self.find(&truth.endpoint, index) {
+                self.apply_to(slot, truth);
+            }
+        }
+        for (index, share) in update.shares.iter().enumerate() {
+            self.apply_share(share, index);
+        }
+        self.refresh(now);
+    }
+
+    fn apply_to(&mut self, slot: usize, truth: &EndpointUpdate) {
+        let endpoint = self.slots[slot].as_mut().expect("just found");
+        endpoint.healthy = truth.healthy;
+        endpoint.ejected_until = truth.ejected_until;
+        endpoint.ejections = truth.ejections;
+        if !truth.addresses.is_empty() && endpoint.addresses != truth.addresses {
+            let known = !endpoint.addresses.is_empty();
+            endpoint.addresses = Arc::clone(&truth.addresses);
+            if known {
+                self.generations[slot] = self.generations[slot].wrapping_add(1);
+            }
+        }
+    }
+
+    fn apply_share(&mut self, share: &ShareGrant, hint: usize) {
+        match &share.key {
+            ShareKey::Upstream(_) => self.queue.apply(share.grant),
+            ShareKey::Endpoint(_, endpoint) => {
+                if let Some(slot) = self.find(endpoint, hint) {
+                    self.slots[slot].as_mut().expect("just found").share.apply(share.grant);
+                }
+            }
+            ShareKey::Gateway | ShareKey::Route(_) => {}
+        }
+    }
+
+    /// The slot of an endpoint that is part of the settings; looks at `hint` first.
+    fn find(&self, name: &str, hint: usize) -> Option<usize> {
+        let here = |slot: usize| self.slots[slot].as_ref().is_some_and(|endpoint| !endpoint.leaving && &*endpoint.name == name);
+        if hint < self.slots.len() && here(hint) {
+            return Some(hint);
+        }
+        (0..self.slots.len()).find(|&slot| here(slot))
+    }
+
+    /// What this core has seen; begins a new span of demand.
+    pub fn report(&mut self, now: Instant) -> UpstreamReport {
+        let queue = self.queue.claim();
+        let mut report = UpstreamReport { upstream: Arc::clone(&self.name), endpoints: Vec::new(), shares: Vec::new() };
+        let limited = |endpoint: &&mut super::Endpoint| endpoint.share.is_limited();
+        let waited_for = self.slots.iter_mut().flatten().filter(limited).count().max(1) as u32;
+        for endpoint in self.slots.iter_mut().flatten().filter(|endpoint| !endpoint.leaving) {
+            let ejected_until = if endpoint.ejected_here_until > now { endpoint.ejected_here_until } else { Instant::ZERO };
+            report.endpoints.push(EndpointReport {
+                endpoint: Arc::clone(&endpoint.name),
+                attempts: endpoint.attempts,
+                failures: endpoint.failures,
+                ejected_until,
+            });
+            if endpoint.share.is_limited() {
+                let own = endpoint.share.claim();
+                // Who waits for an endpoint waits in the upstream's queue: each endpoint gets its part of that demand.
+                let demand = own.demand.saturating_add(queue.queue_demand.div_ceil(waited_for));
+                let key = ShareKey::Endpoint(Arc::clone(&self.name), Arc::clone(&endpoint.name));
+                report.shares.push(ShareReport { key, claim: Claim { demand, ..own } });
+            }
+        }
+        report.shares.push(ShareReport { key: ShareKey::Upstream(Arc::clone(&self.name)), claim: queue });
+        report
+    }
+}

@@ -1,0 +1,1 @@
+//! Tests of an upstream on one core.
