@@ -2,12 +2,14 @@
 
 mod gateway;
 mod route;
+mod standin;
 mod target;
 mod units;
 mod upstream;
 
 pub use gateway::{Admin, BuiltIn, Config, Driver, Features, Forwarding, Limits, Listener, LogLevel, Logging, Runtime, Timeouts};
 pub use route::{HeaderEdits, Match, Route};
+pub use standin::{Cidr, Loaded, Problems, load, schema};
 pub use target::Target;
 pub use units::{Size, Time};
 pub use upstream::{

@@ -1,1 +1,429 @@
-//! exchange.
+//! One request's decisions, from its head to its last byte: route, limits, endpoint, retries. Pure: `step` says what to do next,
+//! `attempted` and `ended` say how it went.
+//!
+//! ```text
+//! Arrived -> page, refusal | Admitting -- no place --> Wait -> Admitting
+//! Admitting -> Picking -- no place at an endpoint --> Wait -> Picking
+//! Picking -> Attempt -> answered --> Relay -> ended
+//!                    \-> failed ---> retry allowed: Pause -> Picking | refusal
+//! ```
+
+mod incoming;
+mod page;
+mod plan;
+mod step;
+mod view;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+pub use crate::retry::Ending;
+pub use incoming::Incoming;
+pub use page::Page;
+pub use plan::{Plan, PlanProblem, RoutePlan, UpstreamPlan};
+pub use step::{Attempt, Attempted, Place, Refusal, Step, Tally, Trace};
+pub use view::{Member, View};
+
+use crate::clock::Instant;
+use crate::error::Reason;
+use crate::http::RequestHead;
+use crate::limiter::Share;
+use crate::retry::{self, Situation, Verdict};
+use crate::router::{Captures, Routed};
+use crate::upstream::{Ask, Outcome, Permit, Tried, Unavailable};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Arrived,
+    Admitting,
+    Picking,
+    Attempting,
+    Paused(Instant),
+    Answered,
+    Over(Reason),
+}
+
+/// One request's decisions. Dropping it at any stage gives everything back that it holds.
+pub struct Exchange {
+    view: Rc<View>,
+    stage: Stage,
+    route: usize,
+    permit: Option<Permit>,
+    tried: Tried,
+    retries_left: u32,
+    attempts: u32,
+    deadline: Instant,
+    last: Instant,
+    /// Until when a place is waited for.
+    patience: Instant,
+    /// What the request waits for in a queue.
+    queued: Option<Place>,
+    holds: Holds,
+    tally: Tally,
+    /// Why the attempt before failed: says more than that no other endpoint is left.
+    last_failure: Option<Reason>,
+}
+
+/// Places that the request takes below the limits.
+#[derive(Clone, Copy, Debug, Default)]
+struct Holds {
+    gateway: bool,
+    route: bool,
+    request_budget: bool,
+    retry_budget: bool,
+}
+
+impl Exchange {
+    /// A request that has just arrived.
+    pub fn new(view: Rc<View>, now: Instant) -> Self {
+        Exchange {
+            view,
+            stage: Stage::Arrived,
+            route: 0,
+            permit: None,
+            tried: Tried::default(),
+            retries_left: 0,
+            attempts: 0,
+            deadline: Instant::MAX,
+            last: now,
+            patience: Instant::MAX,
+            queued: None,
+            holds: Holds::default(),
+            tally: Tally::default(),
+            last_failure: None,
+        }
+    }
+
+    /// The core's view that the request began with and keeps.
+    pub fn view(&self) -> &Rc<View> {
+        &self.view
+    }
+
+    /// When the whole request must have begun to be answered.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// The route, once it is found.
+    pub fn route(&self) -> usize {
+        self.route
+    }
+
+    /// Attempts made so far.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// What to do next. `normal` and `path` are scratch space: the path without dot segments, and the one the endpoint sees.
+    pub fn step(
+        &mut self,
+        request: &Incoming<'_>,
+        captures: &mut Captures,
+        normal: &mut Vec<u8>,
+        path: &mut Vec<u8>,
+        now: Instant,
+        draw: u64,
+    ) -> Step {
+        self.last = now;
+        if let Stage::Arrived = self.stage
+            && let Some(step) = self.arrive(request, captures, normal, path, now)
+        {
+            return step;
+        }
+        if self.stage == Stage::Admitting
+            && let Some(step) = self.take_places(now)
+        {
+            return step;
+        }
+        match self.stage {
+            Stage::Paused(until) if now < until => Step::Pause(until),
+            Stage::Picking | Stage::Paused(_) => self.pick(request, now, draw),
+            Stage::Answered => Step::Relay,
+            Stage::Over(reason) => self.refuse(reason),
+            Stage::Arrived | Stage::Admitting | Stage::Attempting => unreachable!("an attempt is reported before the next step"),
+        }
+    }
+
+    fn arrive(
+        &mut self,
+        request: &Incoming<'_>,
+        captures: &mut Captures,
+        normal: &mut Vec<u8>,
+        path: &mut Vec<u8>,
+        now: Instant,
+    ) -> Option<Step> {
+        let view = self.view.clone();
+        let plan = &view.plan;
+        path.clear();
+        normal.clear();
+        let received = request.head.path.of(request.bytes);
+        let changed = match crate::router::normalise(received, normal) {
+            Ok(changed) => changed,
+            Err(reason) => return Some(self.refuse(reason)),
+        };
+        let matched: &[u8] = if changed { normal } else { received };
+        if let Some(page) = plan.page(matched) {
+            return Some(Step::Page(page));
+        }
+        let lookup = request.lookup(matched);
+        match plan.router.route(&lookup, captures) {
+            Routed::Route(index) => {
+                self.route = index.0 as usize;
+                let rewrite = plan.router.rewrite(index);
+                if !rewrite.keeps() {
+                    rewrite.write(matched, captures, path);
+                } else if changed {
+                    path.extend_from_slice(matched);
+                }
+            }
+            Routed::MethodNotAllowed => {
+                let mut step = self.refusal(Reason::MethodNotAllowed);
+                step.allow = Some(plan.router.allowed(&lookup));
+                return Some(Step::Refuse(step));
+            }
+            Routed::NoRoute => return Some(self.refuse(Reason::NoRoute)),
+        }
+        let route = &plan.routes[self.route];
+        self.retries_left = route.retries;
+        if !route.timeout.is_zero() {
+            self.deadline = now + route.timeout;
+        }
+        self.stage = Stage::Admitting;
+        None
+    }
+
+    /// Takes the gateway's and the route's places; `None` once both are held.
+    fn take_places(&mut self, now: Instant) -> Option<Step> {
+        let view = self.view.clone();
+        if !self.holds.gateway {
+            if let Some(step) = self.place(&view.gateway, Place::Gateway, now) {
+                return Some(step);
+            }
+            self.holds.gateway = true;
+        }
+        if !self.holds.route {
+            if let Some(step) = self.place(view.route(self.route), Place::Route(self.route), now) {
+                return Some(step);
+            }
+            self.holds.route = true;
+        }
+        view.member(self.route).upstream.borrow_mut().budget().begin();
+        self.holds.request_budget = true;
+        self.stage = Stage::Picking;
+        None
+    }
+
+    /// Takes one place below a limit, else one in its queue; `None` once it is taken.
+    fn place(&mut self, share: &RefCell<Share>, place: Place, now: Instant) -> Option<Step> {
+        let mut share = share.borrow_mut();
+        if self.queued != Some(place) {
+            if share.try_take() {
+                return None;
+            }
+            if !share.try_queue() {
+                drop(share);
+                return Some(self.refuse(Reason::QueueFull));
+            }
+            self.queued = Some(place);
+            self.patience = now + self.view.plan.config.limits.queue_timeout.get();
+            return Some(Step::Wait(place));
+        }
+        if share.take_queued() {
+            self.queued = None;
+            return None;
+        }
+        if now < self.patience {
+            return Some(Step::Wait(place));
+        }
+        share.leave_queue();
+        drop(share);
+        self.queued = None;
+        Some(self.refuse(Reason::QueueTimeout))
+    }
+
+    fn pick(&mut self, request: &Incoming<'_>, now: Instant, draw: u64) -> Step {
+        let view = self.view.clone();
+        let member = view.member(self.route);
+        let mut upstream = member.upstream.borrow_mut();
+        let trusted = &view.plan.trusted;
+        let place = Place::Upstream(member.pool);
+        let queued = self.queued == Some(place);
+        let ask = Ask {
+            key: request.hash_key(&upstream.settings().hash_key, trusted),
+            client: request.client_hash(trusted),
+            tried: self.tried,
+            queued,
+        };
+        let unavailable = match upstream.admit(&ask, now, draw) {
+            Ok(permit) => {
+                if queued {
+                    upstream.leave_queue();
+                    self.queued = None;
+                }
+                let endpoint = permit.endpoint();
+                let address = upstream.target(endpoint, draw);
+                self.permit = Some(permit);
+                self.attempts += 1;
+                self.stage = Stage::Attempting;
+                let careful = !request.head.method.is_idempotent();
+                let upstream = view.plan.routes[self.route].upstream;
+                return Step::Attempt(Attempt { route: self.route, upstream, pool: member.pool, endpoint, address, careful });
+            }
+            Err(unavailable) => unavailable,
+        };
+        let busy = unavailable == Unavailable::Busy;
+        if busy && queued && now < self.patience {
+            return Step::Wait(place);
+        }
+        if busy && !queued && upstream.try_queue() {
+            self.queued = Some(place);
+            self.patience = now + upstream.settings().queue.timeout.get();
+            return Step::Wait(place);
+        }
+        if queued {
+            upstream.leave_queue();
+            self.queued = None;
+        }
+        drop(upstream);
+        self.refuse(self.last_failure.unwrap_or(unavailable.reason()))
+    }
+
+    /// How the attempt went: decides whether its answer is relayed, another attempt is made, or the request is refused.
+    ///
+    /// # Panics
+    /// If there was no attempt.
+    pub fn attempted(&mut self, attempted: Attempted, request: &RequestHead, now: Instant, draw: u64) {
+        self.last = now;
+        let view = self.view.clone();
+        let mut upstream = view.member(self.route).upstream.borrow_mut();
+        let mut permit = self.permit.take().expect("an attempt holds a permit");
+        if std::mem::take(&mut self.holds.retry_budget) {
+            upstream.budget().end_retry();
+        }
+        let settings = upstream.settings().clone();
+        let verdict = retry::verdict(&self.situation(attempted, request), &settings.retry);
+        let outcome = match (attempted.ending, verdict) {
+            (_, Verdict::RetryStale) => Outcome::Abandoned,
+            (Ending::Answered(status), _) => Outcome::Answered { status },
+            (Ending::Failed(reason), _) => Outcome::Failed(reason),
+        };
+        upstream.record(&mut permit, outcome, now);
+        let again = match verdict {
+            Verdict::RetryStale => {
+                self.tally.stale_retries += 1;
+                Some(now)
+            }
+            Verdict::Retry if now < self.deadline && upstream.budget().try_retry() => {
+                self.holds.retry_budget = true;
+                self.tally.retries += 1;
+                self.retries_left -= 1;
+                self.tried.add(permit.endpoint().slot);
+                Some(now + retry::backoff(&settings.retry, self.tally.retries, draw))
+            }
+            Verdict::Retry => {
+                self.tally.budget_exhausted |= now < self.deadline;
+                None
+            }
+            Verdict::GiveUp => None,
+        };
+        self.stage = match (again, attempted.ending) {
+            (Some(at), ending) => {
+                upstream.release(permit, now);
+                if let Ending::Failed(reason) = ending {
+                    self.last_failure = Some(reason);
+                }
+                Stage::Paused(at)
+            }
+            (None, Ending::Answered(_)) => {
+                self.permit = Some(permit);
+                Stage::Answered
+            }
+            (None, Ending::Failed(reason)) => {
+                upstream.release(permit, now);
+                Stage::Over(reason)
+            }
+        };
+    }
+
+    fn situation(&self, attempted: Attempted, request: &RequestHead) -> Situation {
+        let Attempted { ending, trace } = attempted;
+        Situation {
+            idempotent: request.method.is_idempotent(),
+            reused: trace.reused,
+            sent_anything: trace.sent,
+            response_started: trace.started,
+            relayed: trace.relayed,
+            body_lost: trace.body_lost,
+            stale_retried: self.tally.stale_retries > 0,
+            ending,
+            retries_left: self.retries_left,
+        }
+    }
+
+    /// The answer has been relayed to its last byte, or broke off for this reason.
+    pub fn ended(&mut self, broke: Option<Reason>, now: Instant) {
+        self.last = now;
+        if let (Some(reason), Some(permit)) = (broke, &mut self.permit) {
+            self.view.member(self.route).upstream.borrow_mut().record(permit, Outcome::Failed(reason), now);
+        }
+        self.release();
+    }
+
+    /// What it cost, for the counters.
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    fn refuse(&mut self, reason: Reason) -> Step {
+        Step::Refuse(self.refusal(reason))
+    }
+
+    fn refusal(&mut self, reason: Reason) -> Refusal {
+        self.stage = Stage::Over(reason);
+        let asked = self.attempts > 0 || matches!(reason, Reason::NoHealthyEndpoint | Reason::EndpointsBusy);
+        let upstream = asked.then(|| self.view.member(self.route).upstream.borrow().settings().id.clone());
+        Refusal { reason, retry_after: (reason.status() == 503).then_some(1), allow: None, upstream }
+    }
+
+    /// Gives back all that is held.
+    fn release(&mut self) {
+        if self.stage == Stage::Arrived {
+            return;
+        }
+        let view = self.view.clone();
+        let member = view.member(self.route);
+        if let Some(permit) = self.permit.take() {
+            member.upstream.borrow_mut().release(permit, self.last);
+        }
+        match self.queued.take() {
+            None => {}
+            Some(Place::Gateway) => view.gateway.borrow_mut().leave_queue(),
+            Some(Place::Route(route)) => view.route(route).borrow_mut().leave_queue(),
+            Some(Place::Upstream(_)) => member.upstream.borrow_mut().leave_queue(),
+        }
+        let holds = std::mem::take(&mut self.holds);
+        if holds.gateway {
+            view.gateway.borrow_mut().give();
+        }
+        if holds.route {
+            view.route(self.route).borrow_mut().give();
+        }
+        if holds.retry_budget {
+            member.upstream.borrow_mut().budget().end_retry();
+        }
+        if holds.request_budget {
+            member.upstream.borrow_mut().budget().end();
+        }
+    }
+}
+
+impl Drop for Exchange {
+    /// A request that is dropped was abandoned: its client left, or its task ended.
+    fn drop(&mut self) {
+        if let Some(permit) = &mut self.permit {
+            let member = self.view.member(self.route);
+            member.upstream.borrow_mut().record(permit, Outcome::Abandoned, self.last);
+        }
+        self.release();
+    }
+}

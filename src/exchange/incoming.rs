@@ -1,0 +1,92 @@
+//! What the decisions ask of a request: where it wants to go, who sent it, what it hashes to.
+
+use std::hash::{BuildHasher, Hasher};
+use std::net::IpAddr;
+
+use crate::config::{Cidr, HashKey};
+use crate::http::{Known, RequestHead};
+use crate::router::{Headers, Lookup};
+
+/// A request as the decisions see it.
+pub struct Incoming<'a> {
+    /// Its parsed head.
+    pub head: &'a RequestHead,
+    /// The bytes the head was parsed from.
+    pub bytes: &'a [u8],
+    /// The address at the connection's other end.
+    pub peer: IpAddr,
+}
+
+impl Headers for Incoming<'_> {
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        self.head.header(self.bytes, name)
+    }
+}
+
+impl<'a> Incoming<'a> {
+    /// What the router asks about, with this path.
+    pub fn lookup<'b>(&'b self, path: &'b [u8]) -> Lookup<'b> {
+        Lookup {
+            method: self.head.method,
+            method_name: self.head.method_name.of(self.bytes),
+            host: self.head.host.of(self.bytes),
+            path,
+            query: self.head.query.of(self.bytes),
+            headers: self,
+        }
+    }
+
+    /// The client's address: the peer's, or what trusted proxies say of it. `X-Forwarded-For` is read from its end, and the first
+    /// address that isn't a trusted proxy's is the client's; what stands before it anyone could have written.
+    pub fn client(&self, trusted: &[Cidr]) -> IpAddr {
+        let trusts = |ip: IpAddr| trusted.iter().any(|network| network.contains(ip));
+        let mut client = self.peer;
+        if trusted.is_empty() || !trusts(client) {
+            return client;
+        }
+        let lines = self.head.fields.iter().rev().filter(|field| field.known == Known::XForwardedFor);
+        for part in lines.flat_map(|field| field.value.of(self.bytes).rsplit(|&byte| byte == b',')) {
+            let Some(ip) = std::str::from_utf8(part.trim_ascii()).ok().and_then(|text| text.parse::<IpAddr>().ok()) else { break };
+            client = ip.to_canonical();
+            if !trusts(client) {
+                break;
+            }
+        }
+        client
+    }
+
+    /// Hash of the client's address, the same on every core and after every restart.
+    pub fn client_hash(&self, trusted: &[Cidr]) -> u64 {
+        match self.client(trusted) {
+            IpAddr::V4(ip) => hash(&ip.octets()),
+            IpAddr::V6(ip) => hash(&ip.octets()),
+        }
+    }
+
+    /// Hash of what the upstream's hashing strategy asks for; of the client's address where the request hasn't that.
+    pub fn hash_key(&self, key: &HashKey, trusted: &[Cidr]) -> u64 {
+        let value = match key {
+            HashKey::Path => Some(self.head.path.of(self.bytes)),
+            HashKey::Ip => None,
+            HashKey::Header(name) => self.head.header(self.bytes, name),
+            HashKey::Cookie(name) => self.cookie(name),
+        };
+        value.map_or_else(|| self.client_hash(trusted), hash)
+    }
+
+    /// The value of a cookie (RFC 6265 section 4.2.1).
+    fn cookie(&self, name: &str) -> Option<&'a [u8]> {
+        let lines = self.head.fields.iter().filter(|field| field.known == Known::Cookie);
+        lines.flat_map(|field| field.value.of(self.bytes).split(|&byte| byte == b';')).find_map(|pair| {
+            let pair = pair.trim_ascii();
+            let split = pair.iter().position(|&byte| byte == b'=')?;
+            (&pair[..split] == name.as_bytes()).then(|| &pair[split + 1..])
+        })
+    }
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    let mut hasher = foldhash::quality::FixedState::default().build_hasher();
+    hasher.write(bytes);
+    hasher.finish()
+}

@@ -1,0 +1,214 @@
+//! A configuration made ready to serve: what all cores share and none changes.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Page;
+use crate::config::{Cidr, Config, HeaderEdits, HostHeader, Route, Upstream};
+use crate::http::{Additions, Edits};
+use crate::http1;
+use crate::router::Router;
+
+/// A configuration made ready to serve.
+pub struct Plan {
+    /// The settings it was made from.
+    pub config: Config,
+    /// Hash of their meaning.
+    pub hash: u64,
+    /// Grows with each plan that is put to work, so that reports and updates about another one are told apart.
+    pub generation: u64,
+    /// Which routes match what.
+    pub router: Router,
+    /// The routes, in the order of the configuration.
+    pub routes: Vec<RoutePlan>,
+    /// The upstreams, in the order of the configuration.
+    pub upstreams: Vec<UpstreamPlan>,
+    /// What is added to every request.
+    pub additions: Additions,
+    /// Networks whose word about the client is believed.
+    pub trusted: Vec<Cidr>,
+    /// Paths the gateway answers itself.
+    pub pages: Vec<(Box<[u8]>, Page)>,
+    /// The shortest time limit among all settings: deadlines are looked at often enough for it.
+    pub shortest_limit: Duration,
+    /// Limits of a request's head.
+    pub head_limits: http1::Limits,
+}
+
+/// A route made ready.
+pub struct RoutePlan {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The index of its upstream.
+    pub upstream: usize,
+    /// Changes to requests.
+    pub request: Edits,
+    /// Changes to responses.
+    pub response: Edits,
+    /// For the whole request; zero is no limit.
+    pub timeout: Duration,
+    /// Further attempts.
+    pub retries: u32,
+    /// Requests served at once, over all cores; 0 is no limit.
+    pub concurrency: u32,
+}
+
+/// An upstream made ready.
+pub struct UpstreamPlan {
+    /// Its settings.
+    pub settings: Arc<Upstream>,
+    /// For an endpoint to accept a connection.
+    pub connect_timeout: Duration,
+    /// Limits of a response's head.
+    pub head_limits: http1::Limits,
+    /// The Host that endpoints see, if it is neither the client's nor their own.
+    pub host: HostHeader,
+}
+
+/// A setting that can't be served, by its path in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanProblem {
+    /// The setting: `routes[3].path`.
+    pub path: String,
+    /// What is wrong with it, and what to do.
+    pub message: String,
+}
+
+impl Plan {
+    /// Makes a checked configuration ready.
+    ///
+    /// # Errors
+    /// Every pattern that can't be matched and every rewrite that can't be made.
+    pub fn build(config: Config, hash: u64, generation: u64) -> Result<Plan, Vec<PlanProblem>> {
+        let router = Router::new(&config.routes).map_err(|problems| {
+            problems
+                .into_iter()
+                .map(|problem| PlanProblem { path: format!("routes[{}].{}", problem.route, problem.field), message: problem.message })
+                .collect::<Vec<_>>()
+        })?;
+        let by_id: std::collections::HashMap<&str, usize> =
+            config.upstreams.iter().enumerate().map(|(index, upstream)| (upstream.id.as_str(), index)).collect();
+        let mut problems = Vec::new();
+        let routes: Vec<RoutePlan> = config
+            .routes
+            .iter()
+            .enumerate()
+            .map(|(index, route)| {
+                let upstream = by_id.get(route.upstream.as_str()).copied().unwrap_or_else(|| {
+                    problems.push(PlanProblem {
+                        path: format!("routes[{index}].upstream"),
+                        message: format!("no upstream is named {:?}", route.upstream),
+                    });
+                    0
+                });
+                RoutePlan::new(route, upstream, &config)
+            })
+            .collect();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let size = |size: crate::config::Size| usize::try_from(size.get()).unwrap_or(usize::MAX);
+        let head_limits = http1::Limits {
+            head: size(config.limits.head),
+            headers: config.limits.headers as usize,
+            uri: size(config.limits.uri),
+            chunk_extension: size(config.limits.chunk_extension),
+            trailers: size(config.limits.trailers),
+        };
+        let upstreams: Vec<UpstreamPlan> =
+            config.upstreams.iter().map(|upstream| UpstreamPlan::new(upstream, &config, head_limits)).collect();
+        Ok(Plan {
+            shortest_limit: shortest_limit(&config, &routes, &upstreams),
+            hash,
+            generation,
+            router,
+            routes,
+            upstreams,
+            additions: additions(&config),
+            trusted: config.listener.trusted_proxies.iter().filter_map(|network| network.parse().ok()).collect(),
+            pages: pages(&config),
+            head_limits,
+            config,
+        })
+    }
+
+    /// Whether this peer's word about the client is believed.
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(peer))
+    }
+
+    /// The page the gateway answers itself at this path.
+    #[inline]
+    pub fn page(&self, path: &[u8]) -> Option<Page> {
+        self.pages.iter().find(|(at, _)| **at == *path).map(|&(_, page)| page)
+    }
+}
+
+impl RoutePlan {
+    fn new(route: &Route, upstream: usize, config: &Config) -> Self {
+        let mut request = edits(&route.request);
+        for (name, value) in &route.add_headers {
+            request.add(name, value);
+        }
+        RoutePlan {
+            name: route.name().into(),
+            upstream,
+            request,
+            response: edits(&route.response),
+            timeout: route.timeout.unwrap_or(config.timeouts.request).get(),
+            retries: if config.features.retries { route.retry_count.unwrap_or(1) } else { 0 },
+            concurrency: route.max_concurrent_requests,
+        }
+    }
+}
+
+impl UpstreamPlan {
+    fn new(upstream: &Upstream, config: &Config, head_limits: http1::Limits) -> Self {
+        UpstreamPlan {
+            settings: Arc::new(upstream.clone()),
+            connect_timeout: upstream.connect_timeout.unwrap_or(config.timeouts.connect).get(),
+            head_limits: http1::Limits { head: usize::try_from(upstream.keep_alive.head.get()).unwrap_or(usize::MAX), ..head_limits },
+            host: upstream.host_header.clone(),
+        }
+    }
+}
+
+fn edits(settings: &HeaderEdits) -> Edits {
+    let mut edits = Edits::default();
+    for name in &settings.remove_headers {
+        edits.remove(name);
+    }
+    for (name, value) in &settings.set_headers {
+        edits.set(name, value);
+    }
+    for (name, value) in &settings.add_headers {
+        edits.add(name, value);
+    }
+    edits
+}
+
+fn additions(config: &Config) -> Additions {
+    let forwarding = &config.forwarding;
+    Additions {
+        x_forwarded: forwarding.x_forwarded,
+        forwarded: forwarding.forwarded,
+        via: if forwarding.via.is_empty() { Vec::new() } else { format!("Via: 1.1 {}\r\n", forwarding.via).into_bytes() },
+        request_id: forwarding.request_id,
+    }
+}
+
+fn pages(config: &Config) -> Vec<(Box<[u8]>, Page)> {
+    let pages = Page::built_in(&config.built_in).into_iter();
+    let served = pages.filter(|(_, page)| *page != Page::Metrics || config.features.metrics);
+    served.map(|(path, page)| (path.as_bytes().into(), page)).collect()
+}
+
+fn shortest_limit(config: &Config, routes: &[RoutePlan], upstreams: &[UpstreamPlan]) -> Duration {
+    let timeouts = &config.timeouts;
+    let all = [timeouts.read, timeouts.body_idle, timeouts.write, timeouts.idle, timeouts.first_byte, timeouts.upgrade_idle];
+    let all = all.into_iter().chain([config.limits.queue_timeout]).map(crate::config::Time::get);
+    let all = all.chain(upstreams.iter().flat_map(|upstream| [upstream.connect_timeout, upstream.settings.queue.timeout.get()]));
+    let all = all.chain(routes.iter().map(|route| route.timeout));
+    all.filter(|limit| !limit.is_zero()).min().unwrap_or(Duration::MAX)
+}

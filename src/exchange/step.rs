@@ -1,0 +1,101 @@
+//! The steps an exchange asks for, and the results it is told: all that deciding and moving bytes say to each other.
+
+use super::Page;
+use crate::address::Address;
+use crate::clock::Instant;
+use crate::error::Reason;
+use crate::retry::Ending;
+use crate::upstream::EndpointId;
+
+/// What is to be done next for a request.
+#[derive(Debug)]
+pub enum Step {
+    /// Answer with a page the gateway makes itself.
+    Page(Page),
+    /// Answer with a refusal. The request is over.
+    Refuse(Refusal),
+    /// Wait until such a place may have become free, at most until the next tick, then step again.
+    Wait(Place),
+    /// Wait until then, then step again: a retry's backoff.
+    Pause(Instant),
+    /// Send the request to this endpoint, then report with [`Exchange::attempted`].
+    Attempt(Attempt),
+    /// Relay the answer of the last attempt, then report with [`Exchange::ended`].
+    Relay,
+}
+
+/// A refusal and what it tells besides its reason.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Why.
+    pub reason: Reason,
+    /// Seconds after which it's worth trying again.
+    pub retry_after: Option<u32>,
+    /// The methods that the path's routes have.
+    pub allow: Option<String>,
+    /// The upstream that was asked.
+    pub upstream: Option<String>,
+}
+
+/// One endpoint to be asked.
+#[derive(Debug)]
+pub struct Attempt {
+    /// The route's index in the plan.
+    pub route: usize,
+    /// The upstream's index in the plan.
+    pub upstream: usize,
+    /// The number under which this core keeps the upstream's connections; reloads don't change it.
+    pub pool: u32,
+    /// The endpoint.
+    pub endpoint: EndpointId,
+    /// Where it is; `None` if its name has no address.
+    pub address: Option<Address>,
+    /// A kept connection must be looked at before it's used: the request can't be sent twice.
+    pub careful: bool,
+}
+
+/// How an attempt went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempted {
+    /// An answer's head came, or not.
+    pub ending: Ending,
+    /// What happened on the way.
+    pub trace: Trace,
+}
+
+/// What happened in an attempt until its head came or didn't.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// The connection had served a request before.
+    pub reused: bool,
+    /// Bytes of the request were handed to the connection.
+    pub sent: bool,
+    /// Bytes of an answer came.
+    pub started: bool,
+    /// Bytes of an answer, interim ones included, have gone to the client.
+    pub relayed: bool,
+    /// Bytes of the request's body are gone and can't be sent again.
+    pub body_lost: bool,
+}
+
+/// What a request waits for, while there is no place for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// A place below the gateway's concurrency limit.
+    Gateway,
+    /// Below that of this route.
+    Route(usize),
+    /// Below that of any endpoint of the upstream with this number.
+    Upstream(u32),
+}
+
+/// What a request's attempts cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Retries made.
+    pub retries: u32,
+    /// Attempts made again because a kept connection had gone stale.
+    pub stale_retries: u32,
+    /// A retry was not made because the budget was used up.
+    pub budget_exhausted: bool,
+}

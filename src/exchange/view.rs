@@ -1,0 +1,160 @@
+//! One core's view of the plan: its state of every upstream, and its shares of the limits. A reload makes the next view from this one.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::{Plan, RoutePlan};
+use crate::balancer::Seat;
+use crate::clock::Instant;
+use crate::limiter::Share;
+use crate::reconcile::{Report, ShareKey, ShareReport, Update};
+use crate::upstream::{Switches, Upstream};
+
+/// An upstream as this core knows it.
+pub struct Member {
+    /// The number under which connections are kept; reloads don't change it.
+    pub pool: u32,
+    /// Its endpoints.
+    pub upstream: RefCell<Upstream>,
+}
+
+/// A share that views and requests hold together.
+type Shared = Rc<RefCell<Share>>;
+
+/// One core's view of the plan.
+pub struct View {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// The gateway's concurrency limit.
+    pub gateway: Shared,
+    routes: Vec<Shared>,
+    members: Vec<Rc<Member>>,
+    seat: Seat,
+    /// The number that the next upstream's connections are kept under.
+    pools: u32,
+    applied: Cell<u64>,
+}
+
+impl View {
+    /// The first view.
+    pub fn new(plan: Arc<Plan>, seat: Seat, now: Instant) -> Self {
+        let limits = &plan.config.limits;
+        let gateway = Share::new(limits.max_concurrent_requests, limits.queue, seat.core, seat.cores);
+        let view = View {
+            gateway: Rc::new(RefCell::new(gateway)),
+            routes: Vec::new(),
+            members: Vec::new(),
+            seat,
+            pools: 0,
+            applied: Cell::new(0),
+            plan,
+        };
+        let plan = view.plan.clone();
+        view.next(plan, now)
+    }
+
+    /// The view of another plan. Upstreams and routes of the same name keep all their state.
+    pub fn next(&self, plan: Arc<Plan>, now: Instant) -> Self {
+        let Seat { core, cores } = self.seat;
+        let limits = &plan.config.limits;
+        self.gateway.borrow_mut().reconfigure(limits.max_concurrent_requests, limits.queue, core, cores);
+        let mut pools = self.pools;
+        let known: HashMap<Arc<str>, &Rc<Member>> =
+            self.members.iter().map(|member| (member.upstream.borrow().name().clone(), member)).collect();
+        let switches = switches(&plan);
+        let members = plan.upstreams.iter().map(|upstream| match known.get(upstream.settings.id.as_str()) {
+            Some(&member) => {
+                member.upstream.borrow_mut().reconfigure(upstream.settings.clone(), switches, now);
+                member.clone()
+            }
+            None => {
+                pools += 1;
+                let upstream = RefCell::new(Upstream::new(upstream.settings.clone(), switches, self.seat, now));
+                Rc::new(Member { pool: pools - 1, upstream })
+            }
+        });
+        let members = members.collect();
+        let shares: HashMap<&str, &Shared> = self.plan.routes.iter().map(|route| &*route.name).zip(&self.routes).collect();
+        let routes = plan.routes.iter().map(|route| self.share(route, shares.get(&*route.name).copied(), limits.queue));
+        let routes = routes.collect();
+        View { gateway: self.gateway.clone(), routes, members, seat: self.seat, pools, applied: self.applied.clone(), plan }
+    }
+
+    fn share(&self, route: &RoutePlan, known: Option<&Shared>, queue: u32) -> Shared {
+        let Seat { core, cores } = self.seat;
+        match known {
+            Some(share) => {
+                share.borrow_mut().reconfigure(route.concurrency, queue, core, cores);
+                share.clone()
+            }
+            None => Rc::new(RefCell::new(Share::new(route.concurrency, queue, core, cores))),
+        }
+    }
+
+    /// The upstream that a route leads to.
+    #[inline]
+    pub fn member(&self, route: usize) -> &Member {
+        &self.members[self.plan.routes[route].upstream]
+    }
+
+    /// A route's concurrency limit.
+    #[inline]
+    pub fn route(&self, route: usize) -> &RefCell<Share> {
+        &self.routes[route]
+    }
+
+    /// All upstreams.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().map(Rc::as_ref)
+    }
+
+    /// Takes over what all cores together know, unless it is about another plan or something newer is known.
+    pub fn apply(&self, update: &Update, now: Instant) {
+        if update.generation != self.plan.generation || update.version <= self.applied.get() {
+            return;
+        }
+        self.applied.set(update.version);
+        for (index, truth) in update.upstreams.iter().enumerate() {
+            let named = |member: &&Rc<Member>| *member.upstream.borrow().name() == truth.upstream;
+            let member = self.members.get(index).filter(named).or_else(|| self.members.iter().find(named));
+            if let Some(member) = member {
+                member.upstream.borrow_mut().apply(truth, now);
+            }
+        }
+        for share in &update.shares {
+            match &share.key {
+                ShareKey::Gateway => self.gateway.borrow_mut().apply(share.grant),
+                ShareKey::Route(name) => {
+                    if let Some(index) = self.plan.routes.iter().position(|route| route.name == *name) {
+                        self.routes[index].borrow_mut().apply(share.grant);
+                    }
+                }
+                ShareKey::Upstream(_) | ShareKey::Endpoint(..) => {}
+            }
+        }
+    }
+
+    /// What this core has seen and holds.
+    pub fn report(&self, sequence: u64, now: Instant) -> Report {
+        let mut shares = Vec::new();
+        let mut add = |key: ShareKey, share: &RefCell<Share>| {
+            let mut share = share.borrow_mut();
+            if share.is_limited() {
+                shares.push(ShareReport { key, claim: share.claim() });
+            }
+        };
+        add(ShareKey::Gateway, &self.gateway);
+        for (route, share) in self.plan.routes.iter().zip(&self.routes).filter(|(route, _)| route.concurrency != 0) {
+            add(ShareKey::Route(route.name.clone()), share);
+        }
+        let upstreams = self.members.iter().map(|member| member.upstream.borrow_mut().report(now)).collect();
+        Report { core: self.seat.core, sequence, generation: self.plan.generation, upstreams, shares }
+    }
+}
+
+fn switches(plan: &Plan) -> Switches {
+    let features = &plan.config.features;
+    Switches { health_checks: features.health_checks, outlier_detection: features.outlier_detection, retries: features.retries }
+}
