@@ -1,0 +1,216 @@
+//! Prometheus' text format: families of samples with help, type and escaped labels.
+
+use std::fmt::Write;
+
+use super::{Core, Kind, Meta, Process, Registry, Spread};
+
+/// Upper bounds of the response time histogram's buckets, in microseconds.
+const BUCKETS: &[u64] = &[
+    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000,
+    30_000_000, 60_000_000,
+];
+/// The quantiles that are shown.
+const QUANTILES: &[f64] = &[0.5, 0.9, 0.99, 0.999, 0.9999, 1.0];
+
+/// The content type of the page.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// A metrics page being written.
+#[derive(Debug, Default)]
+pub struct Text(String);
+
+impl Text {
+    /// Begins a family: its samples must follow, and nothing else before the next family.
+    pub fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let help = help.replace('\\', "\\\\").replace('\n', "\\n");
+        writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}").expect("a String takes all");
+    }
+
+    /// Adds one sample.
+    pub fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+        self.0.push_str(name);
+        for (at, (label, value)) in labels.iter().enumerate() {
+            self.0.push(if at == 0 { '{' } else { ',' });
+            self.0.push_str(label);
+            self.0.push_str("=\"");
+            for character in value.chars() {
+                match character {
+                    '\\' => self.0.push_str("\\\\"),
+                    '"' => self.0.push_str("\\\""),
+                    '\n' => self.0.push_str("\\n"),
+                    other => self.0.push(other),
+                }
+            }
+            self.0.push('"');
+        }
+        if !labels.is_empty() {
+            self.0.push('}');
+        }
+        writeln!(self.0, " {value}").expect("a String takes all");
+    }
+
+    /// Adds a family of a single sample without labels.
+    pub fn single(&mut self, name: &str, kind: &str, help: &str, value: f64) {
+        self.family(name, kind, help);
+        self.sample(name, &[], value);
+    }
+
+    /// The page.
+    pub fn finish(self) -> String {
+        self.0
+    }
+}
+
+/// Writes every metric of the registry.
+pub fn write(registry: &Registry, text: &mut Text) {
+    let totals = registry.totals();
+    text.single("gateway_requests_total", "counter", "Requests that ended.", totals.requests as f64);
+    text.single(
+        "gateway_requests_successful_total",
+        "counter",
+        "Requests that ended and did not fail, as gateway_requests_failed_total says.",
+        totals.successful() as f64,
+    );
+    for (metric, meta) in Core::METRICS.iter().enumerate() {
+        cells(text, meta, |label| registry.cores.iter().map(|core| core.read(metric, label)).sum());
+    }
+    for (metric, meta) in Process::METRICS.iter().enumerate() {
+        cells(text, meta, |label| registry.process.read(metric, label));
+    }
+    per_core(registry, text);
+    response_times(registry, text);
+}
+
+/// Writes one metric, `read` giving the number of each label value.
+fn cells(text: &mut Text, meta: &Meta, read: impl Fn(usize) -> u64) {
+    let kind = match meta.kind {
+        Kind::Counter => "counter",
+        Kind::Gauge => "gauge",
+    };
+    text.family(meta.name, kind, meta.help);
+    match meta.label {
+        None => text.sample(meta.name, &[], read(0) as f64 / meta.divisor),
+        Some((label, values)) => {
+            for (at, value) in values.iter().enumerate() {
+                text.sample(meta.name, &[(label, value)], read(at) as f64 / meta.divisor);
+            }
+        }
+    }
+}
+
+/// Writes how the load is spread over the cores.
+fn per_core(registry: &Registry, text: &mut Text) {
+    type Read = fn(&Core) -> u64;
+    let shown: [(&str, &str, &str, Read); 2] = [
+        ("gateway_core_requests_total", "counter", "Requests that ended, by core.", Core::requests),
+        ("gateway_core_connections", "gauge", "Connections of clients that are open, by core.", |core| core.connections.count()),
+    ];
+    for (name, kind, help, read) in shown {
+        text.family(name, kind, help);
+        for (index, core) in registry.cores.iter().enumerate() {
+            text.sample(name, &[("core", &index.to_string())], read(core) as f64);
+        }
+    }
+}
+
+/// Writes response times: mean, quantiles and buckets.
+fn response_times(registry: &Registry, text: &mut Text) {
+    let totals = registry.totals();
+    text.single(
+        "gateway_response_time_seconds",
+        "gauge",
+        "Mean response time since the start; see gateway_http_request_duration_seconds for how times are spread.",
+        totals.response_time.as_secs_f64(),
+    );
+    let all = Spread::merged(registry.spreads.iter().map(|spread| &**spread));
+    let name = "gateway_response_time_quantile_seconds";
+    text.family(name, "gauge", "Response time that this part of the requests stayed within, since the start.");
+    for &quantile in QUANTILES {
+        text.sample(name, &[("quantile", &quantile.to_string())], all.value_at_quantile(quantile) as f64 / 1e6);
+    }
+    let name = "gateway_http_request_duration_seconds";
+    text.family(name, "histogram", "Time from a request's first byte to the last byte of its answer; a second behind.");
+    let bucket = format!("{name}_bucket");
+    for &micros in BUCKETS {
+        text.sample(&bucket, &[("le", &(micros as f64 / 1e6).to_string())], all.count_between(0, micros) as f64);
+    }
+    text.sample(&bucket, &[("le", "+Inf")], all.len() as f64);
+    text.sample(&format!("{name}_sum"), &[], all.mean() * all.len() as f64 / 1e6);
+    text.sample(&format!("{name}_count"), &[], all.len() as f64);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::error::Reason;
+    use crate::metrics::Latency;
+
+    fn page(registry: &Registry) -> String {
+        let mut text = Text::default();
+        write(registry, &mut text);
+        text.finish()
+    }
+
+    fn value(page: &str, series: &str) -> f64 {
+        let line = page.lines().find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')));
+        line.unwrap_or_else(|| panic!("{series} is missing")).rsplit(' ').next().unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn the_page_adds_the_cores_up() {
+        let registry = Registry::new(2);
+        let mut latency = Latency::default();
+        for core in [0, 1, 1] {
+            registry.cores[core].ended(200, None, Duration::from_millis(3));
+            latency.record(Duration::from_millis(3));
+        }
+        registry.cores[0].ended(502, Some(Reason::ConnectFailed), Duration::from_millis(1));
+        registry.cores[0].connections.add(7);
+        latency.publish(&registry.spreads[0]);
+        let page = page(&registry);
+        assert_eq!(value(&page, "gateway_requests_total"), 4.0);
+        assert_eq!(value(&page, "gateway_requests_successful_total"), 3.0);
+        assert_eq!(value(&page, "gateway_requests_failed_total"), 1.0);
+        assert_eq!(value(&page, "gateway_active_connections"), 7.0);
+        assert_eq!(value(&page, "gateway_response_time_seconds"), 0.0025);
+        assert_eq!(value(&page, "gateway_http_requests_total{status_class=\"2xx\"}"), 3.0);
+        assert_eq!(value(&page, "gateway_refusals_total{reason=\"connect_failed\"}"), 1.0);
+        assert_eq!(value(&page, "gateway_core_requests_total{core=\"1\"}"), 2.0);
+        assert_eq!(value(&page, "gateway_http_request_duration_seconds_bucket{le=\"0.0025\"}"), 0.0);
+        assert_eq!(value(&page, "gateway_http_request_duration_seconds_bucket{le=\"0.005\"}"), 3.0);
+        assert_eq!(value(&page, "gateway_http_request_duration_seconds_count"), 3.0);
+    }
+
+    #[test]
+    fn every_sample_belongs_to_the_family_before_it() {
+        let page = page(&Registry::new(1));
+        let mut family = "";
+        let mut seen = std::collections::HashSet::new();
+        for line in page.lines() {
+            if let Some(rest) = line.strip_prefix("# HELP ") {
+                family = rest.split(' ').next().unwrap();
+                assert!(seen.insert(family), "{family} begins twice");
+            } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+                assert_eq!(rest.split(' ').next(), Some(family));
+            } else {
+                let name = line.split(['{', ' ']).next().unwrap();
+                let suffixed = ["_bucket", "_sum", "_count"].iter().any(|suffix| name.strip_suffix(suffix) == Some(family));
+                assert!(name == family || suffixed, "{line} stands under {family}");
+                assert!(line.rsplit(' ').next().unwrap().parse::<f64>().is_ok_and(f64::is_finite), "{line}");
+            }
+        }
+        for original in ["requests_total", "requests_successful_total", "requests_failed_total", "active_connections"] {
+            assert!(seen.contains(format!("gateway_{original}").as_str()));
+        }
+    }
+
+    #[test]
+    fn labels_and_help_are_escaped() {
+        let mut text = Text::default();
+        text.family("a", "gauge", "one\ntwo \\ three");
+        text.sample("a", &[("path", "say \"hi\"\\\n"), ("b", "c")], 1.5);
+        assert_eq!(text.finish(), "# HELP a one\\ntwo \\\\ three\n# TYPE a gauge\na{path=\"say \\\"hi\\\"\\\\\\n\",b=\"c\"} 1.5\n");
+    }
+}
