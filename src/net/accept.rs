@@ -3,12 +3,13 @@
 use std::cell::RefCell;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::os::fd::AsRawFd;
 
 use monoio::io::Canceller;
-use monoio::net::TcpListener;
+use monoio::net::{TcpListener, TcpStream};
 use socket2::{Domain, Socket, Type};
 
-use super::{Link, ring};
+use super::{Link, ring, sys};
 
 /// Binds a listening socket that shares its address with the other cores'. TCP_NODELAY is inherited by what it accepts.
 ///
@@ -55,6 +56,19 @@ impl Acceptor {
             Err(_) if self.stop.borrow().is_none() => None,
             Err(error) => Some(Err(error)),
         }
+    }
+
+    /// Connections that the kernel has completed and nobody has accepted; to be asked once stopped.
+    pub fn leftover(&self) -> Vec<(Link, SocketAddr)> {
+        let mut found = Vec::new();
+        while let Some((stream, peer)) = sys::accept_now(self.listener.as_raw_fd()) {
+            if stream.set_nonblocking(!ring::is_uring()).is_ok()
+                && let Ok(stream) = TcpStream::from_std(stream)
+            {
+                found.push((Link::tcp(stream), peer));
+            }
+        }
+        found
     }
 
     /// Ends [`Acceptor::next`], for good.

@@ -2,27 +2,16 @@
 
 use std::cell::UnsafeCell;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
-use std::path::Path;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use monoio::buf::{IoBuf, IoBufMut};
-use monoio::io::{AsyncReadRent, AsyncWriteRent, CancelableAsyncReadRent, OwnedReadHalf, OwnedWriteHalf};
+use monoio::io::{AsyncReadRent, AsyncWriteRent, CancelableAsyncReadRent};
 use monoio::net::{TcpStream, UnixStream};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::{Moved, Stream, Timer, ring, sys};
-
-/// Where to connect to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Address {
-    /// A TCP address.
-    Tcp(SocketAddr),
-    /// A Unix socket's path.
-    Unix(Arc<Path>),
-}
+use crate::address::Address;
 
 /// A TCP or Unix connection. Clones share it.
 #[derive(Clone)]
@@ -60,8 +49,8 @@ impl Stream for Link {
         }
         let room = buf.slice_mut(at..);
         let (result, room) = match self {
-            Link::Tcp(stream, _) => OwnedReadHalf(stream.clone()).read(room).await,
-            Link::Unix(stream, _) => OwnedReadHalf(stream.clone()).read(room).await,
+            Link::Tcp(stream, _) => sys::half(stream).read(room).await,
+            Link::Unix(stream, _) => sys::half(stream).read(room).await,
         };
         (result, room.into_inner())
     }
@@ -74,8 +63,8 @@ impl Stream for Link {
         let room = buf.slice_mut(at..);
         let handle = timer.cancel_handle();
         let (result, room) = match self {
-            Link::Tcp(stream, _) => OwnedReadHalf(stream.clone()).cancelable_read(room, handle).await,
-            Link::Unix(stream, _) => OwnedReadHalf(stream.clone()).cancelable_read(room, handle).await,
+            Link::Tcp(stream, _) => sys::half(stream).cancelable_read(room, handle).await,
+            Link::Unix(stream, _) => sys::half(stream).cancelable_read(room, handle).await,
         };
         let result = result.map_err(|error| match error.raw_os_error() {
             Some(libc::ECANCELED | libc::EINTR) => io::ErrorKind::TimedOut.into(),
@@ -89,8 +78,8 @@ impl Stream for Link {
         while at < buf.len() {
             let rest = buf.slice(at..);
             let (result, rest) = match self {
-                Link::Tcp(stream, _) => OwnedWriteHalf(stream.clone()).write(rest).await,
-                Link::Unix(stream, _) => OwnedWriteHalf(stream.clone()).write(rest).await,
+                Link::Tcp(stream, _) => sys::half(stream).write(rest).await,
+                Link::Unix(stream, _) => sys::half(stream).write(rest).await,
             };
             buf = rest.into_inner();
             match result {
@@ -104,10 +93,9 @@ impl Stream for Link {
     }
 
     async fn readable(&self) -> io::Result<()> {
-        // A raw pointer's target can't be borrowed across the wait, so each arm takes its own shared reference.
         match self {
-            Link::Tcp(stream, _) => sys::shared(stream).readable(false).await,
-            Link::Unix(stream, _) => sys::shared(stream).readable(false).await,
+            Link::Tcp(stream, _) => sys::half(stream).readable(false).await,
+            Link::Unix(stream, _) => sys::half(stream).readable(false).await,
         }
     }
 
@@ -150,8 +138,8 @@ pub async fn connect(address: &Address, make_timer: impl FnOnce(RawFd) -> Timer)
     };
     if waits {
         match &link {
-            Link::Tcp(stream, _) => sys::shared(stream).writable(false).await?,
-            Link::Unix(stream, _) => sys::shared(stream).writable(false).await?,
+            Link::Tcp(stream, _) => sys::half(stream).writable(false).await?,
+            Link::Unix(stream, _) => sys::half(stream).writable(false).await?,
         }
         if timer.expired() {
             return Err(io::ErrorKind::TimedOut.into());
@@ -162,4 +150,3 @@ pub async fn connect(address: &Address, make_timer: impl FnOnce(RawFd) -> Timer)
     }
     Ok((link, timer))
 }
-

@@ -14,7 +14,7 @@ pub use both::{First, both, first};
 pub use buffers::Buffers;
 pub use deadlines::{Deadlines, Timer};
 pub use doorbell::{Bell, Doorbell};
-pub use link::{Address, Link, connect};
+pub use link::{Link, connect};
 pub use ring::{Engine, RingError, run_on};
 pub use sys::{readable_at_once, readable_now, set_descriptor_limit};
 

@@ -7,6 +7,7 @@ use std::net::Shutdown;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::rc::Rc;
 
+use monoio::io::Split;
 use socket2::SockRef;
 
 /// Runs `work` on a descriptor its caller holds open for the time of the call.
@@ -24,6 +25,15 @@ pub(super) fn shutdown(fd: RawFd, how: Shutdown) {
 /// Makes the next close a reset.
 pub(super) fn linger_zero(fd: RawFd) {
     let _ = with(fd, |socket| socket.set_linger(Some(std::time::Duration::ZERO)));
+}
+
+/// A connection that a listener has ready, without waiting for one.
+pub(super) fn accept_now(listener: RawFd) -> Option<(std::net::TcpStream, std::net::SocketAddr)> {
+    with(listener, |listener| {
+        listener.set_nonblocking(true).ok()?;
+        let (socket, peer) = listener.accept().ok()?;
+        Some((socket.into(), peer.as_socket()?))
+    })
 }
 
 /// The socket's pending error.
@@ -73,9 +83,11 @@ pub fn set_descriptor_limit() -> u64 {
     limit.rlim_cur
 }
 
-/// A shared reference to a stream that monoio splits: its waiting operations take `&self` and touch only the descriptor.
-pub(super) fn shared<T>(stream: &Rc<UnsafeCell<T>>) -> &T {
-    // SAFETY: the halves made from the same cell hold a `&mut` only while an operation is created, on this one thread,
-    // never across a wait.
-    unsafe { &*stream.get() }
+/// One direction of a stream that is used in both at once. monoio's own halves do the same, but its writing half shuts the socket
+/// down when dropped.
+#[allow(clippy::mut_from_ref)]
+pub(super) fn half<T: Split>(stream: &Rc<UnsafeCell<T>>) -> &mut T {
+    // SAFETY: `Split` is the stream's promise that its read and write operations don't touch each other's state, and a `Link`
+    // has one operation in each direction at a time, on this one thread.
+    unsafe { &mut *stream.get() }
 }

@@ -1,1 +1,14 @@
-//! proxy.
+//! Drives an exchange: does what each of its steps asks for, and moves the bodies.
+
+mod answer;
+mod attempt;
+mod chunks;
+mod core;
+mod relay;
+mod serve;
+mod tunnel;
+mod upload;
+mod waiters;
+
+pub use self::core::{Core, PageAnswer, Parts, Session};
+pub use waiters::Waiters;

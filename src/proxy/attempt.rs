@@ -1,0 +1,251 @@
+//! One attempt: get a connection to the endpoint, send the request, wait for the head of its answer.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::core::{Core, Session, after};
+use super::upload::{Terms, Upload, beside_until};
+use crate::client::{Connection, HeadError, Key, read_head};
+use crate::clock::Instant;
+use crate::config::HostHeader;
+use crate::error::{Fault, Reason};
+use crate::exchange::{Attempt, Exchange, Plan, Trace, View};
+use crate::http::{Edits, Framing, RequestHead, RequestOut, ResponseOut, Version, write_request, write_response};
+use crate::net::{self, Stream};
+use crate::server::{Client, Inbound};
+
+/// An endpoint that has begun to answer. Its head is in the session, parsed from the front of `buf`.
+pub(super) struct Answered<'a> {
+    pub connection: Rc<Connection>,
+    pub buf: Vec<u8>,
+    pub upload: Option<Upload<'a>>,
+    pub trace: Trace,
+}
+
+/// Why an endpoint did not answer, and what happened until then.
+pub(super) struct Failed {
+    pub reason: Reason,
+    pub trace: Trace,
+}
+
+/// How a request's body stands before it is sent.
+struct Body {
+    /// Bytes of it that were received with the head.
+    there: usize,
+    /// Framing of what has yet to be received; `None` if all is there.
+    left: Option<Framing>,
+}
+
+impl Body {
+    fn of(head: &RequestHead, received: usize) -> Body {
+        let behind = received - head.length;
+        match head.framing {
+            Framing::Length(length) => {
+                let there = usize::try_from(length).unwrap_or(usize::MAX).min(behind);
+                let left = length - there as u64;
+                Body { there, left: (left > 0).then_some(Framing::Length(left)) }
+            }
+            // Whatever there is goes through the decoder.
+            Framing::Chunked => Body { there: behind, left: Some(Framing::Chunked) },
+            Framing::None | Framing::UntilClose => Body { there: 0, left: None },
+        }
+    }
+}
+
+impl Core {
+    /// Makes one attempt. `deadline` is the whole request's.
+    pub(super) async fn attempt<'a>(
+        &'a self,
+        client: &'a Client,
+        session: &mut Session,
+        inbound: &Inbound,
+        exchange: &Exchange,
+        attempt: &Attempt,
+    ) -> Result<Answered<'a>, Failed> {
+        let plan = &exchange.view().plan;
+        let deadline = exchange.deadline();
+        let (connection, reused) =
+            self.connection(plan, attempt, deadline).await.map_err(|reason| Failed { reason, trace: Trace::default() })?;
+        connection.requests.set(connection.requests.get() + 1);
+
+        let bytes = inbound.bytes();
+        let body = Body::of(&session.head, bytes.len());
+        let mut out = self.buffers.take();
+        write_head(&mut out, session, bytes, exchange.view(), attempt);
+        let there = &bytes[session.head.length..session.head.length + body.there];
+        let first = match body.left {
+            Some(Framing::Chunked) => there.to_vec(),
+            _ => {
+                out.extend_from_slice(there);
+                Vec::new()
+            }
+        };
+        let idle = plan.config.timeouts.body_idle.get();
+        connection.timer.close_at(after(self.now(), idle).min(deadline));
+        let (result, out) = connection.link.send(out, 0).await;
+        self.buffers.give(out);
+        let upload = match body.left {
+            Some(left) if result.is_ok() => {
+                let terms = Terms { body_max: plan.config.limits.body.get(), idle, limits: plan.head_limits };
+                Some(Upload::begin(self, client, connection.clone(), left, first, terms))
+            }
+            _ => None,
+        };
+        // An endpoint may answer and close before it has taken everything, so its answer is looked for even then.
+        let mut trace = Trace { reused, sent: true, body_lost: upload.is_some(), ..Trace::default() };
+        match self.answer(client, session, plan, attempt, &connection, upload, deadline, &mut trace).await {
+            Ok((buf, upload)) => Ok(Answered { connection, buf, upload, trace }),
+            Err(Reason::ClosedBeforeHead) if result.is_err() && !trace.started => Err(Failed { reason: Reason::SendFailed, trace }),
+            Err(reason) => Err(Failed { reason, trace }),
+        }
+    }
+
+    /// Waits for the head of the answer, passing on interim ones.
+    #[allow(clippy::too_many_arguments)]
+    async fn answer<'a>(
+        &'a self,
+        client: &'a Client,
+        session: &mut Session,
+        plan: &Plan,
+        attempt: &Attempt,
+        connection: &Connection,
+        mut upload: Option<Upload<'a>>,
+        deadline: Instant,
+        trace: &mut Trace,
+    ) -> Result<(Vec<u8>, Option<Upload<'a>>), Reason> {
+        let first_byte = plan.config.timeouts.first_byte.get();
+        let limits = plan.upstreams[attempt.upstream].head_limits;
+        let method = session.head.method;
+        if upload.is_none() {
+            connection.timer.close_at(after(self.now(), first_byte).min(deadline));
+        }
+        let mut buf = self.buffers.take();
+        for _ in 0..INTERIM_MAX {
+            let reading = read_head(connection, buf, method, &limits, &mut session.response);
+            let ended = beside_until(&mut upload, reading, |ended| match ended.result {
+                // What the client did wrong ends the wait; an endpoint that stopped taking may have answered.
+                Err(reason) if reason.fault() == Fault::Client => Some(reason),
+                _ => {
+                    connection.timer.close_at(after(self.now(), first_byte).min(deadline));
+                    None
+                }
+            });
+            let (result, back) = ended.await?;
+            buf = back;
+            if let Err(error) = result {
+                self.buffers.give(buf);
+                let reason = match error {
+                    HeadError::Expired if self.now() >= deadline => Reason::RequestTimeout,
+                    HeadError::Expired => Reason::FirstByteTimeout,
+                    HeadError::Refused(reason) => reason,
+                    HeadError::Closed { .. } => Reason::ClosedBeforeHead,
+                };
+                trace.started |= error != HeadError::Closed { clean: true };
+                return Err(reason);
+            }
+            let status = session.response.status;
+            if status == 101 && !session.head.connection.upgrade {
+                return Err(Reason::UnexpectedUpgrade);
+            }
+            if status >= 200 || status == 101 {
+                return Ok((buf, upload));
+            }
+            self.interim(client, session, &buf, plan.config.timeouts.write.get()).await?;
+            trace.relayed = true;
+            buf.drain(..session.response.length);
+        }
+        Err(Reason::BadResponseHead)
+    }
+
+    /// Passes an interim response on; HTTP/1.0 knows none (RFC 9110 section 15.2).
+    async fn interim(&self, client: &Client, session: &Session, bytes: &[u8], write: Duration) -> Result<(), Reason> {
+        if session.head.version == Version::Http10 {
+            return Ok(());
+        }
+        let mut out = self.buffers.take();
+        let none = Edits::default();
+        write_response(
+            &mut out,
+            &ResponseOut {
+                head: &session.response,
+                bytes,
+                framing: Framing::None,
+                keep_length: false,
+                edits: &none,
+                via: &[],
+                version: Version::Http11,
+                keep_alive: true,
+                date: &[],
+            },
+        );
+        client.timer.close_at(after(self.now(), write));
+        let (result, out) = client.link.send(out, 0).await;
+        self.buffers.give(out);
+        result.map(|_| ()).map_err(|_| Reason::ClientLeft)
+    }
+
+    /// A kept connection to the endpoint, or a new one.
+    async fn connection(&self, plan: &Plan, attempt: &Attempt, deadline: Instant) -> Result<(Rc<Connection>, bool), Reason> {
+        let now = self.now();
+        let key = key(attempt);
+        if let Some(connection) = self.pool.take(key, attempt.careful, now) {
+            self.counters.upstream_reused.add(1);
+            return Ok((connection, true));
+        }
+        let address = attempt.address.as_ref().ok_or(Reason::Unresolved)?;
+        let patience = plan.upstreams[attempt.upstream].connect_timeout;
+        let opened = net::connect(address, |fd| {
+            let timer = self.deadlines.timer(fd);
+            timer.close_at(after(now, patience).min(deadline));
+            timer
+        });
+        match Box::pin(opened).await {
+            Ok((link, timer)) => {
+                self.counters.upstream_opened.add(1);
+                Ok((Rc::new(Connection { timer, link, born: now, requests: Default::default() }), false))
+            }
+            Err(error) => Err(match error.kind() {
+                io::ErrorKind::TimedOut if self.now() >= deadline => Reason::RequestTimeout,
+                io::ErrorKind::TimedOut => Reason::ConnectTimeout,
+                _ if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => Reason::OutOfDescriptors,
+                _ => Reason::ConnectFailed,
+            }),
+        }
+    }
+}
+
+/// Writes the request as the endpoint is to see it.
+fn write_head(out: &mut Vec<u8>, session: &Session, bytes: &[u8], view: &View, attempt: &Attempt) {
+    let plan = &view.plan;
+    let upstream;
+    let host = match &plan.upstreams[attempt.upstream].host {
+        HostHeader::Keep => None,
+        HostHeader::Set(host) => Some(host.as_bytes()),
+        HostHeader::Endpoint => {
+            upstream = view.member(attempt.route).upstream.borrow();
+            upstream.endpoint(attempt.endpoint).settings().url.strip_prefix("http://").map(|host| host.trim_end_matches('/').as_bytes())
+        }
+    };
+    write_request(
+        out,
+        &RequestOut {
+            head: &session.head,
+            bytes,
+            path: session.path_out(),
+            host,
+            edits: &plan.routes[attempt.route].request,
+            additions: &plan.additions,
+            sender: &session.sender,
+            request_id: &session.id,
+        },
+    );
+}
+
+/// Which pool an attempt's connection belongs to.
+pub(super) fn key(attempt: &Attempt) -> Key {
+    Key { upstream: attempt.pool, slot: attempt.endpoint.slot, generation: attempt.endpoint.generation }
+}
+
+/// Interim responses an endpoint may send before its answer.
+const INTERIM_MAX: usize = 16;

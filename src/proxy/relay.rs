@@ -1,0 +1,277 @@
+//! An endpoint's answer on its way to the client: head and the beginning of the body in one send, the rest through one buffer, so
+//! that the endpoint sends no faster than the client takes. An answer that breaks off is cut, never completed.
+
+use super::attempt::Answered;
+use super::chunks::{FRONT, finish, frame, reframe};
+use super::core::{Core, Session, after};
+use super::upload::{Upload, beside};
+use crate::error::Reason;
+use crate::exchange::Plan;
+use crate::http::{Framing, Method, ResponseOut, Version, write_response};
+use crate::http1::{Chunked, as_response};
+use crate::net::Stream;
+use crate::server::Client;
+
+/// How a relayed answer ended.
+pub(super) struct Relayed {
+    /// Complete, or why it was cut.
+    pub result: Result<(), Reason>,
+    /// The endpoint's connection can carry another request.
+    pub reusable: bool,
+}
+
+/// What relaying needs besides the answer itself.
+pub(super) struct Terms<'a> {
+    pub plan: &'a Plan,
+    pub route: usize,
+    /// The client's connection stays open afterwards.
+    pub keep: bool,
+}
+
+/// How the body is framed towards the client.
+fn framing_out(session: &Session) -> Framing {
+    match session.response.framing {
+        Framing::UntilClose | Framing::Chunked if session.head.version == Version::Http11 => Framing::Chunked,
+        Framing::Chunked => Framing::UntilClose,
+        other => other,
+    }
+}
+
+/// Whether a client's connection can outlive this answer: without framing of its own, the body ends with the connection.
+pub(super) fn outlives(session: &Session) -> bool {
+    framing_out(session) != Framing::UntilClose
+}
+
+impl Core {
+    /// Relays the answer.
+    pub(super) async fn relay(&self, client: &Client, session: &Session, answered: &mut Answered<'_>, terms: &Terms<'_>) -> Relayed {
+        let head = &session.response;
+        let mut out = self.buffers.take();
+        write_response(
+            &mut out,
+            &ResponseOut {
+                head,
+                bytes: &answered.buf,
+                framing: framing_out(session),
+                keep_length: head.framing == Framing::None && (session.head.method == Method::Head || head.status == 304),
+                edits: &terms.plan.routes[terms.route].response,
+                via: &terms.plan.additions.via,
+                version: session.head.version,
+                keep_alive: terms.keep,
+                date: &self.date.get(),
+            },
+        );
+        let mut reusable = head.connection.keep_alive;
+        let buf = std::mem::take(&mut answered.buf);
+        let behind = buf.len() - head.length;
+        let result = match head.framing {
+            Framing::None => {
+                reusable &= behind == 0;
+                self.buffers.give(buf);
+                self.out(client, &mut answered.upload, terms, out, 0).await
+            }
+            Framing::Length(length) => {
+                reusable &= behind as u64 <= length;
+                let (result, clean) = self.counted(client, answered, terms, out, buf, length, head.length).await;
+                reusable &= clean;
+                result
+            }
+            Framing::Chunked => {
+                let (result, clean) = Box::pin(self.chunked(client, answered, terms, out, buf, session)).await;
+                reusable &= clean;
+                result
+            }
+            Framing::UntilClose => {
+                reusable = false;
+                Box::pin(self.until_close(client, answered, terms, out, buf, session)).await
+            }
+        };
+        Relayed { reusable: reusable && result.is_ok(), result }
+    }
+
+    /// Sends a piece to the client and gives the buffer back.
+    async fn out(
+        &self,
+        client: &Client,
+        upload: &mut Option<Upload<'_>>,
+        terms: &Terms<'_>,
+        buf: Vec<u8>,
+        from: usize,
+    ) -> Result<(), Reason> {
+        let (result, buf) = self.piece(client, upload, terms, buf, from).await;
+        self.buffers.give(buf);
+        result
+    }
+
+    /// Sends a piece to the client.
+    async fn piece(
+        &self,
+        client: &Client,
+        upload: &mut Option<Upload<'_>>,
+        terms: &Terms<'_>,
+        buf: Vec<u8>,
+        from: usize,
+    ) -> (Result<(), Reason>, Vec<u8>) {
+        client.timer.close_at(after(self.now(), terms.plan.config.timeouts.write.get()));
+        self.counters.bytes_out.add((buf.len() - from) as u64);
+        let (result, buf) = beside(upload, client.link.send(buf, from)).await;
+        let result = match result {
+            Ok(_) => Ok(()),
+            Err(_) if client.timer.expired() => Err(Reason::ClientStalled),
+            Err(_) => Err(Reason::ClientLeft),
+        };
+        (result, buf)
+    }
+
+    /// Receives the next piece of the body behind what `buf` holds; `Ok(false)` at the stream's end.
+    async fn more(&self, answered: &mut Answered<'_>, terms: &Terms<'_>, buf: Vec<u8>) -> (Result<bool, Reason>, Vec<u8>) {
+        let connection = &answered.connection;
+        connection.timer.close_at(after(self.now(), terms.plan.config.timeouts.body_idle.get()));
+        let (result, buf) = beside(&mut answered.upload, connection.link.recv(buf)).await;
+        let result = match result {
+            Ok(received) if received > 0 => Ok(true),
+            _ if connection.timer.expired() => Err(Reason::ResponseBodyTimeout),
+            Ok(_) => Ok(false),
+            Err(_) => Err(Reason::ClosedMidBody),
+        };
+        (result, buf)
+    }
+
+    /// A body of known length; says too whether the endpoint's connection is clean afterwards.
+    #[allow(clippy::too_many_arguments)]
+    async fn counted(
+        &self,
+        client: &Client,
+        answered: &mut Answered<'_>,
+        terms: &Terms<'_>,
+        mut out: Vec<u8>,
+        mut buf: Vec<u8>,
+        length: u64,
+        head: usize,
+    ) -> (Result<(), Reason>, bool) {
+        let mut clean = true;
+        let there = usize::try_from(length).unwrap_or(usize::MAX).min(buf.len() - head);
+        // As much as fits goes with the head; a second send is only made for more.
+        let with_head = there.min(out.capacity() - out.len());
+        out.extend_from_slice(&buf[head..head + with_head]);
+        buf.truncate(head + there);
+        let mut left = length - there as u64;
+        let mut result = self.out(client, &mut answered.upload, terms, out, 0).await;
+        if result.is_ok() && with_head < there {
+            (result, buf) = self.piece(client, &mut answered.upload, terms, buf, head + with_head).await;
+        }
+        while left > 0 && result.is_ok() {
+            buf.clear();
+            let received;
+            (received, buf) = self.more(answered, terms, buf).await;
+            result = received.and_then(|more| if more { Ok(()) } else { Err(Reason::ClosedMidBody) });
+            if result.is_ok() {
+                if buf.len() as u64 > left {
+                    // More than was announced: what belongs to the body is complete, the rest is nobody's.
+                    buf.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                    clean = false;
+                }
+                left -= buf.len() as u64;
+                (result, buf) = self.piece(client, &mut answered.upload, terms, buf, 0).await;
+            }
+        }
+        self.buffers.give(buf);
+        (result, clean)
+    }
+
+    /// A chunked body, decoded and framed anew; says too whether the endpoint's connection is clean afterwards.
+    async fn chunked(
+        &self,
+        client: &Client,
+        answered: &mut Answered<'_>,
+        terms: &Terms<'_>,
+        head_out: Vec<u8>,
+        mut buf: Vec<u8>,
+        session: &Session,
+    ) -> (Result<(), Reason>, bool) {
+        let mut decoder = Chunked::new(&terms.plan.head_limits);
+        let to_chunked = framing_out(session) == Framing::Chunked;
+        let mut rest = Vec::new();
+        let mut head_out = Some(head_out);
+        make_front(&mut buf, session.response.length);
+        loop {
+            let piece = match reframe(&mut decoder, &mut buf, to_chunked, &mut rest) {
+                Ok(piece) => piece,
+                Err(reason) => {
+                    // The head may go before the cut, so that the client sees what broke off.
+                    if let Some(head) = head_out.take() {
+                        let _ = self.out(client, &mut answered.upload, terms, head, 0).await;
+                    }
+                    return (Err(as_response(reason)), false);
+                }
+            };
+            let mut result = Ok(());
+            if let Some(mut head) = head_out.take() {
+                if head.capacity() - head.len() >= buf.len() - piece.from {
+                    head.extend_from_slice(&buf[piece.from..]);
+                    buf.truncate(piece.from);
+                }
+                result = self.out(client, &mut answered.upload, terms, head, 0).await;
+            }
+            if result.is_ok() && buf.len() > piece.from {
+                (result, buf) = self.piece(client, &mut answered.upload, terms, buf, piece.from).await;
+            }
+            if result.is_err() || piece.done {
+                self.buffers.give(buf);
+                return (result, rest.is_empty());
+            }
+            buf.truncate(FRONT);
+            let received;
+            (received, buf) = self.more(answered, terms, buf).await;
+            if let Err(reason) = received.and_then(|more| if more { Ok(()) } else { Err(Reason::ClosedMidBody) }) {
+                return (Err(reason), false);
+            }
+        }
+    }
+
+    /// A body that ends with the endpoint's connection.
+    async fn until_close(
+        &self,
+        client: &Client,
+        answered: &mut Answered<'_>,
+        terms: &Terms<'_>,
+        head_out: Vec<u8>,
+        mut buf: Vec<u8>,
+        session: &Session,
+    ) -> Result<(), Reason> {
+        let to_chunked = framing_out(session) == Framing::Chunked;
+        make_front(&mut buf, session.response.length);
+        self.out(client, &mut answered.upload, terms, head_out, 0).await?;
+        loop {
+            if buf.len() > FRONT {
+                let data = buf.len() - FRONT;
+                let from = if to_chunked { frame(&mut buf, data) } else { FRONT };
+                let sent;
+                (sent, buf) = self.piece(client, &mut answered.upload, terms, buf, from).await;
+                sent?;
+                buf.truncate(FRONT);
+            }
+            let received;
+            (received, buf) = self.more(answered, terms, buf).await;
+            if !received? {
+                break;
+            }
+        }
+        buf.clear();
+        if to_chunked {
+            finish(&mut buf, b"");
+            return self.out(client, &mut answered.upload, terms, buf, 0).await;
+        }
+        self.buffers.give(buf);
+        Ok(())
+    }
+}
+
+/// Drops a head from a buffer's front and leaves room for a chunk's frame there.
+fn make_front(buf: &mut Vec<u8>, head: usize) {
+    if head >= FRONT {
+        buf.drain(FRONT..head);
+    } else {
+        buf.splice(..head, [0; FRONT]);
+    }
+}

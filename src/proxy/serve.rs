@@ -1,0 +1,260 @@
+//! One request: asks the exchange what to do and does it, until it is over.
+
+use super::answer::{Extra, afterwards, skip};
+use super::attempt::{Answered, key};
+use super::core::{Core, Session};
+use super::relay::{Relayed, Terms, outlives};
+use super::tunnel::tunnel;
+use crate::client::KeepAlive;
+use crate::clock::Instant;
+use crate::error::Reason;
+use crate::exchange::{Attempt, Attempted, Ending, Exchange, Incoming, Page, Place, Refusal, Step, Tally};
+use crate::http::{Framing, RequestHead};
+use crate::http1;
+use crate::net;
+use crate::server::{Client, Inbound, Next, Service, Timing};
+
+impl Service for Core {
+    type Session = Box<Session>;
+
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn timing(&self) -> Timing {
+        let view = self.view.borrow();
+        let timeouts = &view.plan.config.timeouts;
+        Timing { read: timeouts.read.get(), idle: timeouts.idle.get() }
+    }
+
+    fn limits(&self) -> http1::Limits {
+        self.view.borrow().plan.head_limits
+    }
+
+    fn draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    fn take_buffer(&self) -> Vec<u8> {
+        self.buffers.take()
+    }
+
+    fn give_buffer(&self, buf: Vec<u8>) {
+        self.buffers.give(buf);
+    }
+
+    fn begin(&self, client: &Client) -> Self::Session {
+        self.session(client)
+    }
+
+    fn end(&self, session: Self::Session) {
+        self.keep(session);
+    }
+
+    fn head<'a>(&self, session: &'a mut Self::Session) -> &'a mut RequestHead {
+        &mut session.head
+    }
+
+    async fn serve(&self, client: &Client, session: &mut Self::Session, inbound: &mut Inbound) -> Next {
+        let started = self.now();
+        session.id = self.request_id();
+        session.served = session.served.saturating_add(1);
+        self.counters.in_flight.add(1);
+        let mut request = Request { core: self, client, session, inbound, started, status: 0, reason: None, held: None };
+        let next = request.run().await;
+        let (status, reason, held) = (request.status, request.reason, request.held);
+        if let Some((route, upstream)) = held {
+            for place in [Place::Upstream(upstream), Place::Route(route), Place::Gateway] {
+                self.waiters.wake_one(place);
+            }
+        }
+        self.counters.in_flight.sub(1);
+        let elapsed = self.now().since(started);
+        self.counters.ended(status, reason, elapsed);
+        self.latency.borrow_mut().record(elapsed);
+        next
+    }
+
+    async fn refuse(&self, client: &Client, session: &mut Self::Session, reason: Reason) -> Next {
+        session.id = self.request_id();
+        // What was parsed before the mistake says nothing.
+        session.head = RequestHead { fields: std::mem::take(&mut session.head.fields), ..RequestHead::default() };
+        session.head.fields.clear();
+        self.counters.ended(reason.status(), Some(reason), std::time::Duration::ZERO);
+        afterwards(self.refusal(client, session, &[], reason, &Extra::default(), false).await, false)
+    }
+}
+
+/// A request being served.
+struct Request<'a> {
+    core: &'a Core,
+    client: &'a Client,
+    session: &'a mut Session,
+    inbound: &'a mut Inbound,
+    started: Instant,
+    status: u16,
+    reason: Option<Reason>,
+    /// The route and upstream in which it held places.
+    held: Option<(usize, u32)>,
+}
+
+impl<'a> Request<'a> {
+    async fn run(&mut self) -> Next {
+        let view = self.core.view.borrow().clone();
+        let body_max = view.plan.config.limits.body.get();
+        if let Framing::Length(length) = self.session.head.framing
+            && body_max != 0
+            && length > body_max
+        {
+            return self.refuse(Reason::BodyTooLarge, &Extra::default()).await;
+        }
+        let mut exchange = Exchange::new(view, self.started);
+        let (mut answered, mut ticket) = (None, None);
+        loop {
+            let now = self.core.now();
+            let step = {
+                let Session { head, captures, normal, path, peer, .. } = &mut *self.session;
+                let incoming = Incoming { head, bytes: self.inbound.bytes(), peer: peer.expect("set for each session") };
+                exchange.step(&incoming, captures, normal, path, now, self.core.draw())
+            };
+            match step {
+                Step::Page(page) => return self.page(page).await,
+                Step::Refuse(refusal) => {
+                    self.tally(exchange.tally());
+                    drop(exchange);
+                    return self.refused(refusal).await;
+                }
+                Step::Pause(until) => Box::pin(net::pause(until.since(now))).await,
+                Step::Wait(place) => {
+                    let waiters = &self.core.waiters;
+                    let ticket = *ticket.get_or_insert_with(|| {
+                        self.core.counters.queued.add(1);
+                        waiters.ticket()
+                    });
+                    waiters.wait(place, ticket).await;
+                }
+                Step::Attempt(attempt) => {
+                    self.held = Some((attempt.route, attempt.pool));
+                    let outcome = self.core.attempt(self.client, self.session, self.inbound, &exchange, &attempt).await;
+                    let (now, draw) = (self.core.now(), self.core.draw());
+                    let (ending, trace) = match outcome {
+                        Ok(got) => {
+                            let trace = got.trace;
+                            answered = Some((got, attempt));
+                            (Ending::Answered(self.session.response.status), trace)
+                        }
+                        Err(failed) => (Ending::Failed(failed.reason), failed.trace),
+                    };
+                    exchange.attempted(Attempted { ending, trace }, &self.session.head, now, draw);
+                }
+                Step::Relay => {
+                    let (got, attempt) = answered.take().expect("an answer is relayed only when there is one");
+                    return self.relay(exchange, got, attempt).await;
+                }
+            }
+        }
+    }
+
+    /// Counts what the attempts cost.
+    fn tally(&self, tally: Tally) {
+        let counters = &self.core.counters;
+        counters.retries.add(u64::from(tally.retries));
+        counters.retries_stale.add(u64::from(tally.stale_retries));
+        counters.retry_budget_exhausted.add(u64::from(tally.budget_exhausted));
+    }
+
+    async fn relay(&mut self, mut exchange: Exchange, mut answered: Answered<'_>, attempt: Attempt) -> Next {
+        let core = self.core;
+        self.status = self.session.response.status;
+        self.tally(exchange.tally());
+        let plan = exchange.view().plan.clone();
+        let upgraded = self.status == 101;
+        let limit = plan.config.limits.requests_per_connection;
+        let keep = self.session.head.connection.keep_alive
+            && outlives(self.session)
+            && !core.draining.get()
+            && !upgraded
+            && (limit == 0 || self.session.served < limit)
+            && answered.upload.as_ref().is_none_or(|upload| upload.ended().is_some_and(|ended| ended.result.is_ok()));
+        let early = if upgraded { answered.buf.split_off(self.session.response.length) } else { Vec::new() };
+        let terms = Terms { plan: &plan, route: attempt.route, keep };
+        let Relayed { result, reusable } = core.relay(self.client, self.session, &mut answered, &terms).await;
+        if upgraded && result.is_ok() {
+            core.counters.upgrades.add(1);
+            let ahead = self.inbound.bytes()[self.session.head.length..].to_vec();
+            let idle = plan.config.timeouts.upgrade_idle.get();
+            Box::pin(tunnel(core, self.client, answered.connection.clone(), early, ahead, idle)).await;
+            exchange.ended(None, core.now());
+            return Next::Close;
+        }
+        let now = core.now();
+        exchange.ended(result.err(), now);
+        let uploaded = self.finish_upload(&mut answered);
+        if reusable && uploaded {
+            let settings = &plan.upstreams[attempt.upstream].settings.keep_alive;
+            let keep_alive = KeepAlive {
+                connections: settings.connections as usize,
+                idle: settings.idle.get(),
+                requests: settings.requests,
+                max_age: settings.max_age.get(),
+            };
+            core.pool.give(key(&attempt), answered.connection.clone(), &keep_alive, now);
+        }
+        if let Err(reason) = result {
+            self.reason = Some(reason);
+            // A body that ends with the connection would look complete.
+            if !outlives(self.session) {
+                self.client.link.reset_on_close();
+            }
+            return Next::Close;
+        }
+        match (keep && uploaded, uploaded) {
+            (true, _) => Next::KeepAlive,
+            (false, true) if self.inbound.bytes().is_empty() => Next::Close,
+            _ => Next::Linger,
+        }
+    }
+
+    /// Uses up the request's bytes; says whether all of its body has gone to the endpoint.
+    fn finish_upload(&mut self, answered: &mut Answered<'_>) -> bool {
+        match answered.upload.take() {
+            None => skip(&self.session.head, self.inbound),
+            Some(upload) => match upload.into_ended() {
+                Some(ended) => {
+                    self.inbound.replace(&ended.rest);
+                    ended.result.is_ok()
+                }
+                None => false,
+            },
+        }
+    }
+
+    async fn page(&mut self, page: Page) -> Next {
+        let answer = (self.core.pages)(page);
+        self.status = answer.0;
+        let keep = self.keep();
+        afterwards(self.core.page(self.client, self.session, answer, keep).await, keep)
+    }
+
+    async fn refused(&mut self, refusal: Refusal) -> Next {
+        let Refusal { reason, retry_after, allow, upstream } = refusal;
+        self.refuse(reason, &Extra { retry_after, allow, upstream }).await
+    }
+
+    async fn refuse(&mut self, reason: Reason, extra: &Extra) -> Next {
+        self.status = reason.status();
+        self.reason = Some(reason);
+        if matches!(reason, Reason::ClientLeft | Reason::ClientStalled) {
+            return Next::Close;
+        }
+        let consumed_head = self.inbound.bytes().to_vec();
+        let keep = self.keep();
+        afterwards(self.core.refusal(self.client, self.session, &consumed_head, reason, extra, keep).await, keep)
+    }
+
+    /// Whether the connection stays open after an answer of the gateway's own; uses up the request if so.
+    fn keep(&mut self) -> bool {
+        let open = self.session.head.connection.keep_alive && !self.core.draining.get();
+        skip(&self.session.head, self.inbound) && open
+    }
+}

@@ -1,0 +1,197 @@
+//! The rest of a request's body on its way to the endpoint, beside the wait for its answer: a window of one buffer, so the
+//! client sends no faster than the endpoint takes.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::chunks::{FRONT, reframe};
+use super::core::{Core, after};
+use crate::client::Connection;
+use crate::error::Reason;
+use crate::http::Framing;
+use crate::http1::{self, Chunked};
+use crate::net::Stream;
+use crate::server::Client;
+
+/// How an upload ended.
+pub(super) struct Ended {
+    /// Complete, or why not.
+    pub result: Result<(), Reason>,
+    /// What the client sent after the body: the next request.
+    pub rest: Vec<u8>,
+}
+
+/// A body being sent. Boxed: few requests have one, and all others are to stay small.
+pub(super) struct Upload<'a> {
+    under_way: Option<Pin<Box<dyn Future<Output = Ended> + 'a>>>,
+    ended: Option<Ended>,
+}
+
+/// What an upload has to keep.
+#[derive(Clone, Copy)]
+pub(super) struct Terms {
+    /// Bytes of a body; 0 is no limit.
+    pub body_max: u64,
+    /// Between two pieces.
+    pub idle: Duration,
+    /// Limits of chunked coding.
+    pub limits: http1::Limits,
+}
+
+impl<'a> Upload<'a> {
+    /// Begins to send what `framing` says is left; `first` has been received already.
+    pub(super) fn begin(core: &'a Core, client: &'a Client, up: Rc<Connection>, framing: Framing, first: Vec<u8>, terms: Terms) -> Self {
+        let work = async move {
+            let mut rest = Vec::new();
+            let result = match framing {
+                Framing::Length(left) => counted(core, client, &up, left, first, terms).await,
+                _ => chunked(core, client, &up, first, &mut rest, terms).await,
+            };
+            Ended { result, rest }
+        };
+        Upload { under_way: Some(Box::pin(work)), ended: None }
+    }
+
+    /// How it ended, if it has.
+    pub(super) fn ended(&self) -> Option<&Ended> {
+        self.ended.as_ref()
+    }
+
+    /// How it ended, taken out.
+    pub(super) fn into_ended(self) -> Option<Ended> {
+        self.ended
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) {
+        if let Some(work) = &mut self.under_way
+            && let Poll::Ready(ended) = work.as_mut().poll(cx)
+        {
+            self.under_way = None;
+            self.ended = Some(ended);
+        }
+    }
+}
+
+/// Does `work` while the upload, if there is one, goes on.
+pub(super) async fn beside<T>(upload: &mut Option<Upload<'_>>, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        if let Some(upload) = upload {
+            upload.poll(cx);
+        }
+        work.as_mut().poll(cx)
+    })
+    .await
+}
+
+/// Does `work` while the upload goes on, and calls `on_end` once when the upload ends; what that returns ends the work too.
+pub(super) async fn beside_until<T, E>(
+    upload: &mut Option<Upload<'_>>,
+    work: impl Future<Output = T>,
+    mut on_end: impl FnMut(&Ended) -> Option<E>,
+) -> Result<T, E> {
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        if let Some(upload) = upload
+            && upload.ended.is_none()
+        {
+            upload.poll(cx);
+            if let Some(error) = upload.ended.as_ref().and_then(&mut on_end) {
+                return Poll::Ready(Err(error));
+            }
+        }
+        work.as_mut().poll(cx).map(Ok)
+    })
+    .await
+}
+
+/// Receives the next piece of the client's body after what `buf` holds.
+async fn receive(core: &Core, client: &Client, up: &Connection, buf: Vec<u8>, idle: Duration) -> (Result<usize, Reason>, Vec<u8>) {
+    let limit = after(core.now(), idle);
+    client.timer.hush_at(limit);
+    up.timer.close_at(limit);
+    let (result, buf) = client.link.recv(buf).await;
+    let result = match result {
+        Ok(received) if received > 0 => {
+            core.counters.bytes_in.add(received as u64);
+            Ok(received)
+        }
+        _ if client.timer.expired() => Err(Reason::BodyTimeout),
+        _ => Err(Reason::ClientLeft),
+    };
+    (result, buf)
+}
+
+async fn send(core: &Core, up: &Connection, buf: Vec<u8>, from: usize, idle: Duration) -> (Result<(), Reason>, Vec<u8>) {
+    up.timer.close_at(after(core.now(), idle));
+    let (result, buf) = up.link.send(buf, from).await;
+    let result = match result {
+        Ok(_) => Ok(()),
+        Err(_) if up.timer.expired() => Err(Reason::SendTimeout),
+        Err(_) => Err(Reason::SendFailed),
+    };
+    (result, buf)
+}
+
+async fn counted(core: &Core, client: &Client, up: &Connection, mut left: u64, first: Vec<u8>, terms: Terms) -> Result<(), Reason> {
+    let mut buf = first;
+    let mut result = Ok(());
+    while left > 0 {
+        if buf.is_empty() {
+            // Never past the body's end, so that the next request stays where it is.
+            let room = usize::try_from(left).unwrap_or(usize::MAX).min(core.buffers.size());
+            if buf.capacity() > room {
+                buf = Vec::with_capacity(room);
+            }
+            let received;
+            (received, buf) = receive(core, client, up, buf, terms.idle).await;
+            if let Err(reason) = received {
+                result = Err(reason);
+                break;
+            }
+            if buf.len() as u64 > left {
+                buf.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+            }
+        }
+        left -= buf.len() as u64;
+        (result, buf) = send(core, up, buf, 0, terms.idle).await;
+        if result.is_err() {
+            break;
+        }
+        buf.clear();
+    }
+    core.buffers.give(buf);
+    result
+}
+
+async fn chunked(core: &Core, client: &Client, up: &Connection, first: Vec<u8>, rest: &mut Vec<u8>, terms: Terms) -> Result<(), Reason> {
+    let mut decoder = Chunked::new(&terms.limits);
+    let mut buf = core.buffers.take();
+    buf.extend_from_slice(&[0; FRONT]);
+    buf.extend_from_slice(&first);
+    core.buffers.give(first);
+    let mut total = 0u64;
+    loop {
+        if buf.len() == FRONT {
+            let received;
+            (received, buf) = receive(core, client, up, buf, terms.idle).await;
+            received?;
+        }
+        let piece = reframe(&mut decoder, &mut buf, true, rest)?;
+        total += piece.data as u64;
+        if terms.body_max != 0 && total > terms.body_max {
+            return Err(Reason::BodyTooLarge);
+        }
+        let sent;
+        (sent, buf) = send(core, up, buf, piece.from, terms.idle).await;
+        sent?;
+        if piece.done {
+            core.buffers.give(buf);
+            return Ok(());
+        }
+        buf.truncate(FRONT);
+    }
+}

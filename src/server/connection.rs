@@ -1,0 +1,201 @@
+//! A client's connection: cold while it waits without a buffer, warm while requests follow each other.
+//!
+//! ```text
+//! accept -> warm -- a second without a request --> cold -- readable --> warm
+//!            |  \-- head complete -> Service::serve -> Next::KeepAlive: next head
+//!            \-- refused, Next::Close, the client left, a deadline --> closed, lingering where bytes may be unread
+//! ```
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::Inbound;
+use crate::clock::Instant;
+use crate::error::Reason;
+use crate::http::RequestHead;
+use crate::http1;
+use crate::net::{Link, Stream, Timer};
+
+/// A client's connection. The timer goes before the descriptor it may shut down.
+pub struct Client {
+    /// Its deadline.
+    pub timer: Timer,
+    /// Its bytes.
+    pub link: Link,
+    /// Its address.
+    pub peer: SocketAddr,
+}
+
+/// What becomes of the connection after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It carries the next request.
+    KeepAlive,
+    /// It is closed at once.
+    Close,
+    /// It is closed once the client has read the answer: it may still be sending.
+    Linger,
+}
+
+/// How long a connection waits, for what.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// For a request's head from its first byte; for the first request from the accept.
+    pub read: Duration,
+    /// For the next request.
+    pub idle: Duration,
+}
+
+/// What is done with requests.
+pub trait Service: 'static {
+    /// What one warm spell of a connection works with: the sender's description, parsed heads.
+    type Session;
+
+    /// The present moment.
+    fn now(&self) -> Instant;
+    /// How long to wait.
+    fn timing(&self) -> Timing;
+    /// The limits of a head.
+    fn limits(&self) -> http1::Limits;
+    /// Connections are to end after the request under way.
+    fn draining(&self) -> bool;
+    /// A buffer to receive into.
+    fn take_buffer(&self) -> Vec<u8>;
+    /// Gives a buffer back.
+    fn give_buffer(&self, buf: Vec<u8>);
+    /// Begins a warm spell.
+    fn begin(&self, client: &Client) -> Self::Session;
+    /// Ends a warm spell.
+    fn end(&self, session: Self::Session);
+    /// The session's request head, which the next request is parsed into.
+    fn head<'a>(&self, session: &'a mut Self::Session) -> &'a mut RequestHead;
+    /// Serves the request whose head is parsed and whose bytes are at the front of `inbound`; uses up head and body.
+    fn serve(&self, client: &Client, session: &mut Self::Session, inbound: &mut Inbound) -> impl Future<Output = Next>;
+    /// Answers a request that can't be understood.
+    fn refuse(&self, client: &Client, session: &mut Self::Session, reason: Reason) -> impl Future<Output = Next>;
+}
+
+enum Spell {
+    Cold,
+    Closed,
+}
+
+/// Serves a connection until it is closed.
+pub async fn serve<S: Service>(service: Rc<S>, client: Client) {
+    let mut first = true;
+    loop {
+        // Boxed, so that a connection that waits keeps none of it.
+        match Box::pin(warm(&*service, &client, first)).await {
+            Spell::Closed => return,
+            Spell::Cold => {}
+        }
+        first = false;
+        if service.draining() {
+            return;
+        }
+        let idle = service.timing().idle;
+        client.timer.close_idle_at(if idle.is_zero() { Instant::MAX - Duration::from_nanos(1) } else { service.now() + idle });
+        if client.link.readable().await.is_err() || client.timer.expired() {
+            return;
+        }
+    }
+}
+
+async fn warm<S: Service>(service: &S, client: &Client, first: bool) -> Spell {
+    let mut session = service.begin(client);
+    let mut inbound = Inbound::new(service.take_buffer());
+    let spell = requests(service, client, &mut session, &mut inbound, first).await;
+    service.give_buffer(inbound.into_buf());
+    service.end(session);
+    spell
+}
+
+async fn requests<S: Service>(service: &S, client: &Client, session: &mut S::Session, inbound: &mut Inbound, mut first: bool) -> Spell {
+    loop {
+        if inbound.bytes().is_empty() {
+            if service.draining() {
+                return Spell::Closed;
+            }
+            // A new connection gets its whole time to send a head; an old one turns cold if nothing follows soon.
+            let patience = if first { or_forever(service.timing().read) } else { WARM };
+            client.timer.wake_at(service.now() + patience);
+            let (result, buf) = client.link.recv_idle(inbound.lend(RECEIVE_MIN), &client.timer).await;
+            inbound.restore(buf);
+            match result {
+                Ok(0) => return Spell::Closed,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::TimedOut && !first => return Spell::Cold,
+                Err(_) => return Spell::Closed,
+            }
+        }
+        first = false;
+        let next = match read_head(service, client, session, inbound).await {
+            Ok(true) => service.serve(client, session, inbound).await,
+            Ok(false) => return Spell::Closed,
+            Err(reason) => service.refuse(client, session, reason).await,
+        };
+        match next {
+            Next::KeepAlive => {}
+            Next::Close => return Spell::Closed,
+            Next::Linger => {
+                linger(service, client).await;
+                return Spell::Closed;
+            }
+        }
+    }
+}
+
+/// Parses a head, receiving more as needed. `Ok(false)`: the client left in the middle of it.
+async fn read_head<S: Service>(service: &S, client: &Client, session: &mut S::Session, inbound: &mut Inbound) -> Result<bool, Reason> {
+    let limits = service.limits();
+    let mut waiting = false;
+    loop {
+        if http1::parse_request(inbound.bytes(), &limits, service.head(session))? {
+            return Ok(true);
+        }
+        if !waiting {
+            waiting = true;
+            client.timer.hush_at(service.now() + or_forever(service.timing().read));
+        }
+        let (result, buf) = client.link.recv(inbound.lend(RECEIVE_MIN)).await;
+        inbound.restore(buf);
+        match result {
+            Ok(received) if received > 0 => {}
+            _ if client.timer.expired() => return Err(Reason::HeadTimeout),
+            _ => return Ok(false),
+        }
+    }
+}
+
+/// Closing while the client still sends would reset the connection and could take the answer away from it: says that
+/// nothing more comes, then reads what comes for a while (RFC 9112 section 9.6).
+async fn linger<S: Service>(service: &S, client: &Client) {
+    client.link.finish();
+    client.timer.close_at(service.now() + LINGER);
+    let mut buf = service.take_buffer();
+    let mut left = LINGER_BYTES;
+    loop {
+        buf.clear();
+        let (result, back) = client.link.recv(buf).await;
+        buf = back;
+        match result {
+            Ok(received) if received > 0 && received < left => left -= received,
+            _ => break,
+        }
+    }
+    service.give_buffer(buf);
+}
+
+fn or_forever(limit: Duration) -> Duration {
+    if limit.is_zero() { Duration::from_secs(u32::MAX as u64) } else { limit }
+}
+
+/// How long a connection keeps its buffer after a request.
+const WARM: Duration = Duration::from_secs(1);
+/// Room a receive needs at least, in bytes.
+const RECEIVE_MIN: usize = 4096;
+/// How long, and for how many bytes, a closed connection is read.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1 << 20;
