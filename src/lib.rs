@@ -1,9 +1,11 @@
 //! Ringway: an API gateway for Linux, thread-per-core on io_uring. `ARCHITECTURE.md` is the map.
 
 // Shared words.
+pub mod address;
 pub mod clock;
 pub mod error;
 pub mod http;
+pub mod log;
 pub mod metrics;
 
 // Deciding: pure.
@@ -27,4 +29,5 @@ pub mod server;
 // Running: threads.
 pub mod admin;
 pub mod coordinator;
+pub mod run;
 pub mod worker;

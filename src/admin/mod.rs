@@ -1,1 +1,9 @@
-//! admin.
+//! What operators see: pages on the gateway's own port and on the private listener, made from what all threads share.
+
+mod listener;
+mod pages;
+mod shared;
+
+pub use listener::{Desk, serve};
+pub use pages::{Response, respond};
+pub use shared::{EndpointState, Loading, ReloadResult, Shared};

@@ -1,1 +1,400 @@
-//! coordinator.
+//! The coordinator: one thread that gathers what all cores report, and tells all what follows from it.
+//!
+//! It probes endpoints, looks up host names, takes signals, reloads the configuration, stops the gateway and serves the private
+//! listener. Nothing waits for it: workers go on with what they last heard. Each tick it takes what came in, asks the deciding
+//! modules (`reconcile`, `drain`), and carries out what they answer.
+
+mod drain;
+mod lookup;
+mod post;
+mod probe;
+mod probes;
+mod reload;
+mod signals;
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crossbeam_channel::{Receiver, Sender};
+
+use crate::admin::{self, Desk, EndpointState, ReloadResult, Response, Shared};
+use crate::clock::{Clock, Instant};
+use crate::config::{Config, Loaded, Problems};
+use crate::exchange::Plan;
+use crate::log;
+use crate::metrics::{BAD, GOOD};
+use crate::net::{self, Deadlines, Engine};
+use crate::reconcile::{Lookup, ProbeId, Reconciler, Report};
+use crate::worker::Command;
+
+use drain::{Delays, Drain, Step, Stop};
+use lookup::Lookups;
+use post::Post;
+use probes::Probes;
+
+pub use drain::Ended;
+pub use signals::Signals;
+
+/// Time between two ticks; signals and reports wait at most so long.
+const TICK: Duration = Duration::from_millis(50);
+/// Ticks between two copies of the endpoints' states for the pages.
+const SHOW_EVERY: u64 = 10;
+
+/// One worker, seen from the coordinator.
+pub struct Seat {
+    /// Commands to it.
+    pub commands: Sender<Command>,
+    /// Wakes it, so that it takes its commands at once.
+    pub ring: Box<dyn Fn() + Send>,
+    /// Whether its thread has ended.
+    pub ended: Box<dyn Fn() -> bool + Send>,
+}
+
+/// Reads a configuration file.
+pub type Load = Box<dyn FnMut(&Path) -> Result<Loaded, Problems> + Send>;
+/// Compiles a configuration into what workers use.
+pub type Build = Box<dyn FnMut(&Loaded) -> Result<Arc<Plan>, Problems> + Send>;
+
+/// What the coordinator is given.
+pub struct Setup {
+    /// The process's clock.
+    pub clock: Clock,
+    /// What pages are made from.
+    pub shared: Arc<Shared>,
+    /// All workers, in order.
+    pub workers: Vec<Seat>,
+    /// Reports of all workers.
+    pub reports: Receiver<Report>,
+    /// The configuration that the workers started with.
+    pub loaded: Loaded,
+    /// Its file.
+    pub path: Option<PathBuf>,
+    /// Reads it again.
+    pub load: Load,
+    /// Compiles it.
+    pub build: Build,
+    /// The private listener.
+    pub admin: Option<TcpListener>,
+    /// Signals to the process.
+    pub signals: Signals,
+}
+
+/// Runs until the gateway has stopped. Blocks its thread.
+pub fn run(setup: Setup) -> Ended {
+    match net::run_on(&[Engine::Epoll], 256, |_| supervise(setup)) {
+        Ok(ended) => ended,
+        Err(error) => {
+            log::error(format_args!("the coordinator cannot run error=\"{error}\""));
+            Ended::Failed
+        }
+    }
+}
+
+async fn supervise(mut setup: Setup) -> Ended {
+    let lookups = match Lookups::start(lookup::system) {
+        Ok(lookups) => lookups,
+        Err(error) => {
+            log::error(format_args!("cannot start the thread for host name look-ups error=\"{error}\""));
+            return Ended::Failed;
+        }
+    };
+    let (clock, shared, admin) = (setup.clock, setup.shared.clone(), setup.admin.take());
+    let deadlines = Rc::new(Deadlines::default());
+    let coordinator = Rc::new(RefCell::new(Coordinator::new(setup, lookups, deadlines.clone())));
+    if let Some(listener) = admin {
+        let reloading = coordinator.clone();
+        let reload = Box::new(move || reloading.borrow_mut().reload_for_operator());
+        if let Err(error) = admin::serve(listener, Desk { shared, reload, clock, deadlines: deadlines.clone() }) {
+            log::error(format_args!("the private listener cannot be served error=\"{error}\""));
+        }
+    }
+    loop {
+        let now = clock.now();
+        deadlines.sweep(now);
+        if let Some(ended) = coordinator.borrow_mut().tick(now) {
+            return ended;
+        }
+        net::pause(TICK).await;
+    }
+}
+
+/// Everything the coordinator knows.
+struct Coordinator {
+    clock: Clock,
+    shared: Arc<Shared>,
+    workers: Vec<(Seat, Post, bool)>,
+    reports: Receiver<Report>,
+    /// The configuration in force.
+    config: Config,
+    hash: u64,
+    /// The configuration of the start: what needs a restart is still as it says.
+    started: Config,
+    path: Option<PathBuf>,
+    load: Load,
+    build: Build,
+    signals: Signals,
+    reconciler: Reconciler,
+    probes: Probes<ProbeId>,
+    lookups: Lookups<Lookup>,
+    drain: Drain,
+    chance: u64,
+}
+
+impl Coordinator {
+    fn new(setup: Setup, lookups: Lookups<Lookup>, deadlines: Rc<Deadlines>) -> Self {
+        let Setup { clock, shared, workers, reports, loaded, path, load, build, signals, .. } = setup;
+        let Loaded { config, hash, .. } = loaded;
+        shared.switch_metrics_page(config.features.metrics);
+        let cores = u32::try_from(workers.len()).expect("fewer than 2^32 workers");
+        Coordinator {
+            clock,
+            shared,
+            workers: workers.into_iter().map(|seat| (seat, Post::default(), false)).collect(),
+            reports,
+            reconciler: Reconciler::new(cores, &config, clock.now()),
+            started: config.clone(),
+            config,
+            hash,
+            path,
+            load,
+            build,
+            signals,
+            probes: Probes::new(clock, deadlines),
+            lookups,
+            drain: Drain::new(),
+            chance: std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0),
+        }
+    }
+
+    /// Takes what came in since the last tick and carries out what follows; how the gateway ended, if it did.
+    fn tick(&mut self, now: Instant) -> Option<Ended> {
+        for report in self.reports.try_iter().take(self.reports.len()) {
+            self.reconciler.on_report(report, now);
+        }
+        self.take_probes(now);
+        self.take_lookups(now);
+        if self.signals.take_hangup() {
+            let _ = self.reload(now);
+        }
+        for update in self.reconciler.tick(now).into_iter().zip(&mut self.workers) {
+            let (update, (_, post, _)) = update;
+            if post.update(update) {
+                self.shared.registry.process.updates_replaced.add(1);
+            }
+        }
+        let changes = self.reconciler.changes();
+        for change in &changes {
+            log::info(format_args!("{change}"));
+        }
+        let ticks = &self.shared.registry.process.ticks;
+        if !changes.is_empty() || ticks.count().is_multiple_of(SHOW_EVERY) {
+            self.show_endpoints();
+        }
+        ticks.add(1);
+        let ended = self.stop(now);
+        self.send_posts();
+        ended
+    }
+
+    /// A number by chance (SplitMix64).
+    fn draw(&mut self) -> u64 {
+        self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.chance;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn take_probes(&mut self, now: Instant) {
+        let counts = &self.shared.registry.process.probes;
+        for (id, result) in self.probes.take() {
+            counts.add(if result.is_ok() { GOOD } else { BAD }, 1);
+            if let Err(failure) = &result {
+                log::debug(format_args!("probe failed upstream={} endpoint={} error=\"{failure}\"", id.upstream, id.endpoint));
+            }
+            self.reconciler.on_probe(&id, result.is_ok(), now);
+        }
+        let draw = self.draw();
+        for due in self.reconciler.due_probes(now, draw) {
+            let ask = probe::Ask {
+                address: due.address,
+                method: due.settings.method,
+                path: due.settings.path,
+                host: due.host,
+                timeout: due.settings.timeout.get(),
+                expected: due.settings.expected_status,
+            };
+            self.probes.begin(due.id, ask);
+        }
+    }
+
+    fn take_lookups(&mut self, now: Instant) {
+        let counts = &self.shared.registry.process.lookups;
+        while let Some((lookup, answer)) = self.lookups.take() {
+            counts.add(if answer.is_ok() { GOOD } else { BAD }, 1);
+            match answer {
+                Ok(addresses) => self.reconciler.on_resolved(&lookup.upstream, &lookup.endpoint, addresses, now),
+                Err(error) => {
+                    let Lookup { upstream, endpoint, host, .. } = &lookup;
+                    log::warn(format_args!(
+                        "host name not found upstream={upstream} endpoint={endpoint} host={host} error=\"{error}\"; addresses known before stay in use"
+                    ));
+                }
+            }
+        }
+        for due in self.reconciler.due_lookups(now) {
+            let (host, port) = (due.host.clone(), due.port);
+            self.lookups.ask(due, host, port);
+        }
+    }
+
+    fn show_endpoints(&self) {
+        let states = self.reconciler.snapshot().into_iter().map(|state| EndpointState {
+            upstream: state.upstream.to_string(),
+            endpoint: state.endpoint.to_string(),
+            healthy: state.healthy,
+            ejected: state.ejected,
+            in_flight: state.in_flight,
+        });
+        self.shared.set_endpoints(states.collect());
+    }
+
+    fn send_posts(&mut self) {
+        for (index, (seat, post, gone)) in self.workers.iter_mut().enumerate() {
+            let sent = post.send(|command| seat.commands.try_send(command));
+            if sent.urgent {
+                (seat.ring)();
+            }
+            if (sent.gone || (seat.ended)()) && !*gone && !self.drain.begun() {
+                *gone = true;
+                log::error(format_args!("worker {index} has ended, which it never should; the others go on"));
+            }
+        }
+    }
+
+    /// Takes signals to stop and moves stopping on.
+    fn stop(&mut self, now: Instant) -> Option<Ended> {
+        let timeouts = &self.config.timeouts;
+        let delays = Delays { notice: timeouts.drain_delay.get(), finish: timeouts.drain.get() };
+        let mut steps = Vec::new();
+        if self.signals.take_terminate() {
+            steps.extend(self.drain.on_stop(Stop::Terminate, delays, now));
+        }
+        if self.signals.take_interrupt() {
+            steps.extend(self.drain.on_stop(Stop::Interrupt, delays, now));
+        }
+        let (idle, open) = self.idle();
+        if steps.is_empty() {
+            steps = self.drain.on_tick(idle, delays, now);
+        }
+        for step in steps {
+            match step {
+                Step::FailReadiness => {
+                    self.shared.start_draining();
+                    log::info(format_args!("stopping: readiness fails from here on connections={open}"));
+                }
+                Step::StopAccepting => {
+                    self.workers.iter_mut().for_each(|(_, post, _)| post.drain());
+                    log::info(format_args!("stopping: no further connections are accepted connections={open} wait={:?}", delays.finish));
+                }
+                Step::End(ended) => {
+                    match ended {
+                        Ended::Drained => log::info(format_args!("stopped: all requests were finished")),
+                        Ended::TimedOut => {
+                            log::warn(format_args!("stopped: timeouts.drain is over, connections were cut connections={open}"))
+                        }
+                        _ => log::warn(format_args!("stopped at once by a second signal connections={open}")),
+                    }
+                    return Some(ended);
+                }
+            }
+        }
+        let all_gone = !self.workers.is_empty() && self.workers.iter().all(|(seat, ..)| (seat.ended)());
+        if all_gone && !self.drain.begun() {
+            log::error(format_args!("all workers have ended, which they never should"));
+            return Some(Ended::Failed);
+        }
+        None
+    }
+
+    /// Whether no worker accepts and no client is connected, and how many are.
+    fn idle(&self) -> (bool, u64) {
+        let live = self.workers.iter().zip(&self.shared.registry.cores).filter(|((seat, ..), _)| !(seat.ended)());
+        let (mut accepting, mut open) = (0, 0);
+        for (_, core) in live {
+            accepting += core.accepting.count();
+            open += core.connections.count();
+        }
+        (accepting == 0 && open == 0, open)
+    }
+
+    /// Reads the configuration again; puts it in force if it is good, and changes nothing if it isn't.
+    fn reload(&mut self, now: Instant) -> ReloadResult {
+        let at = SystemTime::now();
+        let mut result = ReloadResult { at, problems: vec![], restart_needed: vec![] };
+        let counts = self.shared.registry.process.clone();
+        if self.drain.begun() {
+            result.problems.push("the gateway is stopping".into());
+            return result;
+        }
+        let Some(path) = self.path.clone() else {
+            result.problems.push("the configuration did not come from a file, so there is nothing to reload".into());
+            return result;
+        };
+        let loaded = (self.load)(&path).and_then(|loaded| (self.build)(&loaded).map(|plan| (loaded, plan)));
+        let hash = match loaded {
+            Err(problems) => {
+                counts.reloads.add(BAD, 1);
+                result.problems = reload::problem_lines(&problems);
+                log::error(format_args!("reload failed: nothing was changed file={} problems={}", path.display(), result.problems.len()));
+                result.problems.iter().for_each(|problem| log::error(format_args!("{problem}")));
+                None
+            }
+            Ok((loaded, plan)) => {
+                counts.reloads.add(GOOD, 1);
+                result.restart_needed = reload::restart_needed(&self.started, &loaded.config);
+                self.put_in_force(loaded, &plan, now)
+            }
+        };
+        for setting in &result.restart_needed {
+            log::warn(format_args!("{setting} has changed, which needs a restart: it stays as it was"));
+        }
+        self.shared.reloaded(result.clone(), hash);
+        result
+    }
+
+    /// Tells everybody about a new configuration; its hash, if it is another one than before.
+    fn put_in_force(&mut self, loaded: Loaded, plan: &Arc<Plan>, now: Instant) -> Option<u64> {
+        if loaded.hash == self.hash {
+            log::info(format_args!("reloaded: the configuration has not changed hash={:016x}", self.hash));
+            return None;
+        }
+        let Loaded { config, hash, .. } = loaded;
+        (self.config, self.hash) = (config, hash);
+        log::configure(self.config.features.logging.then_some(self.config.logging.level));
+        self.shared.switch_metrics_page(self.config.features.metrics);
+        self.reconciler.reconfigure(&self.config, now);
+        self.workers.iter_mut().for_each(|(_, post, _)| post.plan(plan.clone()));
+        let (upstreams, routes) = (self.config.upstreams.len(), self.config.routes.len());
+        log::info(format_args!("reloaded: a new configuration is in force hash={hash:016x} upstreams={upstreams} routes={routes}"));
+        Some(hash)
+    }
+
+    /// A reload on request of the private listener: the answer says how it went.
+    fn reload_for_operator(&mut self) -> Response {
+        let result = self.reload(self.clock.now());
+        self.send_posts();
+        if result.problems.is_empty() {
+            let waiting: String = result.restart_needed.iter().map(|setting| format!("{setting} waits for a restart\n")).collect();
+            return Response::text(200, format!("reloaded\n{waiting}"));
+        }
+        let problems: String = result.problems.iter().map(|problem| format!("{problem}\n")).collect();
+        Response::text(422, format!("nothing was changed:\n{problems}"))
+    }
+}

@@ -1,1 +1,157 @@
-//! worker.
+//! A worker: one thread pinned to one core, with its own listener and engine. It meets the coordinator only in messages.
+
+mod accept;
+mod tick;
+
+use std::io;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::SystemTime;
+
+use core_affinity::CoreId;
+use crossbeam_channel::{Receiver, Sender};
+
+use crate::admin::{self, Shared};
+use crate::clock::Clock;
+use crate::config::Driver;
+use crate::exchange::{Plan, View};
+use crate::metrics::{self, DRIVER_EPOLL, DRIVER_IO_URING};
+use crate::net::{Bell, Buffers, Doorbell, Engine, run_on};
+use crate::proxy::{Core, Parts};
+use crate::reconcile::{Report, Update};
+use crate::{balancer, log};
+
+/// What the coordinator tells a worker.
+pub enum Command {
+    /// Serve by this plan from the next request on.
+    Plan(Arc<Plan>),
+    /// What all cores together know.
+    Update(Update),
+    /// Accept no more; end connections after the request under way.
+    Drain,
+}
+
+/// What a worker needs to begin.
+pub struct Seat {
+    /// Its number.
+    pub index: usize,
+    /// How many workers there are.
+    pub cores: usize,
+    /// The core it is pinned to.
+    pub core_id: Option<CoreId>,
+    /// Its own listener on the common address.
+    pub listener: TcpListener,
+    /// What it serves by.
+    pub plan: Arc<Plan>,
+    /// Commands of the coordinator.
+    pub inbox: Receiver<Command>,
+    /// Reports to the coordinator.
+    pub outbox: Sender<Report>,
+    /// Its counters.
+    pub metrics: Arc<metrics::Core>,
+    /// What the built-in pages show.
+    pub shared: Arc<Shared>,
+    /// The process's clock.
+    pub clock: Clock,
+}
+
+/// A running worker.
+pub struct Handle {
+    thread: JoinHandle<()>,
+    bell: Bell,
+}
+
+impl Handle {
+    /// Wakes the worker to read its inbox at once.
+    pub fn ring(&self) {
+        self.bell.ring();
+    }
+
+    /// Whether it has ended.
+    pub fn ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+}
+
+/// Starts a worker.
+///
+/// # Errors
+/// When the process has no thread or descriptor left.
+pub fn spawn(seat: Seat) -> io::Result<Handle> {
+    let (bell, doorbell) = Bell::new()?;
+    let thread = std::thread::Builder::new().name(format!("worker-{}", seat.index)).spawn(move || run(seat, doorbell))?;
+    Ok(Handle { thread, bell })
+}
+
+fn run(seat: Seat, doorbell: Doorbell) {
+    if let Some(core) = seat.core_id
+        && !core_affinity::set_for_current(core)
+    {
+        log::warn(format_args!("worker could not be pinned worker={} core={}", seat.index, core.id));
+    }
+    let engines: &[Engine] = match seat.plan.config.runtime.driver {
+        Driver::Auto => &[Engine::UringDefer, Engine::UringCoop, Engine::Uring, Engine::Epoll],
+        Driver::IoUring => &[Engine::UringDefer, Engine::UringCoop, Engine::Uring],
+        Driver::Epoll => &[Engine::Epoll],
+    };
+    let entries = seat.plan.config.runtime.ring_entries;
+    let (index, accepting) = (seat.index, seat.metrics.clone());
+    let ended = run_on(engines, entries, |engine| {
+        let driver = if engine == Engine::Epoll { DRIVER_EPOLL } else { DRIVER_IO_URING };
+        seat.metrics.driver.at(driver).set(1);
+        log::info(format_args!("worker runs worker={} engine=\"{}\"", seat.index, engine.name()));
+        work(seat, doorbell)
+    });
+    if let Err(error) = ended {
+        log::error(format_args!("worker can't run worker={index}: {error}"));
+    }
+    accepting.accepting.set(0);
+}
+
+async fn work(seat: Seat, doorbell: Doorbell) {
+    let core = Rc::new(core(&seat));
+    let worker = tick::Worker::new(core.clone(), seat.inbox, seat.outbox, seat.shared.registry.spreads[seat.index].clone());
+    match accept::start(core, seat.listener) {
+        Ok(acceptor) => tick::run(worker, acceptor, doorbell).await,
+        Err(error) => log::error(format_args!("worker can't accept worker={}: {error}", seat.index)),
+    }
+}
+
+fn core(seat: &Seat) -> Core {
+    let now = seat.clock.now();
+    let index = u32::try_from(seat.index).unwrap_or(0);
+    let here = balancer::Seat { core: index, cores: u32::try_from(seat.cores).unwrap_or(1) };
+    let size = usize::try_from(seat.plan.config.runtime.buffer.get()).unwrap_or(16 << 10);
+    let shared = seat.shared.clone();
+    let port = seat.listener.local_addr().map(|address| address.port().to_string()).unwrap_or_default();
+    Core::new(Parts {
+        clock: seat.clock,
+        view: View::new(seat.plan.clone(), here, now),
+        buffers: Buffers::new(size + HEAD_ROOM, BUFFERS_KEPT),
+        counters: seat.metrics.clone(),
+        pages: Box::new(move |page| {
+            let page = admin::respond(page, &shared);
+            (page.status, page.content_type, page.body)
+        }),
+        port,
+        chance: chance(index),
+    })
+}
+
+/// A number that differs from core to core and from start to start, for spreading.
+fn chance(index: u32) -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    let mut hasher = std::hash::RandomState::new().build_hasher();
+    hasher.write_u32(index);
+    if let Ok(since) = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+        hasher.write_u128(since.as_nanos());
+    }
+    hasher.finish()
+}
+
+/// Room for a head beside a full window of body, so that both go in one send.
+const HEAD_ROOM: usize = 2048;
+/// Free buffers kept.
+const BUFFERS_KEPT: usize = 512;

@@ -1,0 +1,123 @@
+//! What pages are made of: the cells of all cores, and what the coordinator last said. Off the data path.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use crate::metrics::Registry;
+
+/// Shared by workers (for the pages on the gateway's port), the coordinator (which writes it) and the private listener.
+#[derive(Debug)]
+pub struct Shared {
+    /// All counters.
+    pub registry: Registry,
+    draining: AtomicBool,
+    metrics_page: AtomicBool,
+    loading: Mutex<Loading>,
+    endpoints: Mutex<Vec<EndpointState>>,
+}
+
+/// Which configuration is in force, and how that came about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loading {
+    /// 1 for the configuration of the start, one more with each reload that changed it.
+    pub generation: u64,
+    /// Hash of the configuration in force.
+    pub hash: u64,
+    /// The file it was read from; empty if it came from elsewhere.
+    pub path: String,
+    /// When it came into force.
+    pub since: SystemTime,
+    /// The last reload, if there was one.
+    pub last_reload: Option<ReloadResult>,
+}
+
+/// How a reload went.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReloadResult {
+    /// When it was tried.
+    pub at: SystemTime,
+    /// What was wrong, a line a problem; empty if it went well. Whatever is wrong, nothing was changed.
+    pub problems: Vec<String>,
+    /// Settings that differ from those in force but need a restart.
+    pub restart_needed: Vec<String>,
+}
+
+/// An endpoint as all cores together see it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EndpointState {
+    /// Its upstream's id.
+    pub upstream: String,
+    /// Its name.
+    pub endpoint: String,
+    /// Whether its probes say it is well; `true` if it isn't probed.
+    pub healthy: bool,
+    /// Whether it is ejected for what requests showed.
+    pub ejected: bool,
+    /// Requests it is serving, over all cores.
+    pub in_flight: u64,
+}
+
+impl Shared {
+    /// What is shared at the start, with this configuration in force.
+    pub fn new(registry: Registry, path: String, hash: u64, now: SystemTime) -> Self {
+        Shared {
+            registry,
+            draining: AtomicBool::new(false),
+            metrics_page: AtomicBool::new(true),
+            loading: Mutex::new(Loading { generation: 1, hash, path, since: now, last_reload: None }),
+            endpoints: Mutex::default(),
+        }
+    }
+
+    /// Whether readiness has failed because the gateway is about to stop.
+    pub fn draining(&self) -> bool {
+        self.draining.load(Relaxed)
+    }
+
+    /// Makes readiness fail from here on.
+    pub fn start_draining(&self) {
+        self.draining.store(true, Relaxed);
+    }
+
+    /// Whether the metrics page is switched on.
+    pub fn metrics_page(&self) -> bool {
+        self.metrics_page.load(Relaxed)
+    }
+
+    /// Switches the metrics page on or off.
+    pub fn switch_metrics_page(&self, on: bool) {
+        self.metrics_page.store(on, Relaxed);
+    }
+
+    /// Which configuration is in force.
+    pub fn loading(&self) -> Loading {
+        lock(&self.loading).clone()
+    }
+
+    /// Notes how a reload went; `hash` is the new configuration's if it came into force.
+    pub fn reloaded(&self, result: ReloadResult, hash: Option<u64>) {
+        let mut loading = lock(&self.loading);
+        if let Some(hash) = hash {
+            loading.generation += 1;
+            loading.hash = hash;
+            loading.since = result.at;
+        }
+        loading.last_reload = Some(result);
+    }
+
+    /// All endpoints, in order of the configuration.
+    pub fn endpoints(&self) -> Vec<EndpointState> {
+        lock(&self.endpoints).clone()
+    }
+
+    /// Replaces what is known about the endpoints.
+    pub fn set_endpoints(&self, endpoints: Vec<EndpointState>) {
+        *lock(&self.endpoints) = endpoints;
+    }
+}
+
+/// Whatever a panicking thread left is whole: each writer replaces plain values.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,144 @@
+//! What help says, written for somebody who sees the program for the first time, at three in the morning.
+
+use super::args::Topic;
+
+/// The program as a whole.
+const PROGRAM: &str = "\
+ringway: an HTTP gateway. It takes requests on one port and passes each to one of your servers (endpoints).
+
+USAGE
+    ringway COMMAND [OPTIONS]
+
+COMMANDS
+    run -c FILE        run the gateway with this configuration
+    validate -c FILE   check a configuration and print every problem in it; also `ringway -t -c FILE`
+    demo               show the gateway at work: three built-in servers with the gateway in front
+    schema             print the JSON Schema of the configuration, for editors
+    version            print the version
+    help [COMMAND]     explain a command; `ringway COMMAND --help` does the same
+
+FIRST STEPS
+    ringway demo                              see it work, change nothing
+    ringway validate -c config/minimal.json   check the smallest configuration there is
+    ringway run -c config/minimal.json        run it
+
+WHILE IT RUNS
+    kill -HUP PID    read the configuration again; a bad one changes nothing and is reported in the log
+    kill -TERM PID   stop without losing a request: /readyz fails, then what is under way is finished
+    http://127.0.0.1:9901/   pages for operators: /upstreams, /config, /metrics, /readyz, POST /reload
+
+EXIT CODES
+    0   stopped as asked, or nothing was wrong
+    1   the configuration is bad; every problem was printed
+    2   the command line is wrong
+    3   could not start, for example because the port is taken; the message says what to do
+    4   a second signal stopped it at once, with requests still under way
+    70  a fault in the gateway itself; the log says more
+";
+
+const RUN: &str = "\
+ringway run: run the gateway.
+
+USAGE
+    ringway run -c FILE
+
+OPTIONS
+    -c, --config FILE   the configuration: JSON (comments allowed), YAML or TOML, by its ending
+
+It checks the whole configuration first and does not start with a bad one. Once clients can connect it prints
+`listening on http://ADDRESS` to standard output; log lines go to standard error.
+
+SIGNALS
+    SIGHUP    read the file again and put it in force without dropping a connection; a bad file changes nothing.
+              Settings under `listener`, `admin` and `runtime` wait for a restart; the log names them.
+    SIGTERM   stop: /readyz fails at once; connections are accepted for `timeouts.drain_delay` more, so that
+              balancers in front notice; then requests under way get up to `timeouts.drain` to finish.
+    SIGINT    (Ctrl-C) the same without `timeouts.drain_delay`. A signal during the last part stops at once.
+
+IF IT DOES NOT DO WHAT YOU EXPECT
+    ringway validate -c FILE                   is the configuration what you think it is?
+    curl http://127.0.0.1:9901/upstreams       which endpoints are healthy?
+    curl http://127.0.0.1:9901/config          which configuration is in force, how did the last reload go?
+    curl http://127.0.0.1:9901/metrics         gateway_refusals_total counts requests by the reason they were refused
+";
+
+const VALIDATE: &str = "\
+ringway validate: check a configuration without running it.
+
+USAGE
+    ringway validate -c FILE [--format text|json]
+    ringway -t -c FILE
+
+OPTIONS
+    -c, --config FILE   the configuration to check
+    --format FORMAT     text (for people, the default) or json (for programs)
+
+It prints every problem at once, each with file, line, column, the setting and a hint. Exit code 0 means the gateway
+would start with this file, 1 that it would not.
+";
+
+const SCHEMA: &str = "\
+ringway schema: print the JSON Schema of the configuration.
+
+USAGE
+    ringway schema > schema.json
+
+Editors that know JSON Schema complete and check a configuration whose `\"$schema\"` names this file.
+";
+
+const DEMO: &str = "\
+ringway demo: show the gateway at work.
+
+USAGE
+    ringway demo [--port PORT]
+
+OPTIONS
+    -p, --port PORT   the gateway's port; else 8080, or a free one if that is taken
+
+It starts three small servers and the gateway in front of them, sends a few requests, prints addresses and `curl` lines
+to try, and shows every two seconds how requests are spread. Ctrl-C ends it. It writes no files.
+";
+
+const VERSION: &str = "\
+ringway version: print the version.
+
+USAGE
+    ringway version [--format text|json]
+";
+
+const HELP: &str = "\
+ringway help: explain the program or one of its commands.
+
+USAGE
+    ringway help [COMMAND]
+";
+
+/// What help says about a command, or about the program.
+pub const fn text(topic: Option<Topic>) -> &'static str {
+    match topic {
+        None => PROGRAM,
+        Some(Topic::Run) => RUN,
+        Some(Topic::Validate) => VALIDATE,
+        Some(Topic::Schema) => SCHEMA,
+        Some(Topic::Demo) => DEMO,
+        Some(Topic::Version) => VERSION,
+        Some(Topic::Help) => HELP,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_explained_and_fits_a_screen() {
+        for topic in Topic::ALL {
+            assert!(text(None).contains(&format!("\n    {} ", topic.name())), "{}", topic.name());
+            assert!(text(Some(*topic)).starts_with(&format!("ringway {}: ", topic.name())));
+        }
+        for topic in [None].into_iter().chain(Topic::ALL.iter().map(|topic| Some(*topic))) {
+            assert!(text(topic).lines().all(|line| line.len() <= 120), "{topic:?}");
+            assert!(text(topic).lines().count() <= 40, "{topic:?}");
+        }
+    }
+}

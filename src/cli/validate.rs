@@ -1,0 +1,53 @@
+//! `ringway validate`: would the gateway start with this file?
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ringway::config::{self, Config, Loaded, Problems};
+use ringway::exchange::Plan;
+use ringway::run;
+use serde_json::json;
+
+use super::args::Format;
+
+/// Reads a configuration and compiles it, as a start would.
+pub fn load(path: &Path) -> Result<(Loaded, Arc<Plan>), Problems> {
+    let loaded = config::load(path)?;
+    let plan = run::build(&loaded)?;
+    Ok((loaded, Arc::new(plan)))
+}
+
+/// Whether the file is good, and what there is to say about it.
+pub fn report(path: &Path, format: Format) -> (bool, String) {
+    let checked = load(path).map(|(loaded, _)| loaded);
+    let file = path.display();
+    match (checked, format) {
+        (Ok(loaded), Format::Text) => {
+            let (upstreams, endpoints, routes) = sizes(&loaded.config);
+            (true, format!("{file}: ok, {}, {}, {}", count(upstreams, "upstream"), count(endpoints, "endpoint"), count(routes, "route")))
+        }
+        (Ok(loaded), Format::Json) => {
+            let (upstreams, endpoints, routes) = sizes(&loaded.config);
+            let value = json!({
+                "file": file.to_string(), "ok": true, "hash": format!("{:016x}", loaded.hash),
+                "upstreams": upstreams, "endpoints": endpoints, "routes": routes,
+            });
+            (true, format!("{value:#}"))
+        }
+        (Err(problems), Format::Text) => (false, problems.to_string().trim_end().to_owned()),
+        (Err(problems), Format::Json) => {
+            let lines: Vec<String> = problems.to_string().lines().map(str::to_owned).collect();
+            (false, format!("{:#}", json!({ "file": file.to_string(), "ok": false, "problems": lines })))
+        }
+    }
+}
+
+/// How many upstreams, endpoints and routes there are.
+fn sizes(config: &Config) -> (usize, usize, usize) {
+    let endpoints = config.upstreams.iter().map(|upstream| upstream.endpoints.len()).sum();
+    (config.upstreams.len(), endpoints, config.routes.len())
+}
+
+fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}

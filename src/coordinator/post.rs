@@ -1,0 +1,120 @@
+//! Commands on their way to one worker: what doesn't fit its channel waits here, and only the newest of each kind.
+
+use std::sync::Arc;
+
+use crossbeam_channel::TrySendError;
+
+use crate::exchange::Plan;
+use crate::reconcile::Update;
+use crate::worker::Command;
+
+/// What waits for one worker.
+#[derive(Default)]
+pub(super) struct Post {
+    plan: Option<Arc<Plan>>,
+    update: Option<Update>,
+    drain: bool,
+}
+
+/// What came of sending.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sent {
+    /// Something was sent that must not wait for the worker's own tick.
+    pub urgent: bool,
+    /// The worker isn't there any more.
+    pub gone: bool,
+}
+
+impl Post {
+    /// Takes a plan; an older one that waits is forgotten.
+    pub fn plan(&mut self, plan: Arc<Plan>) {
+        self.plan = Some(plan);
+    }
+
+    /// Takes an update; whether it replaced an older one. Updates are snapshots, so nothing is lost with that.
+    pub fn update(&mut self, update: Update) -> bool {
+        self.update.replace(update).is_some()
+    }
+
+    /// Takes the command to drain.
+    pub fn drain(&mut self) {
+        self.drain = true;
+    }
+
+    /// Sends as much as fits: first the plan, so that the update after it finds the endpoints it speaks of.
+    pub fn send(&mut self, mut try_send: impl FnMut(Command) -> Result<(), TrySendError<Command>>) -> Sent {
+        let mut sent = Sent::default();
+        while let Some(command) = self.next() {
+            let urgent = !matches!(command, Command::Update(_));
+            match try_send(command) {
+                Ok(()) => sent.urgent |= urgent,
+                Err(TrySendError::Full(command)) => {
+                    self.put_back(command);
+                    break;
+                }
+                Err(TrySendError::Disconnected(_)) => {
+                    sent.gone = true;
+                    break;
+                }
+            }
+        }
+        sent
+    }
+
+    fn next(&mut self) -> Option<Command> {
+        if let Some(plan) = self.plan.take() {
+            return Some(Command::Plan(plan));
+        }
+        if let Some(update) = self.update.take() {
+            return Some(Command::Update(update));
+        }
+        std::mem::take(&mut self.drain).then_some(Command::Drain)
+    }
+
+    fn put_back(&mut self, command: Command) {
+        match command {
+            Command::Plan(plan) => self.plan = Some(plan),
+            Command::Update(update) => self.update = Some(update),
+            Command::Drain => self.drain = true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::bounded;
+
+    use super::*;
+
+    fn post() -> Post {
+        let mut post = Post::default();
+        post.drain();
+        assert!(!post.update(Update::default()));
+        post
+    }
+
+    #[test]
+    fn what_fits_is_sent_and_the_rest_waits() {
+        let (commands, inbox) = bounded(1);
+        let mut post = post();
+        assert_eq!(post.send(|command| commands.try_send(command)), Sent { urgent: false, gone: false });
+        assert!(matches!(inbox.try_recv(), Ok(Command::Update(_))));
+        assert_eq!(post.send(|command| commands.try_send(command)), Sent { urgent: true, gone: false });
+        assert!(matches!(inbox.try_recv(), Ok(Command::Drain)));
+        assert_eq!(post.send(|command| commands.try_send(command)), Sent::default());
+        assert!(inbox.try_recv().is_err(), "each is sent once");
+    }
+
+    #[test]
+    fn only_the_newest_update_waits() {
+        let mut post = post();
+        assert!(post.update(Update::default()), "the older one is replaced");
+    }
+
+    #[test]
+    fn a_worker_that_is_gone_is_noticed() {
+        let (commands, inbox) = bounded(1);
+        drop(inbox);
+        assert!(post().send(|command| commands.try_send(command)).gone);
+    }
+}

@@ -1,0 +1,331 @@
+//! Starting and stopping the whole: listeners, workers, coordinator, in this order; then waiting until it has drained.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use core_affinity::CoreId;
+use crossbeam_channel::bounded;
+
+use crate::admin::Shared;
+use crate::clock::Clock;
+use crate::config::{self, Config, Loaded};
+use crate::coordinator::{self, Ended, Signals};
+use crate::exchange::Plan;
+use crate::metrics::Registry;
+use crate::{log, net, worker};
+
+/// Commands that wait for a worker.
+const INBOX: usize = 16;
+/// Reports that wait for the coordinator, per worker.
+const REPORTS: usize = 64;
+
+/// What is done once the gateway listens.
+pub type OnReady = Box<dyn FnOnce(&Running)>;
+
+/// What a start needs beside the configuration.
+#[derive(Default)]
+pub struct Options {
+    /// The configuration's file, read again on reload; without it there is nothing to reload.
+    pub path: Option<PathBuf>,
+    /// Called once the gateway listens.
+    pub on_ready: Option<OnReady>,
+}
+
+/// A gateway that listens.
+#[derive(Clone, Debug)]
+pub struct Running {
+    /// Where clients connect.
+    pub listener: SocketAddr,
+    /// Where operators connect, if anywhere.
+    pub admin: Option<SocketAddr>,
+    /// The counters and the state of the endpoints.
+    pub shared: Arc<Shared>,
+}
+
+/// Why the gateway could not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// A setting is not an IP address.
+    Address {
+        /// The setting.
+        setting: &'static str,
+        /// What it says.
+        value: String,
+    },
+    /// An address could not be listened on.
+    Bind {
+        /// The setting.
+        setting: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the kernel said.
+        error: io::Error,
+    },
+    /// The configuration can't be put to work.
+    Config(config::Problems),
+    /// A worker could not be started.
+    Worker {
+        /// Its number.
+        index: usize,
+        /// What went wrong.
+        error: io::Error,
+    },
+    /// Something else the process needs was refused.
+    Process {
+        /// What.
+        what: &'static str,
+        /// What the kernel said.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Address { setting, value } => {
+                write!(f, "{setting}.address is `{value}`, which is not an IP address; `0.0.0.0` is every IPv4 address of this host")
+            }
+            StartError::Bind { setting, address, error } => {
+                write!(f, "cannot listen on {address} ({setting}.address and {setting}.port): ")?;
+                match error.kind() {
+                    io::ErrorKind::AddrInUse => {
+                        let port = address.port();
+                        write!(
+                            f,
+                            "the port is taken by another process, perhaps another ringway. See which with `ss -ltnp 'sport = :{port}'`, \
+                             stop it or set {setting}.port to another port"
+                        )
+                    }
+                    io::ErrorKind::PermissionDenied => write!(
+                        f,
+                        "permission denied. Ports below 1024 need the capability CAP_NET_BIND_SERVICE \
+                         (`setcap cap_net_bind_service=+ep` on the binary); or set {setting}.port to 1024 or more"
+                    ),
+                    io::ErrorKind::AddrNotAvailable => {
+                        write!(f, "this host has no such address. See its addresses with `ip addr`, or use `0.0.0.0` for all of them")
+                    }
+                    _ => write!(f, "{error}"),
+                }
+            }
+            StartError::Config(problems) => write!(f, "{problems}"),
+            StartError::Worker { index, error } => write!(f, "cannot start worker {index}: {error}"),
+            StartError::Process { what, error } => write!(f, "cannot {what}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// Runs the gateway until it is told to stop and has drained.
+///
+/// Prints `listening on http://ADDRESS` and `admin on http://ADDRESS` to standard output once clients can connect.
+///
+/// # Errors
+/// When it could not start; nothing is left running that matters, the process should exit.
+pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
+    let config = Arc::new(loaded.config.clone());
+    log::configure(config.features.logging.then_some(config.logging.level));
+    log::start().map_err(|error| StartError::Process { what: "start the log's thread", error })?;
+    let signals = Signals::install().map_err(|error| StartError::Process { what: "handle signals", error })?;
+    net::set_descriptor_limit();
+    let clock = Clock::start();
+    let plan = Arc::new(build(&loaded).map_err(StartError::Config)?);
+
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    let quota = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let seats = seats(config.runtime.workers, config.runtime.pin, &cores, quota);
+    let (address, listeners) = bind_all(&config, seats.len())?;
+    let admin = bind_admin(&config)?;
+    let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
+
+    let path = options.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+    let shared = Arc::new(Shared::new(Registry::new(seats.len()), path, loaded.hash, SystemTime::now()));
+    let (outbox, reports) = bounded(REPORTS * seats.len());
+    let mut workers = Vec::with_capacity(seats.len());
+    for (index, (core_id, listener)) in seats.iter().zip(listeners).enumerate() {
+        let (commands, inbox) = bounded(INBOX);
+        // Before its thread exists, so that a stop in between does not find it idle.
+        shared.registry.cores[index].accepting.set(1);
+        let seat = worker::Seat {
+            index,
+            cores: seats.len(),
+            core_id: *core_id,
+            listener,
+            plan: plan.clone(),
+            inbox,
+            outbox: outbox.clone(),
+            metrics: shared.registry.cores[index].clone(),
+            shared: shared.clone(),
+            clock,
+        };
+        let handle = Arc::new(worker::spawn(seat).map_err(|error| StartError::Worker { index, error })?);
+        workers.push(coordinator::Seat {
+            commands,
+            ring: Box::new({
+                let handle = handle.clone();
+                move || handle.ring()
+            }),
+            ended: Box::new(move || handle.ended()),
+        });
+    }
+    drop(outbox);
+
+    announce(address, admin_address);
+    if let Some(on_ready) = options.on_ready {
+        on_ready(&Running { listener: address, admin: admin_address, shared: shared.clone() });
+    }
+    let setup = coordinator::Setup {
+        clock,
+        shared,
+        workers,
+        reports,
+        loaded,
+        path: options.path,
+        load: Box::new(config::load),
+        build: Box::new(|loaded| build(loaded).map(Arc::new)),
+        admin,
+        signals,
+    };
+    let thread = std::thread::Builder::new().name("coordinator".into()).spawn(move || coordinator::run(setup));
+    let thread = thread.map_err(|error| StartError::Process { what: "start the coordinator's thread", error })?;
+    let ended = thread.join();
+    log::flush();
+    Ok(match ended {
+        Ok(Ended::Drained) => ExitCode::SUCCESS,
+        Ok(Ended::TimedOut | Ended::Interrupted) => ExitCode::from(4),
+        Ok(Ended::Failed) | Err(_) => ExitCode::from(70),
+    })
+}
+
+/// Makes a configuration ready to serve; what can't be served is told as a problem of the file.
+pub fn build(loaded: &Loaded) -> Result<Plan, config::Problems> {
+    Plan::build(loaded.config.clone(), loaded.hash, 1).map_err(|problems| {
+        config::Problems(problems.into_iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect())
+    })
+}
+
+/// Prints where it listens, for people and for programs that started it.
+fn announce(listener: SocketAddr, admin: Option<SocketAddr>) {
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "listening on http://{listener}");
+    if let Some(admin) = admin {
+        let _ = writeln!(out, "admin on http://{admin}");
+    }
+    let _ = out.flush();
+}
+
+/// How many workers there are and the core each is pinned to.
+///
+/// Where a container's quota allows less than the cores the process may use, workers are as many as the quota and not
+/// pinned: every container of the host would pin to the same first cores.
+fn seats(wanted: usize, pin: bool, cores: &[CoreId], quota: usize) -> Vec<Option<CoreId>> {
+    let capped = quota < cores.len();
+    let number = match wanted {
+        0 => quota.min(cores.len().max(1)).max(1),
+        wanted => wanted,
+    };
+    let pin = pin && !cores.is_empty() && !(capped && wanted == 0) && number <= cores.len();
+    (0..number).map(|index| pin.then(|| cores[index])).collect()
+}
+
+/// The address a setting gives.
+fn socket_address(setting: &'static str, address: &str, port: u16) -> Result<SocketAddr, StartError> {
+    let ip: IpAddr = address.trim_matches(['[', ']']).parse().map_err(|_| StartError::Address { setting, value: address.to_owned() })?;
+    Ok(SocketAddr::new(ip, port))
+}
+
+/// Binds one listener a worker, all to the same address.
+///
+/// Sockets that share a port share it with other processes of the same user too, so a second gateway would quietly take
+/// half of the first one's connections: a first bind that doesn't share shows whether the port is free.
+fn bind_all(config: &Config, workers: usize) -> Result<(SocketAddr, Vec<TcpListener>), StartError> {
+    let setting = "listener";
+    let mut address = socket_address(setting, &config.listener.address, config.listener.port)?;
+    let failed = |error| StartError::Bind { setting, address, error };
+    if address.port() != 0 {
+        drop(net::bind(address, 1, false).map_err(failed)?);
+    }
+    let backlog = config.listener.backlog;
+    let first = net::bind(address, backlog, true).map_err(failed)?;
+    address = first.local_addr().map_err(failed)?;
+    let mut listeners = vec![first];
+    for _ in 1..workers {
+        listeners.push(net::bind(address, backlog, true).map_err(|error| StartError::Bind { setting, address, error })?);
+    }
+    Ok((address, listeners))
+}
+
+/// Binds the private listener, if there is to be one.
+fn bind_admin(config: &Config) -> Result<Option<TcpListener>, StartError> {
+    let (setting, admin) = ("admin", &config.admin);
+    if !admin.enabled {
+        return Ok(None);
+    }
+    let address = socket_address(setting, &admin.address, admin.port)?;
+    net::bind(address, 128, false).map(Some).map_err(|error| StartError::Bind { setting, address, error })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cores(ids: &[usize]) -> Vec<CoreId> {
+        ids.iter().map(|&id| CoreId { id }).collect()
+    }
+
+    fn ids(seats: &[Option<CoreId>]) -> Vec<Option<usize>> {
+        seats.iter().map(|seat| seat.map(|core| core.id)).collect()
+    }
+
+    #[test]
+    fn one_worker_for_each_core_that_may_be_used() {
+        assert_eq!(ids(&seats(0, true, &cores(&[2, 5]), 2)), [Some(2), Some(5)]);
+        assert_eq!(ids(&seats(0, false, &cores(&[2, 5]), 2)), [None, None]);
+        assert_eq!(ids(&seats(1, true, &cores(&[2, 5]), 2)), [Some(2)]);
+        assert_eq!(ids(&seats(0, true, &[], 1)), [None]);
+    }
+
+    #[test]
+    fn more_workers_than_cores_or_quota_are_not_pinned() {
+        assert_eq!(ids(&seats(3, true, &cores(&[0, 1]), 2)), [None, None, None]);
+        assert_eq!(ids(&seats(0, true, &cores(&[0, 1, 2, 3]), 2)), [None, None]);
+        assert_eq!(ids(&seats(2, true, &cores(&[0, 1, 2, 3]), 2)), [Some(0), Some(1)], "asked for by number: taken at its word");
+    }
+
+    fn config(port: u16) -> Config {
+        let mut config = Config::default();
+        config.listener.address = "127.0.0.1".into();
+        config.listener.port = port;
+        config.admin.port = port;
+        config
+    }
+
+    #[test]
+    fn workers_share_a_free_port_and_others_are_refused_it() {
+        let (address, listeners) = bind_all(&config(0), 3).unwrap();
+        assert_ne!(address.port(), 0);
+        assert_eq!(listeners.len(), 3);
+        for listener in &listeners {
+            assert_eq!(listener.local_addr().unwrap(), address);
+        }
+        let error = bind_all(&config(address.port()), 1).unwrap_err().to_string();
+        assert!(error.contains(&address.to_string()) && error.contains("taken"), "{error}");
+        let error = bind_admin(&config(address.port())).unwrap_err().to_string();
+        assert!(error.contains("admin.port"), "{error}");
+        drop(listeners);
+        bind_all(&config(address.port()), 2).unwrap();
+    }
+
+    #[test]
+    fn a_name_is_no_address() {
+        let error = socket_address("listener", "localhost", 1).unwrap_err().to_string();
+        assert!(error.contains("listener.address is `localhost`"), "{error}");
+        assert_eq!(socket_address("listener", "[::1]", 80).unwrap(), "[::1]:80".parse().unwrap());
+    }
+}

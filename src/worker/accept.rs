@@ -1,0 +1,81 @@
+//! Accepting connections: each becomes a task that ends alone, even by a panic.
+
+use std::io;
+use std::net::TcpListener;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+
+use crate::log;
+use crate::net::{self, Acceptor, Link, Stream};
+use crate::proxy::Core;
+use crate::server::{self, Client};
+
+/// Begins to accept.
+pub(super) fn start(core: Rc<Core>, listener: TcpListener) -> io::Result<Rc<Acceptor>> {
+    let acceptor = Rc::new(Acceptor::new(listener)?);
+    let accepting = acceptor.clone();
+    net::spawn(async move {
+        while let Some(accepted) = accepting.next().await {
+            match accepted {
+                Ok((link, peer)) => welcome(&core, link, peer),
+                Err(error) => {
+                    core.counters.accept_errors.add(1);
+                    log::warn(format_args!("a connection can't be accepted: {error}"));
+                    // Out of descriptors, most often: others end meanwhile.
+                    net::pause(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        // What the kernel has completed by then would be reset with the listener.
+        for (link, peer) in accepting.leftover() {
+            welcome(&core, link, peer);
+        }
+        core.counters.accepting.set(0);
+    });
+    Ok(acceptor)
+}
+
+fn welcome(core: &Rc<Core>, link: Link, peer: std::net::SocketAddr) {
+    core.counters.accepted.add(1);
+    let limit = u64::from(core.view.borrow().plan.config.limits.connections);
+    if core.counters.connections.count() >= limit {
+        let core = core.clone();
+        net::spawn(async move { turn_away(&core, &link).await });
+        return;
+    }
+    core.counters.connections.add(1);
+    let timer = core.deadlines.timer(link.fd());
+    let client = Client { timer, link, peer };
+    let core = core.clone();
+    net::spawn(async move {
+        let served = AssertUnwindSafe(server::serve(core.clone(), client)).catch_unwind().await;
+        core.counters.connections.sub(1);
+        if served.is_err() {
+            core.counters.panics.add(1);
+            core.waiters.wake_all();
+            log::error(format_args!("a connection's task ended by a panic peer={peer}"));
+        }
+    });
+}
+
+/// Says why, to a client that is one too many.
+async fn turn_away(core: &Core, link: &Link) {
+    let reason = crate::error::Reason::TooManyConnections;
+    core.counters.refusals.add(reason as usize, 1);
+    let body = format!("503 Service Unavailable: {}\nreason: {}\n", reason.explain(), reason.code());
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nRetry-After: 1\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let timer = core.deadlines.timer(link.fd());
+    timer.close_at(core.now() + Duration::from_secs(1));
+    let _ = link.send(answer.into_bytes(), 0).await;
+    link.finish();
+    let _ = link.recv(Vec::with_capacity(1024)).await;
+}
+
+/// How long accepting rests after an error.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -1,0 +1,99 @@
+//! What a worker does besides requests, every tick: deadlines, the coordinator's commands, the report to it, idle connections.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::Command;
+use crate::clock::Instant;
+use crate::exchange::View;
+use crate::log;
+use crate::metrics::{Spread, UPSTREAM_IDLE};
+use crate::net::{self, Acceptor, Doorbell};
+use crate::proxy::Core;
+use crate::reconcile::Report;
+
+/// A worker's side of the conversation with the coordinator.
+pub(super) struct Worker {
+    core: Rc<Core>,
+    inbox: Receiver<Command>,
+    outbox: Sender<Report>,
+    spread: Arc<Spread>,
+    sequence: u64,
+    second: Instant,
+}
+
+impl Worker {
+    pub(super) fn new(core: Rc<Core>, inbox: Receiver<Command>, outbox: Sender<Report>, spread: Arc<Spread>) -> Self {
+        Worker { core, inbox, outbox, spread, sequence: 0, second: Instant::ZERO }
+    }
+
+    /// Obeys what the coordinator has sent.
+    fn obey(&mut self, acceptor: &Acceptor) {
+        let core = &self.core;
+        let now = core.now();
+        while let Ok(command) = self.inbox.try_recv() {
+            match command {
+                Command::Plan(plan) => {
+                    let next = View::next(&core.view.borrow(), plan, now);
+                    core.view.replace(Rc::new(next));
+                }
+                Command::Update(update) => core.view.borrow().apply(&update, now),
+                Command::Drain => {
+                    core.draining.set(true);
+                    acceptor.stop();
+                    core.deadlines.end_idle();
+                }
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        let core = &self.core;
+        let now = core.now();
+        core.deadlines.sweep(now);
+        if core.draining.get() {
+            core.deadlines.end_idle();
+        }
+        core.waiters.wake_all();
+        self.sequence += 1;
+        let report = core.view.borrow().report(self.sequence, now);
+        if self.outbox.try_send(report).is_err() {
+            core.counters.reports_dropped.add(1);
+        }
+        core.pool.sweep(now);
+        core.counters.upstream_connections.at(UPSTREAM_IDLE).set(core.pool.len() as u64);
+        if now.since(self.second) >= Duration::from_secs(1) || self.second == Instant::ZERO {
+            self.second = now;
+            core.latency.borrow_mut().publish(&self.spread);
+            let date = httpdate::fmt_http_date(SystemTime::now());
+            if let Ok(date) = date.as_bytes().try_into() {
+                core.date.set(date);
+            }
+        }
+    }
+}
+
+/// Ticks until the coordinator is gone.
+pub(super) async fn run(worker: Worker, acceptor: Rc<Acceptor>, doorbell: Doorbell) {
+    let core = worker.core.clone();
+    let worker = Rc::new(RefCell::new(worker));
+    let rung = worker.clone();
+    net::spawn(async move {
+        if let Err(error) = doorbell.answer(|| rung.borrow_mut().obey(&acceptor)).await {
+            log::error(format_args!("the doorbell broke: {error}"));
+        }
+    });
+    loop {
+        worker.borrow_mut().tick();
+        let shortest = core.view.borrow().plan.shortest_limit;
+        net::pause((shortest / 4).clamp(TICK_MIN, TICK)).await;
+    }
+}
+
+/// Time between two ticks, and the least there is.
+const TICK: Duration = Duration::from_millis(100);
+const TICK_MIN: Duration = Duration::from_millis(5);
