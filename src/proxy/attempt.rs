@@ -132,6 +132,7 @@ impl Core {
                 }
             });
             let (result, back) = ended.await?;
+            self.woke();
             buf = back;
             if let Err(error) = result {
                 self.buffers.give(buf);
@@ -200,7 +201,9 @@ impl Core {
             timer.close_at(after(now, patience).min(deadline));
             timer
         });
-        match Box::pin(opened).await {
+        let opened = Box::pin(opened).await;
+        self.woke();
+        match opened {
             Ok((link, timer)) => {
                 self.counters.upstream_opened.add(1);
                 Ok((Rc::new(Connection { timer, link, born: now, requests: Default::default() }), false))

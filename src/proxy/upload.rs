@@ -114,6 +114,7 @@ async fn receive(core: &Core, client: &Client, up: &Connection, buf: Vec<u8>, id
     client.timer.hush_at(limit);
     up.timer.close_at(limit);
     let (result, buf) = client.link.recv(buf).await;
+    core.woke();
     let result = match result {
         Ok(received) if received > 0 => {
             core.counters.bytes_in.add(received as u64);

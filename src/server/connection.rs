@@ -53,8 +53,10 @@ pub trait Service: 'static {
     /// What one warm spell of a connection works with: the sender's description, parsed heads.
     type Session;
 
-    /// The present moment.
+    /// The present moment, as of the last wake-up.
     fn now(&self) -> Instant;
+    /// Something was waited for: reads the clock.
+    fn woke(&self) -> Instant;
     /// How long to wait.
     fn timing(&self) -> Timing;
     /// The limits of a head.
@@ -100,6 +102,7 @@ pub async fn serve<S: Service>(service: Rc<S>, client: Client) {
         if client.link.readable().await.is_err() || client.timer.expired() {
             return;
         }
+        service.woke();
     }
 }
 
@@ -123,6 +126,7 @@ async fn requests<S: Service>(service: &S, client: &Client, session: &mut S::Ses
             client.timer.wake_at(service.now() + patience);
             let (result, buf) = client.link.recv_idle(inbound.lend(RECEIVE_MIN), &client.timer).await;
             inbound.restore(buf);
+            service.woke();
             match result {
                 Ok(0) => return Spell::Closed,
                 Ok(_) => {}
@@ -161,6 +165,7 @@ async fn read_head<S: Service>(service: &S, client: &Client, session: &mut S::Se
         }
         let (result, buf) = client.link.recv(inbound.lend(RECEIVE_MIN)).await;
         inbound.restore(buf);
+        service.woke();
         match result {
             Ok(received) if received > 0 => {}
             _ if client.timer.expired() => return Err(Reason::HeadTimeout),
