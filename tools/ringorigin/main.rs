@@ -73,16 +73,13 @@ impl Listener {
     /// Accepts on the calling thread's engine.
     fn serve(self, nonblocking: bool, origin: Arc<Origin>) -> io::Result<()> {
         match self {
-            Listener::Tcp(listener) => {
-                listener.set_nonblocking(nonblocking)?;
-                net::spawn(origin::serve(monoio::net::TcpListener::from_std(listener)?, origin));
-            }
+            Listener::Tcp(listener) => origin::spawn_tcp(listener, nonblocking, origin),
             Listener::Unix(listener) => {
                 listener.set_nonblocking(nonblocking)?;
                 net::spawn(origin::serve(monoio::net::UnixListener::from_std(listener)?, origin));
+                Ok(())
             }
         }
-        Ok(())
     }
 }
 

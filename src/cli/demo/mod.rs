@@ -68,13 +68,7 @@ fn start_endpoints() -> io::Result<Vec<(&'static str, SocketAddr)>> {
         addresses.push((name, listener.local_addr()?));
         listeners.push((listener, Arc::new(Origin::new(name, false))));
     }
-    let start = |nonblocking| {
-        for (listener, origin) in listeners {
-            listener.set_nonblocking(nonblocking)?;
-            net::spawn(origin::serve(monoio::net::TcpListener::from_std(listener)?, origin));
-        }
-        Ok(())
-    };
+    let start = |nonblocking| listeners.into_iter().try_for_each(|(listener, origin)| origin::spawn_tcp(listener, nonblocking, origin));
     std::thread::Builder::new().name("endpoints".into()).spawn(move || {
         if let Err(error) = origin::run(start) {
             eprintln!("ringway: the demo's endpoints cannot start: {error}");

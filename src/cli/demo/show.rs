@@ -58,9 +58,9 @@ fn intro(running: &Running, endpoints: &[(&'static str, SocketAddr)], moved: boo
     }
     let list: Vec<String> = endpoints.iter().map(|(name, address)| format!("{name} {address}")).collect();
     let _ = writeln!(text, "  gateway    http://{gateway}\n  endpoints  {}", list.join(", "));
-    let _ = writeln!(text, "  pages      http://{gateway}/gateway/health, http://{gateway}/gateway/metrics");
+    let _ = writeln!(text, "  pages      http://{gateway}/gateway/health and /gateway/metrics");
     if let Some(admin) = running.admin {
-        let _ = writeln!(text, "  operators  http://{admin}/upstreams and others: see http://{admin}/");
+        let _ = writeln!(text, "  operators  http://{admin}/ and /upstreams");
     }
     let unwell = endpoints[1];
     let _ = write!(
@@ -69,9 +69,9 @@ fn intro(running: &Running, endpoints: &[(&'static str, SocketAddr)], moved: boo
          curl -i http://{gateway}/users/7\n        \
          again and again: X-Endpoint says who answered\n    \
          curl -i 'http://{gateway}/users/7?fail=0.2'\n        \
-         each endpoint fails 2 of 10 of these; the gateway asks another, and you get your 200\n    \
+         each endpoint fails 2 of 10; the gateway asks another, you get 200\n    \
          curl -X POST http://{}/health/down\n        \
-         endpoint {} says it is unwell: watch the others take over; /health/up brings it back\n\n  \
+         endpoint {} says it is unwell: the others take over; undo: /health/up\n\n  \
          Meanwhile a built-in client asks for {PATH}. Ctrl-C ends the demo.\n\n",
         unwell.1, unwell.0
     );
@@ -139,4 +139,51 @@ fn put(text: &str) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes());
     let _ = out.flush();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::demo::traffic::read;
+
+    fn tally() -> Tally {
+        let mut tally = Tally::new(["one", "two", "three"].into_iter());
+        for name in ["one", "one", "one", "two"] {
+            let answer = read(format!("HTTP/1.1 200 OK\r\nX-Endpoint: {name}\r\n\r\n").as_bytes());
+            tally.count(answer, Duration::from_micros(1500));
+        }
+        tally.count(read(b"HTTP/1.1 503 Service Unavailable\r\n\r\n"), Duration::from_micros(1500));
+        tally
+    }
+
+    fn states() -> Vec<EndpointState> {
+        let state = |endpoint: &str, healthy, ejected| EndpointState { endpoint: endpoint.into(), healthy, ejected, ..Default::default() };
+        vec![state("one", true, false), state("two", true, true), state("three", false, true)]
+    }
+
+    #[test]
+    fn the_table_tells_all_within_80_columns() {
+        let table = table(&tally(), &states(), 7, Duration::from_secs(1_000_000));
+        let lines: Vec<&str> = table.lines().collect();
+        assert!(lines.iter().all(|line| line.chars().count() <= 80), "{table}");
+        assert!(lines[1].contains("3   60 % ████████████ ") && lines[1].contains("1.50 ms") && lines[1].ends_with("  up"), "{table}");
+        assert!(lines[2].ends_with("  ejected") && lines[3].contains("  -  ") && lines[3].ends_with("  unwell"), "{table}");
+        assert!(lines[5].ends_with("5 requests, 1 failed (last: 503), 7 retried"), "{table}");
+    }
+
+    #[test]
+    fn a_line_tells_what_is_new() {
+        let mut tally = tally();
+        let times = "p50 1.50 ms  p99 1.50 ms   5 requests, 1 failed (last: 503), 0 retried\n";
+        let told = line(&mut tally, &states(), 0, Duration::from_secs(1));
+        assert_eq!(told, format!("   1 s   one 3  two 1 (ejected)  three 0 (unwell)   {times}"));
+        let told = line(&mut tally, &[], 0, Duration::from_secs(2));
+        assert_eq!(told, format!("   2 s   one 0  two 0  three 0   {times}"));
+    }
+
+    #[test]
+    fn a_table_takes_the_place_of_the_one_before() {
+        assert_eq!(redraw("a\nb\n", 0), "\ra\x1b[K\n\rb\x1b[K\n");
+        assert_eq!(redraw("a\n", 2), "\x1b[2A\ra\x1b[K\n");
+    }
 }

@@ -115,7 +115,7 @@ pub fn ask(gateway: SocketAddr, path: &str) -> (io::Result<Answer>, Duration) {
 }
 
 /// Reads what the demo wants to know of an answer.
-fn read(answer: &[u8]) -> io::Result<Answer> {
+pub(super) fn read(answer: &[u8]) -> io::Result<Answer> {
     let mut fields = [httparse::EMPTY_HEADER; 64];
     let mut head = httparse::Response::new(&mut fields);
     let parsed = head.parse(answer).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;

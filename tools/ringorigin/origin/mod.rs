@@ -9,6 +9,7 @@ mod upload;
 
 use std::future::pending;
 use std::io;
+use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -263,6 +264,16 @@ pub async fn serve<S: Connection, A>(mut listener: impl Stream<Item = io::Result
             }
         }
     }
+}
+
+/// Serves a TCP listener on this thread, beside all else that runs on it; `nonblocking` is what [`run`] told.
+///
+/// # Errors
+/// What the kernel says.
+pub fn spawn_tcp(listener: TcpListener, nonblocking: bool, origin: Arc<Origin>) -> io::Result<()> {
+    listener.set_nonblocking(nonblocking)?;
+    net::spawn(serve(monoio::net::TcpListener::from_std(listener)?, origin));
+    Ok(())
 }
 
 /// Runs endpoints on this thread for good. `start` spawns them, and is told whether listeners must be non-blocking.

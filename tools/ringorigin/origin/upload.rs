@@ -177,14 +177,14 @@ mod tests {
     use super::*;
 
     /// Feeds bytes one by one: the pieces, the trailers and what is left over.
-    fn decode(bytes: &[u8]) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>), HttpError> {
+    fn decode(bytes: &[u8]) -> Result<[Vec<u8>; 3], HttpError> {
         let mut chunks = Chunks { decoder: ChunkedBodyDecoder::default(), within: false };
         let (mut body, mut held) = (Vec::new(), BytesMut::new());
         for (at, byte) in bytes.iter().enumerate() {
             held.extend_from_slice(&[*byte]);
             match chunks.decode(&mut held)? {
                 Decoded::Some(Chunk::Piece(piece)) => body.extend_from_slice(&piece),
-                Decoded::Some(Chunk::Last(trailers)) => return Ok((body, trailers, bytes[at + 1..].to_vec())),
+                Decoded::Some(Chunk::Last(trailers)) => return Ok([body, trailers, bytes[at + 1..].to_vec()]),
                 _ => {}
             }
         }
@@ -193,11 +193,11 @@ mod tests {
 
     #[test]
     fn chunks_and_trailers_byte_by_byte() {
-        let (body, trailers, rest) = decode(b"3\r\nabc\r\n0a\r\n0123456789\r\n00\r\nX-Sum: 7\r\n\r\nGET").unwrap();
+        let [body, trailers, rest] = decode(b"3\r\nabc\r\n0a\r\n0123456789\r\n00\r\nX-Sum: 7\r\n\r\nGET").unwrap();
         assert_eq!((body.as_slice(), rest.as_slice()), (&b"abc0123456789"[..], &b"GET"[..]));
         let upload = Upload { left: Left::Nothing, sum: Hasher::new(), received: 0, trailers };
         assert_eq!(upload.trailers().collect::<Vec<_>>(), [("x-sum".to_owned(), "7".to_owned())]);
-        let (body, trailers, _) = decode(b"0\r\n\r\n").unwrap();
+        let [body, trailers, _] = decode(b"0\r\n\r\n").unwrap();
         assert_eq!((body.len(), trailers.as_slice()), (0, &b"\r\n\r\n"[..]));
         assert!(decode(b"3\r\nabcd\r\n0\r\n\r\n").is_err());
         assert!(decode(b"\r\n0\r\n\r\n").is_err());
