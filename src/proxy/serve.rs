@@ -35,6 +35,10 @@ impl Service for Core {
         self.view.borrow().plan.head_limits
     }
 
+    fn connections(&self) -> u64 {
+        self.counters.connections.count()
+    }
+
     fn draining(&self) -> bool {
         self.draining.get()
     }
