@@ -117,14 +117,25 @@ impl Known {
 }
 
 /// Whether `name`, a token, is `lower` without regard to case. Setting bit 5 maps no two token bytes onto a lower-case
-/// letter, a digit or `-` but that byte and its upper case. The size is constant, so this is a few vector instructions.
+/// letter, a digit or `-` but that byte and its upper case. Compares words, the last two of which may overlap.
 #[inline(always)]
 fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
-    let Ok(mut name) = <[u8; N]>::try_from(name) else { return false };
-    for byte in &mut name {
-        *byte |= 0x20;
+    let Ok(name) = <&[u8; N]>::try_from(name) else { return false };
+    match N {
+        8.. => (0..(N - 1) / 8).all(|at| same::<8>(name, lower, at * 8)) && same::<8>(name, lower, N - 8),
+        4.. => same::<4>(name, lower, 0) && same::<4>(name, lower, N - 4),
+        _ => (0..N).all(|at| name[at] | 0x20 == lower[at]),
     }
-    name == *lower
+}
+
+#[inline(always)]
+fn same<const W: usize>(name: &[u8], lower: &[u8], at: usize) -> bool {
+    let word = |bytes: &[u8]| {
+        let mut word = [0; 8];
+        word[..W].copy_from_slice(&bytes[at..at + W]);
+        u64::from_le_bytes(word)
+    };
+    word(name) | (0x2020_2020_2020_2020 >> (64 - 8 * W)) == word(lower)
 }
 
 #[cfg(test)]
