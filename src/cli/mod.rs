@@ -60,7 +60,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
 
 /// Runs the gateway with this configuration file.
 fn start(path: PathBuf) -> ExitCode {
-    match ringway::config::load(&path) {
+    match run::load(&path) {
         Ok(loaded) => ended(run::run(loaded, Options { path: Some(path), on_ready: None })),
         Err(problems) => {
             eprintln!("{problems}");

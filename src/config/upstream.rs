@@ -1,9 +1,14 @@
 //! Settings of an upstream: its endpoints, how they are balanced, probed, ejected and retried.
 
+use std::fmt;
+use std::str::FromStr;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Size, Time};
+use super::written::{Written, written};
+use super::rules::is_token;
+use super::{Size, Target, Time};
 
 /// A group of endpoints that serve the same thing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -24,6 +29,7 @@ pub struct Upstream {
     /// Ejecting by what requests show.
     pub outlier_detection: Outlier,
     /// Below this percentage of healthy endpoints, health is ignored and all are used; 0 never does that.
+    #[schemars(range(max = 100))]
     pub panic_threshold: u8,
     /// An endpoint that became healthy takes this long to get its whole share; `0s` is at once.
     pub slow_start: Option<Time>,
@@ -49,7 +55,8 @@ pub struct Endpoint {
     pub id: Option<String>,
     /// `http://host:port` or `unix:/path`.
     pub url: String,
-    /// Its share of the requests, relative to the other endpoints'. 0 gets none.
+    /// Its share of the requests, relative to the other endpoints'; at most 65535, 0 gets none.
+    #[schemars(range(max = 65535))]
     pub weight: u32,
     /// Requests it serves at once, over all cores; 0 is no limit.
     pub max_concurrent_requests: u32,
@@ -93,9 +100,8 @@ pub enum Strategy {
     PeakEwma,
 }
 
-/// What the hashing strategies hash.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
+/// What the hashing strategies hash: `path`, `ip`, `header:X-User` or `cookie:session`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum HashKey {
     /// The request's path.
     #[default]
@@ -108,9 +114,47 @@ pub enum HashKey {
     Cookie(String),
 }
 
-/// Times the fair share, 1.0 to 100.
+impl fmt::Display for HashKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HashKey::Path => f.write_str("path"),
+            HashKey::Ip => f.write_str("ip"),
+            HashKey::Header(name) => write!(f, "header:{name}"),
+            HashKey::Cookie(name) => write!(f, "cookie:{name}"),
+        }
+    }
+}
+
+impl FromStr for HashKey {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let name = |name: &str, what: &str| match is_token(name) {
+            true => Ok(name.to_owned()),
+            false => Err(format!("needs the name of a {what} after \":\"")),
+        };
+        match text.split_once(':') {
+            None if text == "path" => Ok(HashKey::Path),
+            None if text == "ip" => Ok(HashKey::Ip),
+            Some(("header", rest)) => name(rest, "header").map(HashKey::Header),
+            Some(("cookie", rest)) => name(rest, "cookie").map(HashKey::Cookie),
+            _ => Err(format!("must be {}", Self::EXPECTED)),
+        }
+    }
+}
+
+impl Written for HashKey {
+    const NAME: &'static str = "HashKey";
+    const EXPECTED: &'static str = "\"path\", \"ip\", \"header:NAME\" or \"cookie:NAME\"";
+    const PATTERN: &'static str = "^(path|ip|(header|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]+)$";
+    const NUMBERS: Option<(u16, u16)> = None;
+}
+
+written!(HashKey);
+
+/// Times the fair share, 1 to 100.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct LoadBound(pub f64);
+pub struct LoadBound(#[schemars(range(min = 1.0, max = 100.0))] pub f64);
 
 impl Default for LoadBound {
     fn default() -> Self {
@@ -118,14 +162,47 @@ impl Default for LoadBound {
     }
 }
 
-/// Inclusive range of status codes: `200` or `200-299`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// Inclusive range of status codes: `200` (a number) or `"200-299"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatusRange {
     /// The lowest status.
     pub low: u16,
     /// The highest status.
     pub high: u16,
 }
+
+impl fmt::Display for StatusRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let StatusRange { low, high } = self;
+        if low == high { write!(f, "{low}") } else { write!(f, "{low}-{high}") }
+    }
+}
+
+impl FromStr for StatusRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let status = |digits: &str| match digits.len() {
+            3 if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok().filter(|status| (100..=599).contains(status)),
+            _ => None,
+        };
+        let (low, high) = text.split_once('-').unwrap_or((text, text));
+        match (status(low), status(high)) {
+            (Some(low), Some(high)) if low <= high => Ok(StatusRange { low, high }),
+            (Some(_), Some(_)) => Err("begins with the higher status".into()),
+            _ => Err(format!("must be {}", Self::EXPECTED)),
+        }
+    }
+}
+
+impl Written for StatusRange {
+    const NAME: &'static str = "StatusRange";
+    const EXPECTED: &'static str = "a status such as 200, or a range such as \"200-299\", from 100 to 599";
+    const PATTERN: &'static str = "^[1-5][0-9][0-9](-[1-5][0-9][0-9])?$";
+    const NUMBERS: Option<(u16, u16)> = Some((100, 599));
+}
+
+written!(StatusRange);
 
 /// Probing by the gateway.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -144,8 +221,10 @@ pub struct HealthCheck {
     /// Status codes that mean healthy.
     pub expected_status: Vec<StatusRange>,
     /// Good probes in a row until an endpoint counts as healthy.
+    #[schemars(range(min = 1, max = 1000))]
     pub rise: u32,
     /// Bad probes in a row until an endpoint counts as unhealthy.
+    #[schemars(range(min = 1, max = 1000))]
     pub fall: u32,
 }
 
@@ -173,6 +252,7 @@ pub struct Outlier {
     /// Failures in a row, on one core, that eject; 0 doesn't.
     pub consecutive_failures: u32,
     /// Percentage of failures within `window`, over all cores, that ejects; 0 doesn't.
+    #[schemars(range(max = 100))]
     pub error_rate: u8,
     /// Requests within `window` below which `error_rate` isn't judged.
     pub min_requests: u32,
@@ -181,6 +261,7 @@ pub struct Outlier {
     /// How long an endpoint is ejected the first time; the n-th time in a row n times as long, at most ten times.
     pub ejection_time: Time,
     /// At most so many percent of the endpoints are ejected at once, but one always may be if there are others.
+    #[schemars(range(max = 100))]
     pub max_ejection_percent: u8,
 }
 
@@ -203,6 +284,7 @@ impl Default for Outlier {
 #[serde(default, deny_unknown_fields)]
 pub struct KeepAlive {
     /// Idle connections kept, per endpoint and worker; 0 opens one for each request.
+    #[schemars(range(max = 65536))]
     pub connections: u32,
     /// How long an idle one is kept.
     pub idle: Time,
@@ -231,6 +313,7 @@ impl Default for KeepAlive {
 #[serde(default, deny_unknown_fields)]
 pub struct Queue {
     /// Requests that may wait, over all cores.
+    #[schemars(range(max = 1000000))]
     pub length: u32,
     /// How long a request may wait.
     pub timeout: Time,
@@ -247,6 +330,7 @@ impl Default for Queue {
 #[serde(default, deny_unknown_fields)]
 pub struct Retry {
     /// Retries in flight, as a percentage of all requests in flight.
+    #[schemars(range(max = 100))]
     pub budget_percent: u8,
     /// Retries in flight that are always allowed.
     pub budget_min: u32,
@@ -270,9 +354,8 @@ impl Default for Retry {
     }
 }
 
-/// The Host header that endpoints see.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
+/// The Host header that endpoints see: `keep`, `endpoint`, or any other as `set:example.com`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum HostHeader {
     /// What the client sent.
     #[default]
@@ -282,3 +365,38 @@ pub enum HostHeader {
     /// This.
     Set(String),
 }
+
+impl fmt::Display for HostHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HostHeader::Keep => f.write_str("keep"),
+            HostHeader::Endpoint => f.write_str("endpoint"),
+            HostHeader::Set(host) => write!(f, "set:{host}"),
+        }
+    }
+}
+
+impl FromStr for HostHeader {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.strip_prefix("set:")) {
+            ("keep", _) => Ok(HostHeader::Keep),
+            ("endpoint", _) => Ok(HostHeader::Endpoint),
+            (_, Some(host)) if format!("http://{host}").parse::<Target>().is_ok() && !host.ends_with('/') => {
+                Ok(HostHeader::Set(host.to_owned()))
+            }
+            (_, Some(_)) => Err("needs a host name, with or without a port, after \"set:\"".into()),
+            _ => Err(format!("must be {}", Self::EXPECTED)),
+        }
+    }
+}
+
+impl Written for HostHeader {
+    const NAME: &'static str = "HostHeader";
+    const EXPECTED: &'static str = "\"keep\", \"endpoint\" or \"set:HOST\"";
+    const PATTERN: &'static str = "^(keep|endpoint|set:[^/?#@ ]+)$";
+    const NUMBERS: Option<(u16, u16)> = None;
+}
+
+written!(HostHeader);
