@@ -11,7 +11,7 @@ use super::tree::{Entry, Kind, Value};
 /// A problem, before its place is turned into line and column.
 #[derive(Debug)]
 pub(super) struct Finding {
-    pub at: usize,
+    pub at: u32,
     pub path: String,
     pub message: String,
     pub hint: Option<String>,
@@ -93,11 +93,11 @@ fn value(value: &mut Value, shape: &Shape, step: Step<'_>, findings: &mut Vec<Fi
 fn leaf(value: &Value, shape: &Shape) -> Result<Option<Kind>, (String, Option<String>)> {
     // Within quotes a number or switch can only be meant where it came from outside.
     let outside = match &value.kind {
-        Kind::Text(text) if text.expanded.is_some() => Some(text.text.trim()),
+        Kind::Expanded(expanded) => Some(expanded.text.trim()),
         _ => None,
     };
     match (shape, &value.kind) {
-        (Shape::Bool, Kind::Bool(_)) | (Shape::Text, Kind::Text(_)) => return Ok(None),
+        (Shape::Bool, Kind::Bool(_)) | (Shape::Text, Kind::Text(_) | Kind::Expanded(_)) => return Ok(None),
         (Shape::Bool, _) => {
             if let Some(word) = outside.and_then(|text| text.parse().ok()) {
                 return Ok(Some(Kind::Bool(word)));
@@ -119,30 +119,30 @@ fn leaf(value: &Value, shape: &Shape) -> Result<Option<Kind>, (String, Option<St
                 return Ok(Some(Kind::Float(number)));
             }
         }
-        (Shape::Form(form), Kind::Text(text)) => {
-            let checked = (form.check)(&text.text);
+        (Shape::Form(form), Kind::Text(_) | Kind::Expanded(_)) => {
+            let checked = (form.check)(value.text().unwrap_or_default());
             return checked.map(|()| None).map_err(|message| match message.starts_with("must be") {
-                true => (format!("{message}, is {}", text.shown()), None),
-                false => (format!("{} {message}", text.shown()), None),
+                true => (format!("{message}, is {}", value.shown()), None),
+                false => (format!("{} {message}", value.shown()), None),
             });
         }
         (Shape::Form(form), Kind::Integer(number)) if form.numbers && (form.check)(&number.to_string()).is_ok() => return Ok(None),
-        (Shape::Choice(words), Kind::Text(text)) => {
-            if words.contains(&text.text) {
+        (Shape::Choice(words), Kind::Text(_) | Kind::Expanded(_)) => {
+            let text = value.text().unwrap_or_default();
+            if words.iter().any(|word| word == text) {
                 return Ok(None);
             }
             let all = there_are(words.iter().map(String::as_str));
-            let secret = text.expanded.as_ref().is_some_and(|expanded| expanded.secret);
-            let meant = meant(&text.text, words.iter().map(String::as_str)).filter(|_| !secret);
+            let meant = meant(text, words.iter().map(String::as_str)).filter(|_| !value.is_secret());
             let hint = meant.map_or(all.clone(), |word| format!("did you mean {word:?}? {all}"));
-            return Err((format!("there is no {}", text.shown()), Some(hint)));
+            return Err((format!("there is no {}", value.shown()), Some(hint)));
         }
         _ => {}
     }
     let hint = match (shape, &value.kind) {
         (Shape::Text, Kind::Bool(_) | Kind::Integer(_) | Kind::Float(_)) => Some(format!("put it in quotes: \"{}\"", value.shown())),
-        (Shape::Bool | Shape::Integer { .. } | Shape::Number { .. }, Kind::Text(text)) if text.expanded.is_none() => {
-            Some("write it without quotes".to_owned()).filter(|_| text.text.parse::<f64>().is_ok() || text.text.parse::<bool>().is_ok())
+        (Shape::Bool | Shape::Integer { .. } | Shape::Number { .. }, Kind::Text(text)) => {
+            Some("write it without quotes".to_owned()).filter(|_| text.parse::<f64>().is_ok() || text.parse::<bool>().is_ok())
         }
         (Shape::List(_), Kind::Text(_)) => Some(format!("write [{}]", value.shown())),
         _ => None,
@@ -151,7 +151,7 @@ fn leaf(value: &Value, shape: &Shape) -> Result<Option<Kind>, (String, Option<St
 }
 
 fn table(entries: &mut [Entry], fields: &Fields, step: Step<'_>, findings: &mut Vec<Finding>) {
-    let mut seen: Vec<Option<usize>> = vec![None; fields.list.len()];
+    let mut seen = vec![false; fields.list.len()];
     for entry in entries {
         let here = Step { above: Some(&step), part: Part::Name(&entry.name) };
         let Some(place) = fields.place(&entry.name) else {
@@ -171,7 +171,7 @@ fn table(entries: &mut [Entry], fields: &Fields, step: Step<'_>, findings: &mut 
             entry.value.kind = Kind::Refused;
             continue;
         };
-        if seen[place].replace(entry.at).is_some() {
+        if std::mem::replace(&mut seen[place], true) {
             repeated(entry, here.to_string(), findings);
             continue;
         }

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 
-use super::tree::{Expanded, Kind, Text, Value};
+use super::tree::{Expanded, Kind, Value};
 
 /// Looks up a variable of the environment.
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
@@ -15,11 +15,11 @@ pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 const FILE_MAX: u64 = 64 << 10;
 
 /// Expands every text of a tree; tells where one can't be, and why.
-pub(super) fn expand(value: &mut Value, environment: Environment<'_>, problem: &mut dyn FnMut(usize, String, &'static str)) {
+pub(super) fn expand(value: &mut Value, environment: Environment<'_>, problem: &mut dyn FnMut(u32, String, &'static str)) {
     match &mut value.kind {
-        Kind::Text(text) if text.text.contains('$') => match expanded(&text.text, environment) {
+        Kind::Text(text) if memchr::memchr(b'$', text.as_bytes()).is_some() => match expanded(text, environment) {
             Ok(None) => {}
-            Ok(Some(new)) => *text = new,
+            Ok(Some(new)) => value.kind = new,
             Err((message, hint)) => {
                 problem(value.at, message, hint);
                 value.kind = Kind::Refused;
@@ -32,7 +32,7 @@ pub(super) fn expand(value: &mut Value, environment: Environment<'_>, problem: &
 }
 
 /// The text with all expansions made; `None` if there is nothing to expand.
-fn expanded(written: &str, environment: Environment<'_>) -> Result<Option<Text>, (String, &'static str)> {
+fn expanded(written: &str, environment: Environment<'_>) -> Result<Option<Kind>, (String, &'static str)> {
     let (mut text, mut rest) = (String::with_capacity(written.len()), written);
     let (mut any, mut secret) = (false, false);
     while let Some(at) = rest.find('$') {
@@ -52,8 +52,8 @@ fn expanded(written: &str, environment: Environment<'_>) -> Result<Option<Text>,
     }
     text.push_str(rest);
     Ok(match any {
-        true => Some(Text { text, expanded: Some(Box::new(Expanded { written: written.into(), secret })) }),
-        false if text != written => Some(Text::new(text)),
+        true => Some(Kind::Expanded(Box::new(Expanded { text, written: written.into(), secret }))),
+        false if text != written => Some(Kind::Text(text.into())),
         false => None,
     })
 }
@@ -113,7 +113,7 @@ mod tests {
 
     fn text(written: &str) -> Result<String, String> {
         let new = expanded(written, &environment).map_err(|(message, _)| message)?;
-        Ok(new.map_or(written.to_owned(), |text| text.text))
+        Ok(new.map_or(written.to_owned(), |kind| Value::new(0, kind).text().unwrap().to_owned()))
     }
 
     #[test]
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn only_what_came_from_outside_is_secret() {
-        let secret = |written: &str| expanded(written, &environment).unwrap().unwrap().expanded.is_some_and(|expanded| expanded.secret);
+        let secret = |written: &str| Value::new(0, expanded(written, &environment).unwrap().unwrap()).is_secret();
         assert!(secret("${USER_NAME:-x}") && !secret("${NONE:-x}") && !secret("$$"));
     }
 

@@ -1,5 +1,6 @@
 //! From a file to a checked configuration: parse, expand, check against the schema, read, check the rules.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Read};
@@ -10,10 +11,12 @@ use serde::Deserialize;
 
 use super::check::{self, Finding};
 use super::expand::{self, Environment};
-use super::problem::touch;
 use super::schema::SHAPE;
-use super::tree::{Kind, Value};
+use super::tree::{Kind, Value, quoted};
 use super::{Config, Problem, Problems, json, rules, toml, yaml};
+
+/// What some editors begin a file with.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Bytes of a configuration file, at most.
 const FILE_MAX: u64 = 64 << 20;
@@ -71,7 +74,7 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
         return Err(source.unreadable(format!("is larger than {} MiB", FILE_MAX >> 20), Some("is this the right file?".into())));
     }
     match String::from_utf8(bytes) {
-        Ok(text) => load_text(&text, path),
+        Ok(text) => load_with(text, path, &from_process),
         Err(error) => {
             let sound = error.utf8_error().valid_up_to();
             let text = String::from_utf8_lossy(&error.as_bytes()[..sound]).into_owned();
@@ -85,11 +88,18 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn load_text(text: &str, name: &Path) -> Result<Loaded, Problems> {
-    load_with(text, name, &|name| std::env::var_os(name))
+    load_with(text.to_owned(), name, &from_process)
 }
 
-pub(super) fn load_with(text: &str, name: &Path, environment: Environment<'_>) -> Result<Loaded, Problems> {
-    let mut source = Source::new(name, text.strip_prefix('\u{feff}').unwrap_or(text).to_owned());
+fn from_process(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+pub(super) fn load_with(mut text: String, name: &Path, environment: Environment<'_>) -> Result<Loaded, Problems> {
+    if text.starts_with(BYTE_ORDER_MARK) {
+        text.remove(0);
+    }
+    let mut source = Source::new(name, text);
     let parsed = match name.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase()).as_deref() {
         None | Some("json") => json::parse(&source.text),
         Some("yaml" | "yml") => yaml::parse(&source.text),
@@ -111,30 +121,28 @@ pub(super) fn load_with(text: &str, name: &Path, environment: Environment<'_>) -
         finding.path = source.path_at(finding.at);
     }
     findings.extend(check::check(&mut source.root, &SHAPE));
-    let mut config = Config::deserialize(&source.root).unwrap_or_else(|error| {
-        let message = if source.has_secrets() { "does not fit the settings".into() } else { error.to_string() };
-        findings.push(Finding { at: source.root.at, path: String::new(), message, hint: None, meant: None });
-        Config::default()
-    });
-    let mut problems: Vec<Problem> = Vec::new();
-    for rule in rules::check(&config, &source) {
-        let known = |finding: &Finding| {
-            touch(&finding.path, &rule.path) || finding.meant.as_ref().is_some_and(|meant| touch(meant, &rule.path))
-        };
-        if !findings.iter().any(known) {
-            problems.push(source.problem(source.root.find(&rule.path).at, rule.path, rule.message, rule.hint));
-        }
+    let mut config = Config::default();
+    if source.root.kind != Kind::Refused {
+        config = Config::deserialize(&source.root).unwrap_or_else(|error| {
+            let message = if source.has_secrets() { "does not fit the settings".into() } else { error.to_string() };
+            findings.push(Finding { at: source.root.at, path: String::new(), message, hint: None, meant: None });
+            Config::default()
+        });
     }
-    problems.extend(findings.into_iter().map(|finding| source.problem(finding.at, finding.path, finding.message, finding.hint)));
+    let broken = rules::check(&config, &source);
+    let meant: Vec<String> = findings.iter_mut().filter_map(|finding| finding.meant.take()).collect();
+    let problem = |finding: Finding| source.problem(finding.at, finding.path, finding.message, finding.hint);
+    let mut problems = Problems::new(findings.into_iter().map(problem).collect()).with_meant(meant);
+    problems.extend(broken.into_iter().map(|rule| source.problem(source.root.find(&rule.path).at, rule.path, rule.message, rule.hint)));
     let hash = hash(&mut config);
     let loaded = Loaded { config, hash, source: Arc::new(source) };
-    if problems.is_empty() { Ok(loaded) } else { Err(Problems::new(problems, Some(loaded))) }
+    if problems.list().is_empty() { Ok(loaded) } else { Err(problems.with_draft(loaded)) }
 }
 
 impl Source {
     fn new(name: &Path, text: String) -> Self {
         let lines = std::iter::once(0).chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1)).collect();
-        Source { file: name.display().to_string(), text, lines, root: Value { at: 0, kind: Kind::Null } }
+        Source { file: name.display().to_string(), text, lines, root: Value::empty_table() }
     }
 
     /// Problems that were found later, by the paths of their settings, with line and column.
@@ -142,9 +150,9 @@ impl Source {
     /// Their messages may quote values; where one would show what was read from outside, it is left out.
     pub fn problems(&self, found: impl Iterator<Item = (String, String)>) -> Problems {
         let mut secrets = Vec::new();
-        self.root.each_text(&mut |text| {
-            if text.expanded.as_ref().is_some_and(|expanded| expanded.secret) && text.text.len() >= SECRET_MIN {
-                secrets.extend([text.text.clone(), text.text.escape_debug().to_string()]);
+        self.root.each_secret(&mut |text| {
+            if text.len() >= SECRET_MIN {
+                secrets.extend([text.to_owned(), text.escape_debug().to_string()]);
             }
         });
         let list = found.map(|(path, mut message)| {
@@ -154,20 +162,18 @@ impl Source {
             }
             self.problem(value.at, path, message, None)
         });
-        Problems::new(list.collect(), None)
+        Problems::new(list.collect())
     }
 
     /// A text of the file as it may be shown: the way it is written if it came from outside.
     pub(super) fn shown(&self, path: &str, text: &str) -> String {
-        match &self.root.find(path).kind {
-            Kind::Text(found) if found.text == text => found.shown(),
-            _ => format!("{text:?}"),
-        }
+        let found = self.root.find(path);
+        if found.text() == Some(text) { found.shown() } else { quoted(text) }
     }
 
     fn is_secret(&self, value: &Value) -> bool {
         let mut secret = false;
-        value.each_text(&mut |text| secret |= text.expanded.as_ref().is_some_and(|expanded| expanded.secret));
+        value.each_secret(&mut |_| secret = true);
         secret
     }
 
@@ -175,17 +181,17 @@ impl Source {
         self.is_secret(&self.root)
     }
 
-    fn problem(&self, at: usize, path: String, message: String, hint: Option<String>) -> Problem {
-        let (line, column) = self.position(at);
+    fn problem(&self, at: u32, path: String, message: String, hint: Option<String>) -> Problem {
+        let (line, column) = self.position(at as usize);
         Problem { file: self.file.clone(), line, column, path, message, hint }
     }
 
     fn faulty(&self, faults: Vec<Fault>) -> Problems {
-        Problems::new(faults.into_iter().map(|fault| self.problem(fault.at, String::new(), fault.message, None)).collect(), None)
+        Problems::new(faults.into_iter().map(|fault| self.problem(fault.at as u32, String::new(), fault.message, None)).collect())
     }
 
     fn unreadable(&self, message: String, hint: Option<String>) -> Problems {
-        Problems::new(vec![Problem { file: self.file.clone(), line: 0, column: 0, path: String::new(), message, hint }], None)
+        Problems::new(vec![Problem { file: self.file.clone(), line: 0, column: 0, path: String::new(), message, hint }])
     }
 
     /// Line and column of an offset, both from 1, the column in characters.
@@ -198,8 +204,8 @@ impl Source {
     }
 
     /// The path of the value that begins here.
-    fn path_at(&self, at: usize) -> String {
-        fn find(value: &Value, at: usize, path: &str) -> Option<String> {
+    fn path_at(&self, at: u32) -> String {
+        fn find(value: &Value, at: u32, path: &str) -> Option<String> {
             match &value.kind {
                 Kind::List(values) => values.iter().enumerate().find_map(|(index, value)| find(value, at, &format!("{path}[{index}]"))),
                 Kind::Table(entries) => entries.iter().find_map(|entry| {

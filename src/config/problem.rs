@@ -42,28 +42,50 @@ impl fmt::Display for Problem {
 #[derive(Clone, Debug)]
 pub struct Problems {
     list: Vec<Problem>,
+    /// Settings that misspelt names probably mean. That they are missing is no further problem.
+    meant: Vec<String>,
     draft: Option<Box<Loaded>>,
 }
 
 impl Problems {
-    /// Problems and, if the file could be read, what can be made of it with defaults where it is wrong.
-    pub(super) fn new(mut list: Vec<Problem>, draft: Option<Loaded>) -> Self {
-        list.sort_by(|a, b| (a.line, a.column).cmp(&(b.line, b.column)));
-        Problems { list, draft: draft.map(Box::new) }
+    pub(super) fn new(list: Vec<Problem>) -> Self {
+        let mut problems = Problems { list, meant: Vec::new(), draft: None };
+        problems.sort();
+        problems
     }
 
-    /// The problems, at least one.
+    /// With the settings that misspelt names probably mean.
+    pub(super) fn with_meant(self, meant: Vec<String>) -> Self {
+        Problems { meant, ..self }
+    }
+
+    /// With what can be made of the file, defaults standing where it is wrong.
+    pub(super) fn with_draft(self, draft: Loaded) -> Self {
+        Problems { draft: Some(Box::new(draft)), ..self }
+    }
+
+    /// The problems.
     pub fn list(&self) -> &[Problem] {
         &self.list
     }
 
     /// Adds what a further check finds in the part of the configuration that is sound so far.
-    pub fn and_of(self, check: impl FnOnce(&Loaded) -> Option<Problems>) -> Self {
-        let Some(draft) = self.draft else { return self };
-        let further = check(&draft).map(|further| further.list).unwrap_or_default();
-        let known = |problem: &Problem| self.list.iter().any(|known| touch(&known.path, &problem.path));
-        let further: Vec<Problem> = further.into_iter().filter(|problem| !known(problem)).collect();
-        Problems::new(self.list.into_iter().chain(further).collect(), Some(*draft))
+    pub fn and_of(mut self, check: impl FnOnce(&Loaded) -> Option<Problems>) -> Self {
+        let further = self.draft.as_deref().and_then(check);
+        self.extend(further.into_iter().flat_map(|further| further.list));
+        self
+    }
+
+    /// Adds problems, but those of settings that have one already: it may be the cause.
+    pub(super) fn extend(&mut self, further: impl Iterator<Item = Problem>) {
+        let known = |path: &str| self.list.iter().any(|known| touch(&known.path, path)) || self.meant.iter().any(|meant| meant == path);
+        let further: Vec<Problem> = further.filter(|problem| !known(&problem.path)).collect();
+        self.list.extend(further);
+        self.sort();
+    }
+
+    fn sort(&mut self) {
+        self.list.sort_by(|a, b| (a.line, a.column).cmp(&(b.line, b.column)));
     }
 }
 
@@ -78,7 +100,7 @@ impl fmt::Display for Problems {
 }
 
 /// Whether two paths are the same, or one lies within the other.
-pub(super) fn touch(a: &str, b: &str) -> bool {
+fn touch(a: &str, b: &str) -> bool {
     let (outer, inner) = if a.len() <= b.len() { (a, b) } else { (b, a) };
     inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || outer.is_empty() || rest.starts_with(['.', '[']))
 }

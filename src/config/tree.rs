@@ -1,5 +1,6 @@
 //! A configuration file as a tree of values that know where they stand, whatever the file's format.
 
+use compact_str::CompactString;
 use serde::de::value::{Error, MapDeserializer, SeqDeserializer};
 use serde::de::{Deserializer, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
@@ -8,7 +9,7 @@ use serde::forward_to_deserialize_any;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Value {
     /// Offset into the file's text, in bytes.
-    pub at: usize,
+    pub at: u32,
     pub kind: Kind,
 }
 
@@ -18,23 +19,19 @@ pub(super) enum Kind {
     Bool(bool),
     Integer(i64),
     Float(f64),
-    Text(Text),
-    List(Vec<Value>),
-    Table(Vec<Entry>),
+    Text(CompactString),
+    /// A text of which `${...}` was a part.
+    Expanded(Box<Expanded>),
+    List(Box<[Value]>),
+    Table(Box<[Entry]>),
     /// A problem was reported; the setting's default stands for it, so that checking can go on.
     Refused,
-}
-
-/// A text, and how it came about.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Text {
-    pub text: String,
-    pub expanded: Option<Box<Expanded>>,
 }
 
 /// A text of which `${...}` was a part.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Expanded {
+    pub text: String,
     /// The text as it stands in the file.
     pub written: String,
     /// Part of it was read from the environment or a file, so it must not be shown.
@@ -44,31 +41,36 @@ pub(super) struct Expanded {
 /// One setting of a table.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entry {
-    pub name: String,
+    pub name: CompactString,
     /// Where the name begins.
-    pub at: usize,
+    pub at: u32,
     pub value: Value,
 }
 
-impl Text {
-    pub fn new(text: impl Into<String>) -> Self {
-        Text { text: text.into(), expanded: None }
+impl Value {
+    pub fn new(at: usize, kind: Kind) -> Self {
+        // A file has fewer bytes than that.
+        Value { at: u32::try_from(at).unwrap_or(u32::MAX), kind }
     }
 
-    /// The text in quotes, as it may be shown: the way it is written if it came from outside.
-    pub fn shown(&self) -> String {
-        let text = match &self.expanded {
-            Some(expanded) if expanded.secret => &expanded.written,
-            _ => &self.text,
-        };
-        match text.char_indices().nth(SHOWN_MAX) {
-            Some((end, _)) => format!("{:?}...", &text[..end]),
-            None => format!("{text:?}"),
+    pub fn empty_table() -> Self {
+        Value::new(0, Kind::Table(Box::default()))
+    }
+
+    /// The text, if it is one.
+    pub fn text(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Text(text) => Some(text),
+            Kind::Expanded(expanded) => Some(&expanded.text),
+            _ => None,
         }
     }
-}
 
-impl Value {
+    /// Whether part of it was read from the environment or a file, so that it must not be shown.
+    pub fn is_secret(&self) -> bool {
+        matches!(&self.kind, Kind::Expanded(expanded) if expanded.secret)
+    }
+
     /// What the value is, for a message about it.
     pub fn shown(&self) -> String {
         match &self.kind {
@@ -76,7 +78,8 @@ impl Value {
             Kind::Bool(value) => value.to_string(),
             Kind::Integer(value) => value.to_string(),
             Kind::Float(value) => value.to_string(),
-            Kind::Text(text) => text.shown(),
+            Kind::Text(text) => quoted(text),
+            Kind::Expanded(expanded) => quoted(if expanded.secret { &expanded.written } else { &expanded.text }),
             Kind::List(_) => "a list".into(),
             Kind::Table(_) => "an object".into(),
             Kind::Refused => "refused".into(),
@@ -106,12 +109,12 @@ impl Value {
         }
     }
 
-    /// Calls `visit` with every text in the tree.
-    pub fn each_text<'a>(&'a self, visit: &mut dyn FnMut(&'a Text)) {
+    /// Calls `visit` with every text from outside.
+    pub fn each_secret<'a>(&'a self, visit: &mut dyn FnMut(&'a str)) {
         match &self.kind {
-            Kind::Text(text) => visit(text),
-            Kind::List(values) => values.iter().for_each(|value| value.each_text(visit)),
-            Kind::Table(entries) => entries.iter().for_each(|entry| entry.value.each_text(visit)),
+            Kind::Expanded(expanded) if expanded.secret => visit(&expanded.text),
+            Kind::List(values) => values.iter().for_each(|value| value.each_secret(visit)),
+            Kind::Table(entries) => entries.iter().for_each(|entry| entry.value.each_secret(visit)),
             _ => {}
         }
     }
@@ -126,7 +129,8 @@ impl<'de> Deserializer<'de> for &'de Value {
             Kind::Bool(value) => visitor.visit_bool(*value),
             Kind::Integer(value) => visitor.visit_i64(*value),
             Kind::Float(value) => visitor.visit_f64(*value),
-            Kind::Text(text) => visitor.visit_borrowed_str(&text.text),
+            Kind::Text(text) => visitor.visit_borrowed_str(text),
+            Kind::Expanded(expanded) => visitor.visit_borrowed_str(&expanded.text),
             Kind::List(values) => visitor.visit_seq(SeqDeserializer::new(values.iter())),
             Kind::Table(entries) => {
                 let sound = entries.iter().filter(|entry| entry.value.kind != Kind::Refused);
@@ -149,11 +153,7 @@ impl<'de> Deserializer<'de> for &'de Value {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        let text = match &self.kind {
-            Kind::Text(text) => text.text.as_str(),
-            _ => "",
-        };
-        text.into_deserializer().deserialize_enum(name, variants, visitor)
+        self.text().unwrap_or_default().into_deserializer().deserialize_enum(name, variants, visitor)
     }
 
     forward_to_deserialize_any! {
@@ -170,6 +170,14 @@ impl<'de> IntoDeserializer<'de> for &'de Value {
     }
 }
 
+/// A text in quotes, cut if it is long.
+pub(super) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => format!("{:?}...", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
 /// Characters of a text that a message shows.
 const SHOWN_MAX: usize = 80;
 
@@ -182,14 +190,14 @@ mod tests {
         Value { at: 0, kind: Kind::Table(entries) }
     }
 
-    fn leaf(at: usize) -> Value {
+    fn leaf(at: u32) -> Value {
         Value { at, kind: Kind::Null }
     }
 
     #[test]
     fn finds_a_path_or_what_is_nearest() {
         let headers = table(vec![("X", leaf(1)), ("X.Y", leaf(2)), ("[0]", leaf(3))]);
-        let tree = table(vec![("routes", Value { at: 9, kind: Kind::List(vec![headers, leaf(4)]) })]);
+        let tree = table(vec![("routes", Value { at: 9, kind: Kind::List([headers, leaf(4)].into()) })]);
         for (path, at) in [("routes[0].X", 1), ("routes[0].X.Y", 2), ("routes[0].[0]", 3), ("routes[1]", 4), ("routes[1].x[2]", 4)] {
             assert_eq!(tree.find(path).at, at, "{path}");
         }
@@ -200,6 +208,6 @@ mod tests {
 
     #[test]
     fn a_long_text_is_shown_in_part() {
-        assert_eq!(Text::new("ä".repeat(81)).shown(), format!("\"{}\"...", "ä".repeat(80)));
+        assert_eq!(quoted(&"ä".repeat(81)), format!("\"{}\"...", "ä".repeat(80)));
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
+use compact_str::CompactString;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
 
 use super::load::Fault;
-use super::tree::{Entry, Kind, Text, Value};
+use super::tree::{Entry, Kind, Value};
 
 /// Levels of nesting, at most.
 const DEPTH_MAX: usize = 64;
@@ -25,7 +26,7 @@ pub(super) fn parse(text: &str) -> Result<Value, Vec<Fault>> {
         builder.take(event, offset(span.start.index())).map_err(|fault| vec![fault])?;
     }
     let root = builder.root.filter(|root| root.kind != Kind::Null);
-    Ok(root.unwrap_or(Value { at: 0, kind: Kind::Table(Vec::new()) }))
+    Ok(root.unwrap_or_else(Value::empty_table))
 }
 
 /// The values that have begun but not ended, and those that are named.
@@ -46,7 +47,7 @@ struct Open {
 enum Content {
     List(Vec<Value>),
     /// Its entries, and the name whose value comes next.
-    Table(Vec<Entry>, Option<(String, usize)>),
+    Table(Vec<Entry>, Option<(CompactString, u32)>),
 }
 
 impl Builder {
@@ -58,18 +59,18 @@ impl Builder {
             Event::Scalar(text, style, anchor, None) => {
                 // A name is text, whatever it looks like.
                 let name = matches!(self.open.last(), Some(Open { content: Content::Table(_, None), .. }));
-                let kind = if style == ScalarStyle::Plain && !name { plain(&text) } else { Kind::Text(Text::new(text)) };
-                self.place(Value { at, kind }, anchor)
+                let kind = if style == ScalarStyle::Plain && !name { plain(&text) } else { Kind::Text(text.into()) };
+                self.place(Value::new(at, kind), anchor)
             }
             Event::SequenceStart(anchor, None) => self.begin(at, anchor, Content::List(Vec::new())),
             Event::MappingStart(anchor, None) => self.begin(at, anchor, Content::Table(Vec::new(), None)),
             Event::SequenceEnd | Event::MappingEnd => {
                 let Some(Open { at, anchor, content }) = self.open.pop() else { return Ok(()) };
                 let kind = match content {
-                    Content::List(values) => Kind::List(values),
-                    Content::Table(entries, _) => Kind::Table(entries),
+                    Content::List(values) => Kind::List(values.into()),
+                    Content::Table(entries, _) => Kind::Table(entries.into()),
                 };
-                self.place(Value { at, kind }, anchor)
+                self.place(Value::new(at, kind), anchor)
             }
             Event::Alias(anchor) => {
                 let Some(value) = self.anchors.get(&anchor).cloned() else {
@@ -106,8 +107,8 @@ impl Builder {
                 entries.extend(name.take().map(|(name, at)| Entry { name, at, value }));
             }
             Some(Content::Table(_, name)) => match value.kind {
-                Kind::Text(text) => *name = Some((text.text, value.at)),
-                _ => return Err(Fault::syntax(value.at, "the name of a setting must be text")),
+                Kind::Text(text) => *name = Some((text, value.at)),
+                _ => return Err(Fault::syntax(value.at as usize, "the name of a setting must be text")),
             },
         }
         Ok(())
@@ -137,6 +138,6 @@ fn plain(text: &str) -> Kind {
     let float = text.starts_with(['.', '+', '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']);
     match text.parse::<f64>() {
         Ok(value) if float && value.is_finite() => Kind::Float(value),
-        _ => Kind::Text(Text::new(text)),
+        _ => Kind::Text(text.into()),
     }
 }
