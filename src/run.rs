@@ -18,6 +18,7 @@ use crate::config::{self, Config, Loaded};
 use crate::coordinator::{self, Ended, Signals};
 use crate::exchange::Plan;
 use crate::metrics::Registry;
+use crate::router::Router;
 use crate::{log, net, worker};
 
 /// Commands that wait for a worker.
@@ -206,10 +207,19 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
 /// Reads a configuration file.
 ///
 /// # Errors
-/// Everything that is wrong with it, if anything that [`config::load`] looks at is. What else [`build`] may find in a file
-/// without such problems, it tells itself.
+/// Everything that is wrong with it, if anything is that [`config::load`] looks at. What [`build`] may find in a file without
+/// such problems, it tells itself.
 pub fn load(path: &Path) -> Result<Loaded, config::Problems> {
-    config::load(path).map_err(|problems| problems.and_of(|draft| build(draft).err()))
+    config::load(path).map_err(with_routes)
+}
+
+/// Adds what is wrong with the patterns of routes, so that a bad file is told about as a whole.
+pub fn with_routes(problems: config::Problems) -> config::Problems {
+    problems.and_of(|draft| {
+        let found = Router::new(&draft.config.routes).err()?;
+        let found = found.into_iter().map(|problem| (format!("routes[{}].{}", problem.route, problem.field), problem.message));
+        Some(draft.source.problems(found))
+    })
 }
 
 /// Makes a configuration ready to serve.

@@ -27,9 +27,11 @@ impl FromStr for Cidr {
         let width = if ip.is_ipv4() { 32 } else { 128 };
         let length = match length {
             None => width,
-            Some(digits) if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-                digits.parse().ok().filter(|length| *length <= width).ok_or_else(|| format!("the part after \"/\" must be from 0 to {width}"))?
-            }
+            Some(digits) if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => digits
+                .parse()
+                .ok()
+                .filter(|length| *length <= width)
+                .ok_or_else(|| format!("the part after \"/\" must be from 0 to {width}"))?,
             Some(_) => return Err(format!("the part after \"/\" must be a number from 0 to {width}")),
         };
         let host = width - length;

@@ -67,7 +67,8 @@ fn replacement(inner: &str, environment: Environment<'_>) -> Result<(String, boo
     if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
         return Err((format!("{:?} names no variable", format!("${{{inner}}}")), LITERAL));
     }
-    let value = environment(name).map(|value| value.into_string().map_err(|_| (format!("the variable {name} is not UTF-8"), "set it anew")));
+    let value =
+        environment(name).map(|value| value.into_string().map_err(|_| (format!("the variable {name} is not UTF-8"), "set it anew")));
     match (value.transpose()?, default) {
         (Some(value), None) => Ok((value, true)),
         (Some(value), Some(_)) if !value.is_empty() => Ok((value, true)),

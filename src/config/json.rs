@@ -54,9 +54,9 @@ impl<'a> Reader<'a> {
     fn comment(&mut self) -> Result<(), Fault> {
         let rest = &self.text[self.at..];
         let length = if rest.starts_with("//") {
-            rest.find('\n').unwrap_or(rest.len())
-        } else if rest.starts_with("/*") {
-            rest[2..].find("*/").map(|end| end + 4).ok_or_else(|| Fault::syntax(self.at, "this comment is never closed"))?
+            memchr::memchr(b'\n', rest.as_bytes()).unwrap_or(rest.len())
+        } else if let Some(rest) = rest.strip_prefix("/*") {
+            rest.find("*/").map(|end| end + 4).ok_or_else(|| Fault::syntax(self.at, "this comment is never closed"))?
         } else {
             return Err(Fault::syntax(self.at, "a comment begins with \"//\" or \"/*\""));
         };

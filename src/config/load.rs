@@ -67,18 +67,23 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(FILE_MAX + 1).read_to_end(&mut bytes));
     if let Err(error) = read {
-        let hint = (error.kind() == io::ErrorKind::NotFound).then(|| "is the path right? It is looked for from the working directory".into());
+        let hint =
+            (error.kind() == io::ErrorKind::NotFound).then(|| "is the path right? It is looked for from the working directory".into());
         return Err(source.unreadable(format!("cannot be read: {error}"), hint));
     }
     if bytes.len() as u64 > FILE_MAX {
         return Err(source.unreadable(format!("is larger than {} MiB", FILE_MAX >> 20), Some("is this the right file?".into())));
     }
+    load_bytes(bytes, path, &from_process)
+}
+
+pub(super) fn load_bytes(bytes: Vec<u8>, name: &Path, environment: Environment<'_>) -> Result<Loaded, Problems> {
     match String::from_utf8(bytes) {
-        Ok(text) => load_with(text, path, &from_process),
+        Ok(text) => load_with(text, name, environment),
         Err(error) => {
             let sound = error.utf8_error().valid_up_to();
             let text = String::from_utf8_lossy(&error.as_bytes()[..sound]).into_owned();
-            Err(Source::new(path, text).faulty(vec![Fault { at: sound, message: "this is not UTF-8".into() }]))
+            Err(Source::new(name, text).faulty(vec![Fault { at: sound, message: "this is not UTF-8".into() }]))
         }
     }
 }

@@ -7,6 +7,7 @@
 mod check;
 mod cidr;
 mod expand;
+mod forms;
 mod gateway;
 mod json;
 mod load;

@@ -85,7 +85,7 @@ impl Problems {
     }
 
     fn sort(&mut self) {
-        self.list.sort_by(|a, b| (a.line, a.column).cmp(&(b.line, b.column)));
+        self.list.sort_by_key(|problem| (problem.line, problem.column));
     }
 }
 

@@ -10,8 +10,14 @@ use super::{HashKey, HostHeader, Size, StatusRange, Time};
 #[derive(Debug)]
 pub(super) enum Shape {
     Bool,
-    Integer { min: i64, max: i64 },
-    Number { min: f64, max: f64 },
+    Integer {
+        min: i64,
+        max: i64,
+    },
+    Number {
+        min: f64,
+        max: f64,
+    },
     Text,
     /// A text of a form of its own.
     Form(Form),
@@ -105,10 +111,9 @@ fn compile(schema: &Json, definitions: &Map<String, Json>) -> Shape {
             let (min, max) = width(schema["format"].as_str().unwrap_or_default());
             Shape::Integer { min: schema["minimum"].as_i64().unwrap_or(min), max: schema["maximum"].as_i64().unwrap_or(max) }
         }
-        "number" => Shape::Number {
-            min: schema["minimum"].as_f64().unwrap_or(f64::MIN),
-            max: schema["maximum"].as_f64().unwrap_or(f64::MAX),
-        },
+        "number" => {
+            Shape::Number { min: schema["minimum"].as_f64().unwrap_or(f64::MIN), max: schema["maximum"].as_f64().unwrap_or(f64::MAX) }
+        }
         "array" => Shape::List(Box::new(compile(&schema["items"], definitions))),
         "object" if schema["additionalProperties"].is_object() => {
             Shape::Map(Box::new(compile(&schema["additionalProperties"], definitions)))

@@ -100,7 +100,8 @@ impl Value {
             }
             Kind::Table(entries) => {
                 let path = path.strip_prefix('.').unwrap_or(path);
-                let rest = |entry: &Entry| path.strip_prefix(entry.name.as_str()).filter(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+                let rest =
+                    |entry: &Entry| path.strip_prefix(entry.name.as_str()).filter(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
                 // Names may hold dots, as those of headers do: the longest that fits is meant.
                 let fitting = entries.iter().filter_map(|entry| rest(entry).map(|rest| (&entry.value, rest)));
                 fitting.min_by_key(|(_, rest)| rest.len())

@@ -127,7 +127,9 @@ mod tests {
 
     #[test]
     fn durations_are_read_and_written() {
-        for (text, micros) in [("0s", 0), ("100us", 100), ("500ms", 500_000), ("30s", 30_000_000), ("5m", 300_000_000), ("2h", 7_200_000_000)] {
+        for (text, micros) in
+            [("0s", 0), ("100us", 100), ("500ms", 500_000), ("30s", 30_000_000), ("5m", 300_000_000), ("2h", 7_200_000_000)]
+        {
             let time: Time = text.parse().unwrap();
             assert_eq!((time.get(), time.to_string().as_str()), (Duration::from_micros(micros), text));
         }

@@ -1,14 +1,9 @@
 //! Settings of an upstream: its endpoints, how they are balanced, probed, ejected and retried.
 
-use std::fmt;
-use std::str::FromStr;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::written::{Written, written};
-use super::rules::is_token;
-use super::{Size, Target, Time};
+use super::{Size, Time};
 
 /// A group of endpoints that serve the same thing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -114,44 +109,6 @@ pub enum HashKey {
     Cookie(String),
 }
 
-impl fmt::Display for HashKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            HashKey::Path => f.write_str("path"),
-            HashKey::Ip => f.write_str("ip"),
-            HashKey::Header(name) => write!(f, "header:{name}"),
-            HashKey::Cookie(name) => write!(f, "cookie:{name}"),
-        }
-    }
-}
-
-impl FromStr for HashKey {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let name = |name: &str, what: &str| match is_token(name) {
-            true => Ok(name.to_owned()),
-            false => Err(format!("needs the name of a {what} after \":\"")),
-        };
-        match text.split_once(':') {
-            None if text == "path" => Ok(HashKey::Path),
-            None if text == "ip" => Ok(HashKey::Ip),
-            Some(("header", rest)) => name(rest, "header").map(HashKey::Header),
-            Some(("cookie", rest)) => name(rest, "cookie").map(HashKey::Cookie),
-            _ => Err(format!("must be {}", Self::EXPECTED)),
-        }
-    }
-}
-
-impl Written for HashKey {
-    const NAME: &'static str = "HashKey";
-    const EXPECTED: &'static str = "\"path\", \"ip\", \"header:NAME\" or \"cookie:NAME\"";
-    const PATTERN: &'static str = "^(path|ip|(header|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]+)$";
-    const NUMBERS: Option<(u16, u16)> = None;
-}
-
-written!(HashKey);
-
 /// Times the fair share, 1 to 100.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LoadBound(#[schemars(range(min = 1.0, max = 100.0))] pub f64);
@@ -170,39 +127,6 @@ pub struct StatusRange {
     /// The highest status.
     pub high: u16,
 }
-
-impl fmt::Display for StatusRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let StatusRange { low, high } = self;
-        if low == high { write!(f, "{low}") } else { write!(f, "{low}-{high}") }
-    }
-}
-
-impl FromStr for StatusRange {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let status = |digits: &str| match digits.len() {
-            3 if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok().filter(|status| (100..=599).contains(status)),
-            _ => None,
-        };
-        let (low, high) = text.split_once('-').unwrap_or((text, text));
-        match (status(low), status(high)) {
-            (Some(low), Some(high)) if low <= high => Ok(StatusRange { low, high }),
-            (Some(_), Some(_)) => Err("begins with the higher status".into()),
-            _ => Err(format!("must be {}", Self::EXPECTED)),
-        }
-    }
-}
-
-impl Written for StatusRange {
-    const NAME: &'static str = "StatusRange";
-    const EXPECTED: &'static str = "a status such as 200, or a range such as \"200-299\", from 100 to 599";
-    const PATTERN: &'static str = "^[1-5][0-9][0-9](-[1-5][0-9][0-9])?$";
-    const NUMBERS: Option<(u16, u16)> = Some((100, 599));
-}
-
-written!(StatusRange);
 
 /// Probing by the gateway.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -365,38 +289,3 @@ pub enum HostHeader {
     /// This.
     Set(String),
 }
-
-impl fmt::Display for HostHeader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            HostHeader::Keep => f.write_str("keep"),
-            HostHeader::Endpoint => f.write_str("endpoint"),
-            HostHeader::Set(host) => write!(f, "set:{host}"),
-        }
-    }
-}
-
-impl FromStr for HostHeader {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match (text, text.strip_prefix("set:")) {
-            ("keep", _) => Ok(HostHeader::Keep),
-            ("endpoint", _) => Ok(HostHeader::Endpoint),
-            (_, Some(host)) if format!("http://{host}").parse::<Target>().is_ok() && !host.ends_with('/') => {
-                Ok(HostHeader::Set(host.to_owned()))
-            }
-            (_, Some(_)) => Err("needs a host name, with or without a port, after \"set:\"".into()),
-            _ => Err(format!("must be {}", Self::EXPECTED)),
-        }
-    }
-}
-
-impl Written for HostHeader {
-    const NAME: &'static str = "HostHeader";
-    const EXPECTED: &'static str = "\"keep\", \"endpoint\" or \"set:HOST\"";
-    const PATTERN: &'static str = "^(keep|endpoint|set:[^/?#@ ]+)$";
-    const NUMBERS: Option<(u16, u16)> = None;
-}
-
-written!(HostHeader);

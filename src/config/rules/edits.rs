@@ -42,7 +42,9 @@ pub(super) fn check_added(rules: &mut Rules<'_>, headers: &BTreeMap<String, Stri
 fn reserved(name: &str) -> Option<&'static str> {
     match Known::from_name(name.as_bytes()) {
         Known::Host => Some("use the upstream's \"host_header\""),
-        Known::ContentLength | Known::TransferEncoding | Known::Trailer => Some("it tells where a message ends, which the gateway works out"),
+        Known::ContentLength | Known::TransferEncoding | Known::Trailer => {
+            Some("it tells where a message ends, which the gateway works out")
+        }
         Known::Connection | Known::KeepAlive | Known::ProxyConnection | Known::Te | Known::Upgrade => {
             Some("it is about one connection only, and never passed on")
         }

@@ -11,7 +11,11 @@ pub(super) fn check(rules: &mut Rules<'_>) {
         // Brackets are how URLs write IPv6.
         if address.trim_matches(['[', ']']).parse::<IpAddr>().is_err() {
             let shown = rules.source.shown(path, address);
-            rules.broken(path, format!("must be an IP address, is {shown}"), "\"0.0.0.0\" is every IPv4 address, \"127.0.0.1\" this host only");
+            rules.broken(
+                path,
+                format!("must be an IP address, is {shown}"),
+                "\"0.0.0.0\" is every IPv4 address, \"127.0.0.1\" this host only",
+            );
         }
     }
     let (listener, admin) = (&config.listener, &config.admin);
@@ -34,7 +38,11 @@ pub(super) fn check(rules: &mut Rules<'_>) {
     runtime_and_limits(rules);
     features(rules);
     if !config.forwarding.via.is_empty() && !config.forwarding.via.bytes().all(is_pseudonym) {
-        rules.broken("forwarding.via", "must be a word of ASCII letters, digits, \".\", \"-\", \"_\" and \":\"", "it goes into the Via header");
+        rules.broken(
+            "forwarding.via",
+            "must be a word of ASCII letters, digits, \".\", \"-\", \"_\" and \":\"",
+            "it goes into the Via header",
+        );
     }
     built_in(rules);
     if let Some(interval) = config.health_check_interval {
