@@ -30,8 +30,7 @@ fn check(rules: &mut Rules<'_>, upstream: &Upstream, at: &dyn Fn(&str) -> String
     rules.at_least(&|| at("outlier_detection.ejection_time"), outlier.ejection_time, Time::from_millis(10));
     rules.head(&|| at("keep_alive.head"), upstream.keep_alive.head);
     if upstream.retry.backoff > upstream.retry.backoff_max {
-        let (backoff, most) = (upstream.retry.backoff, upstream.retry.backoff_max);
-        rules.broken(at("retry.backoff"), "must not be longer than retry.backoff_max", format!("they are \"{backoff}\" and \"{most}\""));
+        rules.broken(at("retry.backoff"), "must not be longer than retry.backoff_max", "shorten it, or raise the other");
     }
     if let Some(interval) = upstream.resolve_interval {
         rules.at_least(&|| at("resolve_interval"), interval, Time::from_millis(100));

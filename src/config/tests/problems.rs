@@ -190,7 +190,7 @@ fn what_concerns_upstreams() {
             ),
             (
                 r#""retry": { "backoff": "1s" }"#,
-                &[r#"2:23: upstreams[0].retry.backoff: must not be longer than retry.backoff_max; they are "1s" and "250ms""#],
+                &[r#"2:23: upstreams[0].retry.backoff: must not be longer than retry.backoff_max; shorten it, or raise the other"#],
             ),
             (r#""keep_alive": { "head": "1B" }"#, &[r#"2:25: upstreams[0].keep_alive.head: must be from "1KiB" to "1MiB""#]),
             (r#""resolve_interval": "0s""#, &[r#"2:21: upstreams[0].resolve_interval: must be at least "100ms""#]),
