@@ -40,7 +40,7 @@ fn read(bytes: &[u8], start: usize, limits: &Limits, head: &mut RequestHead) -> 
     head.method = Method::from_bytes(&bytes[start..method]);
     head.target = span(target, version);
     let fields = line_end(bytes, line + 8)?;
-    let (facts, length) = gather(bytes, fields, limits.headers, &mut head.fields)?;
+    let (facts, length) = gather(bytes, fields, limits.headers, &mut head.fields, &mut head.lines)?;
     head.length = length;
     Ok(facts)
 }
