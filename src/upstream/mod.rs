@@ -140,9 +140,13 @@ impl Upstream {
         }
         if rebuilt || before != self.members() {
             self.arrange();
-            self.weights.fill(0);
         }
         self.refresh(now);
+        if rebuilt && self.entry.tracks_load {
+            for (slot, &in_flight) in (0..).zip(&self.in_flight) {
+                self.balance.load_changed(slot, in_flight);
+            }
+        }
     }
 
     /// The upstream's `id`.
@@ -226,6 +230,8 @@ impl Upstream {
     fn arrange(&mut self) {
         let members = self.members();
         self.balance.arrange(&members);
+        // A weight that none has: the refresh that follows tells the strategy all of them.
+        self.weights.fill(u32::MAX);
     }
 }
 
