@@ -94,9 +94,9 @@ pub enum Ramp {
     Weight,
     /// It is left out of so many choices, by chance.
     Chance,
-    /// It is left out for so many keys.
+    /// It is left out for so many keys: the strategy goes by [`Choice::key`].
     Key,
-    /// It is left out for so many clients.
+    /// It is left out for so many clients: the strategy goes by [`Choice::client`].
     Client,
 }
 
