@@ -381,14 +381,15 @@ impl Exchange {
 
     fn refusal(&mut self, reason: Reason) -> Refusal {
         self.stage = Stage::Over(reason);
-        let asked = self.attempts > 0 || matches!(reason, Reason::NoHealthyEndpoint | Reason::EndpointsBusy);
+        let asked = self.attempts > 0 || matches!(reason, Reason::NoHealthyEndpoint | Reason::EndpointsBusy | Reason::Unresolved);
         let upstream = asked.then(|| self.view.member(self.route).upstream.borrow().settings().id.clone());
         Refusal { reason, retry_after: (reason.status() == 503).then_some(1), allow: None, upstream }
     }
 
     /// Gives back all that is held.
     fn release(&mut self) {
-        if self.stage == Stage::Arrived {
+        // The gateway's place is the first of all: without it nothing is held, and the route may not be known.
+        if !self.holds.gateway && self.queued.is_none() {
             return;
         }
         let view = self.view.clone();
