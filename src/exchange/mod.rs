@@ -429,3 +429,6 @@ impl Drop for Exchange {
         self.release();
     }
 }
+
+#[cfg(test)]
+mod tests;
