@@ -95,8 +95,8 @@ USAGE
 OPTIONS
     -p, --port PORT   the gateway's port; else 8080, or a free one if that is taken
 
-It starts three small servers and the gateway in front of them, sends a few requests, prints addresses and `curl` lines
-to try, and shows every two seconds how requests are spread. Ctrl-C ends it. It writes no files.
+It starts three small servers and the gateway in front of them, prints addresses and `curl` lines to try, sends a few
+requests a second and shows how they are spread. Ctrl-C ends it, without losing a request. It writes no files.
 ";
 
 const VERSION: &str = "\

@@ -1,12 +1,13 @@
 //! One connection to an endpoint, and reading the head of its answer.
 
 use std::cell::Cell;
+use std::io;
 
 use crate::clock::Instant;
 use crate::error::Reason;
 use crate::http::{Method, ResponseHead};
 use crate::http1;
-use crate::net::{Link, Stream, Timer};
+use crate::net::{Link, Timer};
 
 /// An open connection to an endpoint. The timer goes before the descriptor it may shut down.
 pub struct Connection {
@@ -34,32 +35,29 @@ pub enum HeadError {
     Refused(Reason),
 }
 
-/// Reads until `head` is complete in `buf`, the bytes of which are kept; what follows the head in `buf` is body.
+/// Whether `head` is complete in the bytes received so far; what follows it in `bytes` is body.
 ///
 /// # Errors
-/// When no head came; `buf` comes back in any case.
-pub async fn read_head(
-    connection: &Connection,
-    mut buf: Vec<u8>,
-    method: Method,
-    limits: &http1::Limits,
-    head: &mut ResponseHead,
-) -> (Result<(), HeadError>, Vec<u8>) {
-    loop {
-        if !buf.is_empty() {
-            match http1::parse_response(&buf, method, limits, head) {
-                Ok(true) => return (Ok(()), buf),
-                Ok(false) => {}
-                Err(reason) => return (Err(HeadError::Refused(reason)), buf),
-            }
-        }
-        let before = buf.len();
-        let (result, back) = connection.link.recv(buf).await;
-        buf = back;
+/// When they can't be an answer's head.
+#[inline]
+pub fn read_head(bytes: &[u8], method: Method, limits: &http1::Limits, head: &mut ResponseHead) -> Result<bool, HeadError> {
+    if bytes.is_empty() {
+        return Ok(false);
+    }
+    http1::parse_response(bytes, method, limits, head).map_err(HeadError::Refused)
+}
+
+impl Connection {
+    /// What it means that a receive brought this while a head was waited for; `before` bytes of it had come.
+    ///
+    /// # Errors
+    /// When nothing more comes.
+    #[inline]
+    pub fn received(&self, result: io::Result<usize>, before: usize) -> Result<(), HeadError> {
         match result {
-            Ok(received) if received > 0 => {}
-            _ if connection.timer.expired() => return (Err(HeadError::Expired), buf),
-            _ => return (Err(HeadError::Closed { clean: before == 0 }), buf),
+            Ok(received) if received > 0 => Ok(()),
+            _ if self.timer.expired() => Err(HeadError::Expired),
+            _ => Err(HeadError::Closed { clean: before == 0 }),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Writing a received head for the other side: hop-by-hop headers stay behind, framing is written anew, the route's edits and the
 //! gateway's own headers come after what is passed on (RFC 9110 section 7.6).
 
+use std::net::IpAddr;
+
 use super::{Edits, Field, Framing, Known, RequestHead, ResponseHead, Span, Version};
 
 /// What the gateway adds to requests, whatever their route.
@@ -20,11 +22,24 @@ pub struct Additions {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sender {
     /// The peer's address as text.
-    pub peer: String,
+    peer: String,
     /// The peer is a trusted proxy: what it says about the client is believed and passed on.
     pub trusted: bool,
     /// The port that the request came in on, as text.
-    pub port: String,
+    port: String,
+    /// What endpoints are told of a peer that isn't trusted, up to the value of `X-Forwarded-Host`.
+    lines: Vec<u8>,
+}
+
+impl Sender {
+    /// A sender that isn't trusted, on a port of the gateway.
+    pub fn new(peer: IpAddr, port: &str) -> Self {
+        let peer = peer.to_string();
+        let lines = format!(
+            "X-Forwarded-For: {peer}\r\nX-Real-IP: {peer}\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Port: {port}\r\nX-Forwarded-Host: "
+        );
+        Sender { peer, trusted: false, port: port.to_owned(), lines: lines.into_bytes() }
+    }
 }
 
 /// A request head on its way to an endpoint.
@@ -48,26 +63,22 @@ pub struct RequestOut<'a> {
 }
 
 /// Appends a request head as HTTP/1.1.
+///
+/// What stays as it was received goes in one piece, from the request line to the first line that stays behind.
 pub fn write_request(out: &mut Vec<u8>, request: &RequestOut<'_>) {
     let RequestOut { head, bytes, .. } = *request;
-    out.extend_from_slice(head.method_name.of(bytes));
-    out.push(b' ');
-    match request.path {
-        Some(path) => out.extend_from_slice(path),
-        None => out.extend_from_slice(head.path.of(bytes)),
+    // A target in absolute form names a host that goes before the one in the Host field (RFC 9112 section 3.2.2).
+    let as_received = request.path.is_none() && request.host.is_none() && head.is_plain();
+    if !as_received {
+        write_request_line(out, request);
     }
-    if head.has_query {
-        out.push(b'?');
-        out.extend_from_slice(head.query.of(bytes));
-    }
-    out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
-    out.extend_from_slice(request.host.unwrap_or_else(|| head.host.of(bytes)));
-    out.extend_from_slice(b"\r\n");
     let trusted = request.sender.trusted;
     let id_kept = trusted && head.known(bytes, Known::XRequestId).is_some_and(is_request_id);
-    copy_fields(out, bytes, &head.fields, head.length, |field| {
+    let start = as_received.then_some(head.method_name.start);
+    copy_fields(out, bytes, start, &head.fields, head.length, |field| {
         let dropped = match field.known {
-            Known::Host | Known::ContentLength | Known::TransferEncoding => true,
+            Known::Host => !as_received,
+            Known::TransferEncoding => true,
             Known::XForwardedFor => !trusted || request.additions.x_forwarded,
             Known::XForwardedProto | Known::XForwardedHost | Known::XForwardedPort | Known::XRealIp => !trusted,
             Known::Forwarded => !trusted || request.additions.forwarded,
@@ -76,7 +87,9 @@ pub fn write_request(out: &mut Vec<u8>, request: &RequestOut<'_>) {
         };
         dropped || request.edits.drops(field.name.of(bytes))
     });
-    write_framing(out, head.framing);
+    if head.framing == Framing::Chunked {
+        out.extend_from_slice(CHUNKED);
+    }
     if head.connection.upgrade {
         out.extend_from_slice(b"Connection: upgrade\r\nUpgrade: ");
         out.extend_from_slice(head.known(bytes, Known::Upgrade).unwrap_or_default());
@@ -93,50 +106,78 @@ pub fn write_request(out: &mut Vec<u8>, request: &RequestOut<'_>) {
     out.extend_from_slice(b"\r\n");
 }
 
+fn write_request_line(out: &mut Vec<u8>, request: &RequestOut<'_>) {
+    let RequestOut { head, bytes, .. } = *request;
+    out.extend_from_slice(head.method_name.of(bytes));
+    out.push(b' ');
+    out.extend_from_slice(request.path.unwrap_or_else(|| head.path.of(bytes)));
+    if head.has_query {
+        out.push(b'?');
+        out.extend_from_slice(head.query.of(bytes));
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
+    out.extend_from_slice(request.host.unwrap_or_else(|| head.host.of(bytes)));
+    out.extend_from_slice(b"\r\n");
+}
+
 /// The headers that tell an endpoint who the client is.
 fn write_sender(out: &mut Vec<u8>, request: &RequestOut<'_>) {
     let RequestOut { head, bytes, additions, sender, .. } = *request;
-    let peer = sender.peer.as_bytes();
-    let told = |known| sender.trusted && head.known(bytes, known).is_some();
-    if additions.x_forwarded {
-        out.extend_from_slice(b"X-Forwarded-For: ");
-        if sender.trusted {
-            for field in head.fields.iter().filter(|field| field.known == Known::XForwardedFor) {
-                out.extend_from_slice(field.value.of(bytes));
-                out.extend_from_slice(b", ");
-            }
-        }
-        out.extend_from_slice(peer);
+    if additions.x_forwarded && sender.trusted {
+        write_trusted_sender(out, request);
+    } else if additions.x_forwarded {
+        out.extend_from_slice(&sender.lines);
+        out.extend_from_slice(head.host.of(bytes));
         out.extend_from_slice(b"\r\n");
-        if !told(Known::XRealIp) {
-            write_line(out, b"X-Real-IP", peer);
-        }
-        if !told(Known::XForwardedProto) {
-            out.extend_from_slice(b"X-Forwarded-Proto: http\r\n");
-        }
-        if !told(Known::XForwardedHost) {
-            write_line(out, b"X-Forwarded-Host", head.host.of(bytes));
-        }
-        if !told(Known::XForwardedPort) {
-            write_line(out, b"X-Forwarded-Port", sender.port.as_bytes());
-        }
     }
     if additions.forwarded {
-        out.extend_from_slice(b"Forwarded: ");
-        if sender.trusted {
-            for field in head.fields.iter().filter(|field| field.known == Known::Forwarded) {
-                out.extend_from_slice(field.value.of(bytes));
-                out.extend_from_slice(b", ");
-            }
-        }
-        let quoted = sender.peer.contains(':');
-        out.extend_from_slice(if quoted { b"for=\"[" } else { b"for=" });
-        out.extend_from_slice(peer);
-        out.extend_from_slice(if quoted { b"]\"" } else { b"" });
-        out.extend_from_slice(b";host=\"");
-        out.extend_from_slice(head.host.of(bytes));
-        out.extend_from_slice(b"\";proto=http\r\n");
+        write_forwarded(out, request);
     }
+}
+
+/// The same of a trusted proxy's client: what the proxy says stays, and the proxy itself is added.
+fn write_trusted_sender(out: &mut Vec<u8>, request: &RequestOut<'_>) {
+    let RequestOut { head, bytes, sender, .. } = *request;
+    let peer = sender.peer.as_bytes();
+    let told = |known| head.known(bytes, known).is_some();
+    out.extend_from_slice(b"X-Forwarded-For: ");
+    for field in head.fields.iter().filter(|field| field.known == Known::XForwardedFor) {
+        out.extend_from_slice(field.value.of(bytes));
+        out.extend_from_slice(b", ");
+    }
+    out.extend_from_slice(peer);
+    out.extend_from_slice(b"\r\n");
+    if !told(Known::XRealIp) {
+        write_line(out, b"X-Real-IP", peer);
+    }
+    if !told(Known::XForwardedProto) {
+        out.extend_from_slice(b"X-Forwarded-Proto: http\r\n");
+    }
+    if !told(Known::XForwardedPort) {
+        write_line(out, b"X-Forwarded-Port", sender.port.as_bytes());
+    }
+    if !told(Known::XForwardedHost) {
+        write_line(out, b"X-Forwarded-Host", head.host.of(bytes));
+    }
+}
+
+/// `Forwarded` (RFC 7239).
+fn write_forwarded(out: &mut Vec<u8>, request: &RequestOut<'_>) {
+    let RequestOut { head, bytes, sender, .. } = *request;
+    out.extend_from_slice(b"Forwarded: ");
+    if sender.trusted {
+        for field in head.fields.iter().filter(|field| field.known == Known::Forwarded) {
+            out.extend_from_slice(field.value.of(bytes));
+            out.extend_from_slice(b", ");
+        }
+    }
+    let quoted = sender.peer.contains(':');
+    out.extend_from_slice(if quoted { b"for=\"[" } else { b"for=" });
+    out.extend_from_slice(sender.peer.as_bytes());
+    out.extend_from_slice(if quoted { b"]\"" } else { b"" });
+    out.extend_from_slice(b";host=\"");
+    out.extend_from_slice(head.host.of(bytes));
+    out.extend_from_slice(b"\";proto=http\r\n");
 }
 
 /// A response head on its way to the client.
@@ -161,14 +202,25 @@ pub struct ResponseOut<'a> {
     pub date: &'a [u8],
 }
 
-/// Appends a response head as HTTP/1.1.
+/// Appends a response head as HTTP/1.1. What stays as it was received goes in one piece, from the status line on.
 pub fn write_response(out: &mut Vec<u8>, response: &ResponseOut<'_>) {
     let ResponseOut { head, bytes, .. } = *response;
-    write_status(out, head.status, head.phrase.of(bytes));
-    let mut dated = false;
-    copy_fields(out, bytes, &head.fields, head.length, |field| {
+    // Without a phrase some servers leave out the space before it too.
+    let as_received = head.version == Version::Http11 && !head.phrase.is_empty();
+    if !as_received {
+        write_status(out, head.status, head.phrase.of(bytes));
+    }
+    let length_kept = response.keep_length || response.framing == head.framing;
+    let (mut dated, mut length_written) = (false, false);
+    copy_fields(out, bytes, as_received.then_some(0), &head.fields, head.length, |field| {
         let dropped = match field.known {
-            Known::ContentLength => !response.keep_length,
+            Known::ContentLength => {
+                let value = field.value.of(bytes);
+                // Some read leading zeros as octal.
+                let keep = length_kept && !field.hop && (value.len() == 1 || value.first() != Some(&b'0'));
+                length_written |= keep;
+                !keep
+            }
             Known::TransferEncoding => true,
             Known::Date => {
                 dated = true;
@@ -178,21 +230,28 @@ pub fn write_response(out: &mut Vec<u8>, response: &ResponseOut<'_>) {
         };
         dropped || response.edits.drops(field.name.of(bytes))
     });
-    write_framing(out, response.framing);
-    if head.status >= 200 && !dated {
-        write_line(out, b"Date", response.date);
-    }
-    if head.status == 101 {
-        out.extend_from_slice(b"Connection: upgrade\r\n");
-        if let Some(protocol) = head.known(bytes, Known::Upgrade) {
-            write_line(out, b"Upgrade", protocol);
+    match response.framing {
+        Framing::Chunked => out.extend_from_slice(CHUNKED),
+        Framing::Length(length) if !length_written => {
+            write_line(out, b"Content-Length", itoa::Buffer::new().format(length).as_bytes());
         }
-    } else if head.status >= 200 {
-        out.extend_from_slice(connection_line(response.version, response.keep_alive));
+        _ => {}
     }
-    out.extend_from_slice(response.via);
     if head.status >= 200 {
+        if !dated {
+            write_line(out, b"Date", response.date);
+        }
+        out.extend_from_slice(connection_line(response.version, response.keep_alive));
+        out.extend_from_slice(response.via);
         out.extend_from_slice(response.edits.block());
+    } else {
+        if head.status == 101 {
+            out.extend_from_slice(b"Connection: upgrade\r\n");
+            if let Some(protocol) = head.known(bytes, Known::Upgrade) {
+                write_line(out, b"Upgrade", protocol);
+            }
+        }
+        out.extend_from_slice(response.via);
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -223,18 +282,17 @@ pub fn write_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn write_framing(out: &mut Vec<u8>, framing: Framing) {
-    match framing {
-        Framing::None | Framing::UntilClose => {}
-        Framing::Length(length) => write_line(out, b"Content-Length", itoa::Buffer::new().format(length).as_bytes()),
-        Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
-    }
-}
-
-/// Copies the lines of all fields that aren't dropped, neighbours together.
+/// Copies the lines of all fields that aren't dropped, neighbours together; the first line with them, if it starts at `start`.
 #[inline]
-fn copy_fields(out: &mut Vec<u8>, bytes: &[u8], fields: &[Field], head_length: usize, mut drops: impl FnMut(&Field) -> bool) {
-    let mut run: Option<u32> = None;
+fn copy_fields(
+    out: &mut Vec<u8>,
+    bytes: &[u8],
+    start: Option<u32>,
+    fields: &[Field],
+    head_length: usize,
+    mut drops: impl FnMut(&Field) -> bool,
+) {
+    let mut run = start;
     for field in fields {
         if drops(field) {
             if let Some(start) = run.take() {
@@ -253,3 +311,5 @@ fn copy_fields(out: &mut Vec<u8>, bytes: &[u8], fields: &[Field], head_length: u
 fn is_request_id(value: &[u8]) -> bool {
     (1..=128).contains(&value.len()) && value.iter().all(u8::is_ascii_graphic)
 }
+
+const CHUNKED: &[u8] = b"Transfer-Encoding: chunked\r\n";

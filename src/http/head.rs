@@ -131,6 +131,12 @@ fn first(fields: &[Field], known: Known) -> Option<&Field> {
 }
 
 impl RequestHead {
+    /// Whether the request line and the Host field are as an endpoint is to see them: HTTP/1.1 with a target in origin form.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.version == Version::Http11 && self.path.start == self.target.start
+    }
+
     /// The value of the first field of this known name.
     pub fn known<'a>(&self, bytes: &'a [u8], known: Known) -> Option<&'a [u8]> {
         first(&self.fields, known).map(|field| field.value.of(bytes))

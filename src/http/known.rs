@@ -44,37 +44,38 @@ impl Known {
     /// can spare.
     #[inline]
     pub fn from_name(name: &[u8]) -> Known {
-        match name.len() {
-            2 if is(name, b"te") => Known::Te,
-            3 if is(name, b"via") => Known::Via,
-            4 if is(name, b"host") => Known::Host,
-            4 if is(name, b"date") => Known::Date,
-            6 if is(name, b"accept") => Known::Accept,
-            6 if is(name, b"cookie") => Known::Cookie,
-            6 if is(name, b"server") => Known::Server,
-            6 if is(name, b"expect") => Known::Expect,
-            7 if is(name, b"upgrade") => Known::Upgrade,
-            7 if is(name, b"trailer") => Known::Trailer,
-            8 if is(name, b"location") => Known::Location,
-            9 if is(name, b"x-real-ip") => Known::XRealIp,
-            9 if is(name, b"forwarded") => Known::Forwarded,
-            10 if is(name, b"connection") => Known::Connection,
-            10 if is(name, b"set-cookie") => Known::SetCookie,
-            10 if is(name, b"keep-alive") => Known::KeepAlive,
-            11 if is(name, b"retry-after") => Known::RetryAfter,
-            12 if is(name, b"content-type") => Known::ContentType,
-            12 if is(name, b"x-request-id") => Known::XRequestId,
-            13 if is(name, b"cache-control") => Known::CacheControl,
-            13 if is(name, b"authorization") => Known::Authorization,
-            14 if is(name, b"content-length") => Known::ContentLength,
-            15 if is(name, b"x-forwarded-for") => Known::XForwardedFor,
-            16 if is(name, b"x-forwarded-host") => Known::XForwardedHost,
-            16 if is(name, b"x-forwarded-port") => Known::XForwardedPort,
-            16 if is(name, b"proxy-connection") => Known::ProxyConnection,
-            17 if is(name, b"transfer-encoding") => Known::TransferEncoding,
-            17 if is(name, b"x-forwarded-proto") => Known::XForwardedProto,
-            18 if is(name, b"proxy-authenticate") => Known::ProxyAuthenticate,
-            19 if is(name, b"proxy-authorization") => Known::ProxyAuthorization,
+        let Some(first) = name.first() else { return Known::Other };
+        match (name.len(), first | 0x20) {
+            (2, b't') if is(name, b"te") => Known::Te,
+            (3, b'v') if is(name, b"via") => Known::Via,
+            (4, b'h') if is(name, b"host") => Known::Host,
+            (4, b'd') if is(name, b"date") => Known::Date,
+            (6, b'a') if is(name, b"accept") => Known::Accept,
+            (6, b'c') if is(name, b"cookie") => Known::Cookie,
+            (6, b's') if is(name, b"server") => Known::Server,
+            (6, b'e') if is(name, b"expect") => Known::Expect,
+            (7, b'u') if is(name, b"upgrade") => Known::Upgrade,
+            (7, b't') if is(name, b"trailer") => Known::Trailer,
+            (8, b'l') if is(name, b"location") => Known::Location,
+            (9, b'x') if is(name, b"x-real-ip") => Known::XRealIp,
+            (9, b'f') if is(name, b"forwarded") => Known::Forwarded,
+            (10, b'c') if is(name, b"connection") => Known::Connection,
+            (10, b's') if is(name, b"set-cookie") => Known::SetCookie,
+            (10, b'k') if is(name, b"keep-alive") => Known::KeepAlive,
+            (11, b'r') if is(name, b"retry-after") => Known::RetryAfter,
+            (12, b'c') if is(name, b"content-type") => Known::ContentType,
+            (12, b'x') if is(name, b"x-request-id") => Known::XRequestId,
+            (13, b'c') if is(name, b"cache-control") => Known::CacheControl,
+            (13, b'a') if is(name, b"authorization") => Known::Authorization,
+            (14, b'c') if is(name, b"content-length") => Known::ContentLength,
+            (15, b'x') if is(name, b"x-forwarded-for") => Known::XForwardedFor,
+            (16, b'x') if is(name, b"x-forwarded-host") => Known::XForwardedHost,
+            (16, b'x') if is(name, b"x-forwarded-port") => Known::XForwardedPort,
+            (16, b'p') if is(name, b"proxy-connection") => Known::ProxyConnection,
+            (17, b't') if is(name, b"transfer-encoding") => Known::TransferEncoding,
+            (17, b'x') if is(name, b"x-forwarded-proto") => Known::XForwardedProto,
+            (18, b'p') if is(name, b"proxy-authenticate") => Known::ProxyAuthenticate,
+            (19, b'p') if is(name, b"proxy-authorization") => Known::ProxyAuthorization,
             _ => Known::Other,
         }
     }
@@ -116,14 +117,25 @@ impl Known {
 }
 
 /// Whether `name`, a token, is `lower` without regard to case. Setting bit 5 maps no two token bytes onto a lower-case
-/// letter, a digit or `-` but that byte and its upper case. The size is constant, so this is a few vector instructions.
+/// letter, a digit or `-` but that byte and its upper case. Compares words, the last two of which may overlap.
 #[inline(always)]
 fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
-    let Ok(mut name) = <[u8; N]>::try_from(name) else { return false };
-    for byte in &mut name {
-        *byte |= 0x20;
+    let Ok(name) = <&[u8; N]>::try_from(name) else { return false };
+    match N {
+        8.. => (0..(N - 1) / 8).all(|at| same::<8>(name, lower, at * 8)) && same::<8>(name, lower, N - 8),
+        4.. => same::<4>(name, lower, 0) && same::<4>(name, lower, N - 4),
+        _ => (0..N).all(|at| name[at] | 0x20 == lower[at]),
     }
-    name == *lower
+}
+
+#[inline(always)]
+fn same<const W: usize>(name: &[u8], lower: &[u8], at: usize) -> bool {
+    let word = |bytes: &[u8]| {
+        let mut word = [0; 8];
+        word[..W].copy_from_slice(&bytes[at..at + W]);
+        u64::from_le_bytes(word)
+    };
+    word(name) | (0x2020_2020_2020_2020 >> (64 - 8 * W)) == word(lower)
 }
 
 #[cfg(test)]

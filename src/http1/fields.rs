@@ -1,10 +1,9 @@
 //! One pass over a head's fields: spans, known names, strict line ends, and all facts that framing and forwarding need.
 
-use httparse::Header;
-
 use super::connection::Options;
 use super::framing::Given;
-use super::grammar::elements;
+use super::grammar::{elements, is_space};
+use super::scan;
 use crate::http::{Field, Known, Span};
 
 /// What a head's fields say together.
@@ -25,58 +24,107 @@ pub(super) struct Facts {
     pub(super) expect_other: bool,
 }
 
-/// Makes `fields` of httparse's headers and gathers the facts. `None` if some line ends with a bare line feed, which
-/// httparse accepts.
-///
-/// The headers and the `length` bytes of the head lie in `bytes`.
+/// Why the bytes make no head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// They end too early.
+    More,
+    /// There are more fields than allowed.
+    TooMany,
+    /// Something is in them that must not be.
+    Fault,
+}
+
+/// Makes `fields` of the lines from `at` on, at most `max` of them, and gathers the facts; with them, where the head ends.
 #[inline]
-pub(super) fn gather(bytes: &[u8], length: usize, headers: &[Header<'_>], fields: &mut Vec<Field>) -> Option<Facts> {
+pub(super) fn gather(bytes: &[u8], mut at: usize, max: usize, fields: &mut Vec<Field>) -> Result<(Facts, usize), Stop> {
     let mut facts = Facts::default();
-    let mut strict = bytes[..length].ends_with(b"\r\n\r\n");
     fields.clear();
-    fields.reserve(headers.len());
-    for header in headers {
-        let name = span(bytes, header.name.as_bytes());
-        let value = span(bytes, header.value);
-        // The line before ends right before this name, with a line feed.
-        strict &= bytes[name.start as usize - 2] == b'\r';
-        let known = Known::from_name(header.name.as_bytes());
+    loop {
+        if let Some(b'\r') = bytes.get(at) {
+            return Ok((facts, line_end(bytes, at)?));
+        }
+        let (name, value) = line(bytes, at)?;
+        at = line_end(bytes, value.end as usize)?;
+        if fields.len() == max {
+            return Err(Stop::TooMany);
+        }
+        let value = trim_end(bytes, value);
+        let known = Known::from_name(name.of(bytes));
         let mut hop = known.is_hop();
-        match known {
-            Known::Connection => facts.options.on_value(header.value),
-            Known::ContentLength => hop = facts.framing.on_length(header.value),
-            Known::TransferEncoding => facts.framing.on_coding(header.value),
-            Known::Host => {
-                if facts.hosts == 0 {
-                    facts.host = value;
-                }
-                facts.hosts += 1;
-            }
-            Known::Te => facts.te_trailers |= elements(header.value).any(|coding| coding.eq_ignore_ascii_case(b"trailers")),
-            Known::Upgrade => facts.upgrade |= !header.value.is_empty(),
-            Known::Expect => {
-                let known = header.value.eq_ignore_ascii_case(b"100-continue");
-                facts.expect_continue |= known;
-                facts.expect_other |= !known;
-            }
-            _ => {}
+        if known != Known::Other {
+            facts.take(known, value, value.of(bytes), &mut hop);
         }
         fields.push(Field { name, value, known, hop });
     }
-    strict.then_some(facts)
 }
 
-/// Where `part` lies in `bytes`, of which it is a part.
+/// Where a field's name is and where its value with the white space behind it.
 #[inline]
-pub(super) fn span(bytes: &[u8], part: &[u8]) -> Span {
-    let start = part.as_ptr() as usize - bytes.as_ptr() as usize;
-    debug_assert!(start + part.len() <= bytes.len());
-    Span { start: start as u32, end: (start + part.len()) as u32 }
+fn line(bytes: &[u8], at: usize) -> Result<(Span, Span), Stop> {
+    let colon = scan::token(bytes, at);
+    match bytes.get(colon) {
+        Some(b':') if colon > at => {}
+        Some(_) => return Err(Stop::Fault),
+        None => return Err(Stop::More),
+    }
+    let mut start = colon + 1;
+    while bytes.get(start).is_some_and(|&byte| is_space(byte)) {
+        start += 1;
+    }
+    let end = scan::value(bytes, start);
+    Ok((span(at, colon), span(start, end)))
 }
 
-/// Headers that fit the array on the stack. A head with more, where the limit allows more, is scanned again into an
-/// allocation.
-pub(super) const HEADERS_INLINE: usize = 128;
+/// The first byte after the line end at `at`.
+#[inline]
+pub(super) fn line_end(bytes: &[u8], at: usize) -> Result<usize, Stop> {
+    match bytes.get(at..at + 2) {
+        Some(b"\r\n") => Ok(at + 2),
+        Some(_) => Err(Stop::Fault),
+        None if matches!(bytes.get(at), None | Some(b'\r')) => Err(Stop::More),
+        None => Err(Stop::Fault),
+    }
+}
+
+#[inline]
+fn trim_end(bytes: &[u8], mut value: Span) -> Span {
+    while value.end > value.start && is_space(bytes[value.end as usize - 1]) {
+        value.end -= 1;
+    }
+    value
+}
+
+impl Facts {
+    #[inline]
+    fn take(&mut self, known: Known, span: Span, value: &[u8], hop: &mut bool) {
+        match known {
+            Known::Connection => self.options.on_value(value),
+            Known::ContentLength => *hop = self.framing.on_length(value),
+            Known::TransferEncoding => self.framing.on_coding(value),
+            Known::Host => {
+                if self.hosts == 0 {
+                    self.host = span;
+                }
+                self.hosts += 1;
+            }
+            Known::Te => self.te_trailers |= elements(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers")),
+            Known::Upgrade => self.upgrade |= !value.is_empty(),
+            Known::Expect => {
+                let known = value.eq_ignore_ascii_case(b"100-continue");
+                self.expect_continue |= known;
+                self.expect_other |= !known;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The bytes from `start` to `end`; heads are shorter than [`HEAD_MAX`].
+#[inline]
+pub(super) const fn span(start: usize, end: usize) -> Span {
+    Span { start: start as u32, end: end as u32 }
+}
 
 /// The longest head: spans are 32 bits.
 pub(super) const HEAD_MAX: usize = u32::MAX as usize;

@@ -1,8 +1,7 @@
 //! HTTP/1 on the wire (RFC 9112), pure: heads, framing, chunked coding. Strict: what two parsers could read differently is refused.
 //!
-//! A head is scanned by httparse and then held to what httparse is lenient about. Only when something is wrong are its
-//! bytes walked again, to name the first fault in them: so the name of a refusal depends neither on how the bytes
-//! arrived nor on what follows them.
+//! A head is scanned once, eight bytes at a time. Only when something is wrong are its bytes walked again, one by one, to
+//! name the first fault in them: so the name of a refusal depends neither on how the bytes arrived nor on what follows them.
 
 mod chunked;
 mod connection;
@@ -12,6 +11,7 @@ mod grammar;
 mod refusal;
 mod request;
 mod response;
+mod scan;
 mod target;
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,7 @@
 //! A request's head: bytes in, a head, a wish for more bytes or a named refusal out.
 
-use std::mem::MaybeUninit;
-
-use httparse::{Error, Header, Request, Status};
-
-use super::fields::{Facts, HEAD_MAX, HEADERS_INLINE, gather, span};
-use super::{Limits, refusal, target};
+use super::fields::{Facts, HEAD_MAX, Stop, gather, line_end, span};
+use super::{Limits, refusal, scan, target};
 use crate::error::Reason;
 use crate::http::{Connection, Method, RequestHead, Version};
 
@@ -19,44 +15,52 @@ pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> R
         Some(b'\r' | b'\n') => empty_lines(window, limits)?,
         _ => 0,
     };
-    let mut storage = [const { MaybeUninit::uninit() }; HEADERS_INLINE];
-    let headers = &mut storage[..limits.headers.min(HEADERS_INLINE)];
-    let mut request = Request::new(&mut []);
-    match request.parse_with_uninit_headers(&window[start..], headers) {
-        Ok(Status::Complete(length)) => accept(window, start + length, &request, limits, head),
-        Err(Error::TooManyHeaders) if limits.headers > HEADERS_INLINE => parse_many(window, start, limits, head),
-        Ok(Status::Partial) => more(window, request.method, request.path, limits),
+    match read(window, start, limits, head) {
+        Ok(facts) => accept(window, &facts, limits, head),
+        // Only a head of some length can be too long already.
+        Err(Stop::More) if window.len() <= limits.uri && window.len() < limits.head => Ok(false),
         Err(_) => refuse(window, limits),
     }
 }
 
-/// As above, for more headers than fit the stack.
-#[cold]
-fn parse_many(window: &[u8], start: usize, limits: &Limits, head: &mut RequestHead) -> Result<bool, Reason> {
-    let mut storage: Vec<MaybeUninit<Header<'_>>> = vec![MaybeUninit::uninit(); limits.headers.min(window.len())];
-    let mut request = Request::new(&mut []);
-    match request.parse_with_uninit_headers(&window[start..], &mut storage) {
-        Ok(Status::Complete(length)) => accept(window, start + length, &request, limits, head),
-        Ok(Status::Partial) => more(window, request.method, request.path, limits),
-        Err(_) => refuse(window, limits),
-    }
-}
-
-/// Holds a head that httparse accepts to what httparse doesn't check.
+/// Finds the head's parts.
 #[inline]
-fn accept(bytes: &[u8], length: usize, request: &Request<'_, '_>, limits: &Limits, head: &mut RequestHead) -> Result<bool, Reason> {
-    let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
-        return refuse(bytes, limits);
+fn read(bytes: &[u8], start: usize, limits: &Limits, head: &mut RequestHead) -> Result<Facts, Stop> {
+    let method = scan::token(bytes, start);
+    let target = space(bytes, start, method)?;
+    let version = scan::visible(bytes, target);
+    let line = space(bytes, target, version)?;
+    head.version = match bytes.get(line..line + 8) {
+        Some(b"HTTP/1.1") => Version::Http11,
+        Some(b"HTTP/1.0") => Version::Http10,
+        Some(_) => return Err(Stop::Fault),
+        None => return Err(if b"HTTP/1.".starts_with(&bytes[line..bytes.len().min(line + 7)]) { Stop::More } else { Stop::Fault }),
     };
-    let Some(facts) = gather(bytes, length, request.headers, &mut head.fields) else { return refuse(bytes, limits) };
-    if target.len() > limits.uri || !target.is_ascii() {
+    head.method_name = span(start, method);
+    head.method = Method::from_bytes(&bytes[start..method]);
+    head.target = span(target, version);
+    let fields = line_end(bytes, line + 8)?;
+    let (facts, length) = gather(bytes, fields, limits.headers, &mut head.fields)?;
+    head.length = length;
+    Ok(facts)
+}
+
+/// The first byte after the one space at `end`, before which there must be something.
+#[inline]
+fn space(bytes: &[u8], start: usize, end: usize) -> Result<usize, Stop> {
+    match bytes.get(end) {
+        Some(b' ') if end > start => Ok(end + 1),
+        Some(_) => Err(Stop::Fault),
+        None => Err(Stop::More),
+    }
+}
+
+/// Holds the parts to what they must be together.
+#[inline]
+fn accept(bytes: &[u8], facts: &Facts, limits: &Limits, head: &mut RequestHead) -> Result<bool, Reason> {
+    if head.target.end - head.target.start > u32::try_from(limits.uri).unwrap_or(u32::MAX) {
         return refuse(bytes, limits);
     }
-    head.length = length;
-    head.method = Method::from_bytes(method.as_bytes());
-    head.method_name = span(bytes, method.as_bytes());
-    head.target = span(bytes, target.as_bytes());
-    head.version = if version == 1 { Version::Http11 } else { Version::Http10 };
     let form = match target::split(bytes, head.target, head.method)? {
         Some(form) => form,
         None => return refuse(bytes, limits),
@@ -72,7 +76,7 @@ fn accept(bytes: &[u8], length: usize, request: &Request<'_, '_>, limits: &Limit
         _ => return Err(Reason::RepeatedHost),
     }
     head.host = form.authority.unwrap_or(facts.host);
-    finish(bytes, &facts, head)
+    finish(bytes, facts, head)
 }
 
 /// Framing, connection and expectation.
@@ -107,20 +111,6 @@ fn empty_lines(window: &[u8], limits: &Limits) -> Result<usize, Reason> {
         _ => return Ok(start),
     }
     refuse(window, limits).map(|_| start)
-}
-
-/// The head is incomplete: it may exceed a limit already.
-#[cold]
-fn more(window: &[u8], method: Option<&str>, target: Option<&str>, limits: &Limits) -> Result<bool, Reason> {
-    let long = match (method, target) {
-        (_, Some(target)) => target.len() > limits.uri,
-        (Some(method), None) => {
-            let begin = span(window, method.as_bytes()).end as usize + 1;
-            window.len().saturating_sub(begin) > limits.uri
-        }
-        (None, None) => false,
-    };
-    if long || window.len() >= limits.head.min(HEAD_MAX) { refuse(window, limits) } else { Ok(false) }
 }
 
 /// Names what is wrong: the first fault in the bytes, or that they're too many. Needs more bytes if that can't be told

@@ -1,13 +1,9 @@
 //! A response's head: bytes in, a head, a wish for more bytes or a named refusal out.
 
-use std::mem::MaybeUninit;
-
-use httparse::{Error, Header, Response, Status};
-
-use super::fields::{HEAD_MAX, HEADERS_INLINE, gather, span};
-use super::{Limits, as_response};
+use super::fields::{Facts, HEAD_MAX, Stop, gather, line_end, span};
+use super::{Limits, as_response, scan};
 use crate::error::Reason;
-use crate::http::{Connection, Known, Method, ResponseHead, Span, Version};
+use crate::http::{Connection, Known, Method, ResponseHead, Version};
 
 /// Parses the head of a response to a request with `request_method` from the start of `bytes`. `Ok(true)`: `head` is
 /// complete and `head.length` bytes of `bytes` are used up. `Ok(false)`: more bytes are needed, nothing is wrong so far;
@@ -17,60 +13,60 @@ use crate::http::{Connection, Known, Method, ResponseHead, Span, Version};
 /// `ResponseHeadTooLarge`.
 pub fn parse_response(bytes: &[u8], request_method: Method, limits: &Limits, head: &mut ResponseHead) -> Result<bool, Reason> {
     let window = &bytes[..bytes.len().min(limits.head).min(HEAD_MAX)];
-    // httparse skips empty lines; before a response they are bytes of some other message.
-    if matches!(window.first(), Some(b'\r' | b'\n')) {
-        return Err(Reason::BadResponseHead);
-    }
-    let mut storage = [const { MaybeUninit::uninit() }; HEADERS_INLINE];
-    let headers = &mut storage[..limits.headers.min(HEADERS_INLINE)];
-    let mut response = Response::new(&mut []);
-    match httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, window, headers) {
-        Ok(Status::Complete(length)) => accept(window, length, &response, request_method, head),
-        Err(Error::TooManyHeaders) if limits.headers > HEADERS_INLINE => parse_many(window, request_method, limits, head),
-        other => unfinished(window, other, limits),
+    match read(window, limits, head) {
+        Ok(facts) => accept(window, &facts, request_method, head),
+        Err(Stop::TooMany) => Err(Reason::ResponseHeadTooLarge),
+        Err(Stop::More) if window.len() >= limits.head.min(HEAD_MAX) => Err(Reason::ResponseHeadTooLarge),
+        Err(Stop::More) => Ok(false),
+        Err(Stop::Fault) => Err(Reason::BadResponseHead),
     }
 }
 
-/// As above, for more headers than fit the stack.
-#[cold]
-fn parse_many(window: &[u8], request_method: Method, limits: &Limits, head: &mut ResponseHead) -> Result<bool, Reason> {
-    let mut storage: Vec<MaybeUninit<Header<'_>>> = vec![MaybeUninit::uninit(); limits.headers.min(window.len())];
-    let mut response = Response::new(&mut []);
-    match httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, window, &mut storage) {
-        Ok(Status::Complete(length)) => accept(window, length, &response, request_method, head),
-        other => unfinished(window, other, limits),
+/// Finds the head's parts.
+#[inline]
+fn read(bytes: &[u8], limits: &Limits, head: &mut ResponseHead) -> Result<Facts, Stop> {
+    let Some(line) = bytes.first_chunk::<13>() else {
+        return Err(if is_start(bytes) { Stop::More } else { Stop::Fault });
+    };
+    let [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ (b'0' | b'1'), b' ', a @ b'1'..=b'9', b, c, after] = *line else {
+        return Err(Stop::Fault);
+    };
+    if !b.is_ascii_digit() || !c.is_ascii_digit() {
+        return Err(Stop::Fault);
     }
+    head.version = if minor == b'1' { Version::Http11 } else { Version::Http10 };
+    head.status = u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0');
+    // Some servers leave out the space before a phrase that they leave out too.
+    let start = match after {
+        b' ' => 13,
+        b'\r' => 12,
+        _ => return Err(Stop::Fault),
+    };
+    let end = scan::value(bytes, start);
+    head.phrase = span(start, end);
+    let (facts, length) = gather(bytes, line_end(bytes, end)?, limits.headers, &mut head.fields)?;
+    head.length = length;
+    Ok(facts)
 }
 
+/// Whether so few bytes may begin a status line.
 #[cold]
-fn unfinished(window: &[u8], result: httparse::Result<usize>, limits: &Limits) -> Result<bool, Reason> {
-    match result {
-        Ok(_) if window.len() >= limits.head.min(HEAD_MAX) => Err(Reason::ResponseHeadTooLarge),
-        Ok(_) => Ok(false),
-        Err(Error::TooManyHeaders) => Err(Reason::ResponseHeadTooLarge),
-        Err(_) => Err(Reason::BadResponseHead),
-    }
+fn is_start(bytes: &[u8]) -> bool {
+    bytes.iter().zip(b"HTTP/1.").all(|(byte, wanted)| byte == wanted)
+        && bytes.get(7).is_none_or(|minor| matches!(minor, b'0' | b'1'))
+        && bytes.get(8).is_none_or(|&space| space == b' ')
+        && bytes.get(9).is_none_or(|digit| matches!(digit, b'1'..=b'9'))
+        && bytes.iter().skip(10).take(2).all(u8::is_ascii_digit)
 }
 
 #[inline]
-fn accept(
-    bytes: &[u8],
-    length: usize,
-    response: &Response<'_, '_>,
-    request_method: Method,
-    head: &mut ResponseHead,
-) -> Result<bool, Reason> {
-    let (Some(version), Some(status @ 100..)) = (response.version, response.code) else { return Err(Reason::BadResponseHead) };
-    let facts = gather(bytes, length, response.headers, &mut head.fields).ok_or(Reason::BadResponseHead)?;
-    head.length = length;
-    head.status = status;
-    head.phrase = phrase(bytes, response.reason.unwrap_or_default());
-    head.version = if version == 1 { Version::Http11 } else { Version::Http10 };
-    let (framing, sound) = facts.framing.response(head.version, status, request_method)?;
+fn accept(bytes: &[u8], facts: &Facts, request_method: Method, head: &mut ResponseHead) -> Result<bool, Reason> {
+    let (framing, sound) = facts.framing.response(head.version, head.status, request_method)?;
     head.framing = framing;
     facts.options.mark(bytes, &mut head.fields).map_err(as_response)?;
+    let ResponseHead { version, status, .. } = *head;
     head.connection = Connection {
-        keep_alive: sound && status != 101 && !facts.options.close && (head.version == Version::Http11 || facts.options.keep_alive),
+        keep_alive: sound && status != 101 && !facts.options.close && (version == Version::Http11 || facts.options.keep_alive),
         upgrade: status == 101 && facts.options.upgrade && facts.upgrade,
     };
     if status < 200 || status == 204 {
@@ -86,16 +82,3 @@ fn drop_lengths(head: &mut ResponseHead) {
         field.hop = true;
     }
 }
-
-/// Where the reason phrase is. httparse hands out an empty one, which lies elsewhere, if it isn't ASCII.
-#[inline]
-fn phrase(bytes: &[u8], phrase: &str) -> Span {
-    if !phrase.is_empty() {
-        return span(bytes, phrase.as_bytes());
-    }
-    let end = memchr::memchr(b'\r', bytes).unwrap_or(PHRASE_START);
-    Span { start: PHRASE_START.min(end) as u32, end: end as u32 }
-}
-
-/// Bytes before the phrase: `HTTP/1.1 200 `.
-const PHRASE_START: usize = 13;

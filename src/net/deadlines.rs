@@ -111,6 +111,12 @@ impl Timer {
         self.set(at, Action::Hush, false);
     }
 
+    /// As [`Timer::hush_at`], for a connection that waits for its next message: draining ends it too. What has arrived by then is
+    /// received all the same.
+    pub fn hush_idle_at(&self, at: Instant) {
+        self.set(at, Action::Hush, true);
+    }
+
     /// At this moment both directions end.
     pub fn close_at(&self, at: Instant) {
         self.set(at, Action::Close, false);

@@ -37,7 +37,7 @@ impl Link {
 
     /// Makes the close that follows a reset, so that the peer can't take what it got for complete.
     pub fn reset_on_close(&self) {
-        sys::linger_zero(self.fd());
+        sys::reset_on_close(self.fd());
     }
 }
 

@@ -22,8 +22,8 @@ pub(super) fn shutdown(fd: RawFd, how: Shutdown) {
     let _ = with(fd, |socket| socket.shutdown(how));
 }
 
-/// Makes the next close a reset.
-pub(super) fn linger_zero(fd: RawFd) {
+/// Makes the next close of this socket a reset; the descriptor must be open.
+pub fn reset_on_close(fd: RawFd) {
     let _ = with(fd, |socket| socket.set_linger(Some(std::time::Duration::ZERO)));
 }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::core::{Core, Session, after};
-use super::upload::{Terms, Upload, beside_until};
+use super::upload::{Ended, Terms, Upload, beside_until};
 use crate::client::{Connection, HeadError, Key, read_head};
 use crate::clock::Instant;
 use crate::config::HostHeader;
@@ -117,45 +117,59 @@ impl Core {
         let first_byte = plan.config.timeouts.first_byte.get();
         let limits = plan.upstreams[attempt.upstream].head_limits;
         let method = session.head.method;
+        let patience = || connection.timer.close_at(after(self.now(), first_byte).min(deadline));
         if upload.is_none() {
-            connection.timer.close_at(after(self.now(), first_byte).min(deadline));
+            patience();
         }
         let mut buf = self.buffers.take();
-        for _ in 0..INTERIM_MAX {
-            let reading = read_head(connection, buf, method, &limits, &mut session.response);
-            let ended = beside_until(&mut upload, reading, |ended| match ended.result {
-                // What the client did wrong ends the wait; an endpoint that stopped taking may have answered.
-                Err(reason) if reason.fault() == Fault::Client => Some(reason),
-                _ => {
-                    connection.timer.close_at(after(self.now(), first_byte).min(deadline));
-                    None
+        let mut interim = 0;
+        loop {
+            let before = buf.len();
+            let read = match read_head(&buf, method, &limits, &mut session.response) {
+                Ok(true) if session.response.status >= 200 => return Ok((buf, upload)),
+                Ok(true) if session.response.status == 101 && session.head.connection.upgrade => return Ok((buf, upload)),
+                Ok(true) if session.response.status == 101 => return Err(Reason::UnexpectedUpgrade),
+                Ok(true) if interim == INTERIM_MAX => return Err(Reason::BadResponseHead),
+                Ok(true) => {
+                    interim += 1;
+                    self.interim(client, session, &buf, plan.config.timeouts.write.get()).await?;
+                    trace.relayed = true;
+                    buf.drain(..session.response.length);
+                    continue;
                 }
-            });
-            let (result, back) = ended.await?;
-            buf = back;
-            if let Err(error) = result {
+                Ok(false) => {
+                    let receiving = connection.link.recv(buf);
+                    let (result, back) = match &mut upload {
+                        None => receiving.await,
+                        Some(upload) => {
+                            let on_end = |ended: &Ended| match ended.result {
+                                // What the client did wrong ends the wait; an endpoint that stopped taking may have answered.
+                                Err(reason) if reason.fault() == Fault::Client => Some(reason),
+                                _ => {
+                                    patience();
+                                    None
+                                }
+                            };
+                            Box::pin(beside_until(upload, receiving, on_end)).await?
+                        }
+                    };
+                    self.woke();
+                    buf = back;
+                    connection.received(result, before)
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = read {
                 self.buffers.give(buf);
-                let reason = match error {
+                trace.started |= error != HeadError::Closed { clean: true };
+                return Err(match error {
                     HeadError::Expired if self.now() >= deadline => Reason::RequestTimeout,
                     HeadError::Expired => Reason::FirstByteTimeout,
                     HeadError::Refused(reason) => reason,
                     HeadError::Closed { .. } => Reason::ClosedBeforeHead,
-                };
-                trace.started |= error != HeadError::Closed { clean: true };
-                return Err(reason);
+                });
             }
-            let status = session.response.status;
-            if status == 101 && !session.head.connection.upgrade {
-                return Err(Reason::UnexpectedUpgrade);
-            }
-            if status >= 200 || status == 101 {
-                return Ok((buf, upload));
-            }
-            self.interim(client, session, &buf, plan.config.timeouts.write.get()).await?;
-            trace.relayed = true;
-            buf.drain(..session.response.length);
         }
-        Err(Reason::BadResponseHead)
     }
 
     /// Passes an interim response on; HTTP/1.0 knows none (RFC 9110 section 15.2).
@@ -200,7 +214,9 @@ impl Core {
             timer.close_at(after(now, patience).min(deadline));
             timer
         });
-        match Box::pin(opened).await {
+        let opened = Box::pin(opened).await;
+        self.woke();
+        match opened {
             Ok((link, timer)) => {
                 self.counters.upstream_opened.add(1);
                 Ok((Rc::new(Connection { timer, link, born: now, requests: Default::default() }), false))

@@ -1,7 +1,6 @@
 //! What one core serves with: its view of the plan, connections, buffers, deadlines, counters. Nothing here is shared with another core.
 
 use std::cell::{Cell, RefCell};
-use std::fmt::Write;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,8 +22,8 @@ pub type PageAnswer = (u16, &'static str, String);
 
 /// One core.
 pub struct Core {
-    /// The process's clock.
-    pub clock: Clock,
+    clock: Clock,
+    now: Cell<Instant>,
     /// The plan and this core's part of it.
     pub view: RefCell<Rc<View>>,
     /// Deadlines of all connections.
@@ -90,6 +89,7 @@ impl Core {
     pub fn new(parts: Parts) -> Self {
         let Parts { clock, view, buffers, counters, pages, port, chance } = parts;
         Core {
+            now: Cell::new(clock.now()),
             clock,
             view: RefCell::new(Rc::new(view)),
             deadlines: Rc::default(),
@@ -107,9 +107,19 @@ impl Core {
         }
     }
 
-    /// The present moment.
+    /// The present moment as of the last [`Core::woke`], which is a tick ago at most.
+    #[inline]
     pub fn now(&self) -> Instant {
-        self.clock.now()
+        self.now.get()
+    }
+
+    /// Reads the clock. To be called after each wait, so that a request reads it as often as it waits for a message, and not
+    /// at each of its deadlines.
+    #[inline]
+    pub fn woke(&self) -> Instant {
+        let now = self.clock.now();
+        self.now.set(now);
+        now
     }
 
     /// The next random number (SplitMix64, <https://prng.di.unimi.it/splitmix64.c>); for spreading, not for secrets.
@@ -127,13 +137,9 @@ impl Core {
         let ip = client.peer.ip().to_canonical();
         if session.peer != Some(ip) {
             session.peer = Some(ip);
-            session.sender.peer.clear();
-            let _ = write!(session.sender.peer, "{ip}");
+            session.sender = Sender::new(ip, &self.port);
         }
         session.sender.trusted = self.view.borrow().plan.trusts(ip);
-        if session.sender.port.is_empty() {
-            session.sender.port.push_str(&self.port);
-        }
         session.served = 0;
         session
     }
@@ -152,12 +158,8 @@ impl Core {
     /// A fresh request id: 32 hexadecimal digits.
     pub(super) fn request_id(&self) -> [u8; 32] {
         let mut id = [0; 32];
-        for half in id.chunks_exact_mut(16) {
-            let mut bits = self.draw();
-            for digit in half {
-                *digit = b"0123456789abcdef"[(bits & 15) as usize];
-                bits >>= 4;
-            }
+        for part in id.chunks_exact_mut(8) {
+            part.copy_from_slice(&hex(self.draw() as u32));
         }
         id
     }
@@ -170,9 +172,32 @@ impl Session {
     }
 }
 
+/// Eight hexadecimal digits, all at once: each half byte to a byte of its own, then `a` to `f` raised above the digits.
+const fn hex(bits: u32) -> [u8; 8] {
+    let mut spread = bits as u64;
+    spread = (spread | spread << 16) & 0x0000_ffff_0000_ffff;
+    spread = (spread | spread << 8) & 0x00ff_00ff_00ff_00ff;
+    spread = (spread | spread << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    let letters = ((spread + 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101;
+    (spread + 0x3030_3030_3030_3030 + letters * 0x27).to_be_bytes()
+}
+
 /// A moment so long after now; never, if the limit is zero.
 pub(super) fn after(now: Instant, limit: Duration) -> Instant {
     if limit.is_zero() { Instant::MAX - Duration::from_nanos(1) } else { now + limit }
 }
 
 const SESSIONS_KEPT: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_those_the_standard_library_writes() {
+        let edges = (0..32).flat_map(|bit| [(1u32 << bit) - 1, 1 << bit, 0x0123_4567 << (bit % 8), 0x89ab_cdef >> (bit % 8)]);
+        for bits in edges.chain([u32::MAX]) {
+            assert_eq!(hex(bits), format!("{bits:08x}").as_bytes());
+        }
+    }
+}

@@ -128,6 +128,7 @@ impl Core {
         let connection = &answered.connection;
         connection.timer.close_at(after(self.now(), terms.plan.config.timeouts.body_idle.get()));
         let (result, buf) = beside(&mut answered.upload, connection.link.recv(buf)).await;
+        self.woke();
         let result = match result {
             Ok(received) if received > 0 => Ok(true),
             _ if connection.timer.expired() => Err(Reason::ResponseBodyTimeout),

@@ -18,7 +18,11 @@ impl Service for Core {
     type Session = Box<Session>;
 
     fn now(&self) -> Instant {
-        self.clock.now()
+        Core::now(self)
+    }
+
+    fn woke(&self) -> Instant {
+        Core::woke(self)
     }
 
     fn timing(&self) -> Timing {
@@ -29,6 +33,10 @@ impl Service for Core {
 
     fn limits(&self) -> http1::Limits {
         self.view.borrow().plan.head_limits
+    }
+
+    fn connections(&self) -> u64 {
+        self.counters.connections.count()
     }
 
     fn draining(&self) -> bool {
@@ -69,7 +77,7 @@ impl Service for Core {
             }
         }
         self.counters.in_flight.sub(1);
-        let elapsed = self.now().since(started);
+        let elapsed = self.woke().since(started);
         self.counters.ended(status, reason, elapsed);
         self.latency.borrow_mut().record(elapsed);
         next
@@ -124,7 +132,10 @@ impl<'a> Request<'a> {
                     drop(exchange);
                     return self.refused(refusal).await;
                 }
-                Step::Pause(until) => Box::pin(net::pause(until.since(now))).await,
+                Step::Pause(until) => {
+                    Box::pin(net::pause(until.since(now))).await;
+                    self.core.woke();
+                }
                 Step::Wait(place) => {
                     let waiters = &self.core.waiters;
                     let ticket = *ticket.get_or_insert_with(|| {
@@ -132,6 +143,7 @@ impl<'a> Request<'a> {
                         waiters.ticket()
                     });
                     waiters.wait(place, ticket).await;
+                    self.core.woke();
                 }
                 Step::Attempt(attempt) => {
                     self.held = Some((attempt.route, attempt.pool));

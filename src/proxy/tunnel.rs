@@ -12,7 +12,7 @@ use crate::server::Client;
 /// `ahead` from the client behind its request.
 pub(super) async fn tunnel(core: &Core, client: &Client, up: Rc<Connection>, early: Vec<u8>, ahead: Vec<u8>, idle: Duration) {
     let touch = || {
-        let limit = after(core.now(), idle);
+        let limit = after(core.woke(), idle);
         client.timer.close_at(limit);
         up.timer.close_at(limit);
     };

@@ -76,28 +76,28 @@ impl<'a> Upload<'a> {
 }
 
 /// Does `work` while the upload, if there is one, goes on.
+#[inline]
 pub(super) async fn beside<T>(upload: &mut Option<Upload<'_>>, work: impl Future<Output = T>) -> T {
-    let mut work = pin!(work);
-    poll_fn(|cx| {
-        if let Some(upload) = upload {
-            upload.poll(cx);
+    match upload {
+        None => work.await,
+        Some(upload) => {
+            let never = |_: &Ended| None::<std::convert::Infallible>;
+            match Box::pin(beside_until(upload, work, never)).await {
+                Ok(done) => done,
+            }
         }
-        work.as_mut().poll(cx)
-    })
-    .await
+    }
 }
 
 /// Does `work` while the upload goes on, and calls `on_end` once when the upload ends; what that returns ends the work too.
 pub(super) async fn beside_until<T, E>(
-    upload: &mut Option<Upload<'_>>,
+    upload: &mut Upload<'_>,
     work: impl Future<Output = T>,
     mut on_end: impl FnMut(&Ended) -> Option<E>,
 ) -> Result<T, E> {
     let mut work = pin!(work);
     poll_fn(|cx| {
-        if let Some(upload) = upload
-            && upload.ended.is_none()
-        {
+        if upload.ended.is_none() {
             upload.poll(cx);
             if let Some(error) = upload.ended.as_ref().and_then(&mut on_end) {
                 return Poll::Ready(Err(error));
@@ -114,6 +114,7 @@ async fn receive(core: &Core, client: &Client, up: &Connection, buf: Vec<u8>, id
     client.timer.hush_at(limit);
     up.timer.close_at(limit);
     let (result, buf) = client.link.recv(buf).await;
+    core.woke();
     let result = match result {
         Ok(received) if received > 0 => {
             core.counters.bytes_in.add(received as u64);

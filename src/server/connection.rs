@@ -53,12 +53,16 @@ pub trait Service: 'static {
     /// What one warm spell of a connection works with: the sender's description, parsed heads.
     type Session;
 
-    /// The present moment.
+    /// The present moment, as of the last wake-up.
     fn now(&self) -> Instant;
+    /// Something was waited for: reads the clock.
+    fn woke(&self) -> Instant;
     /// How long to wait.
     fn timing(&self) -> Timing;
     /// The limits of a head.
     fn limits(&self) -> http1::Limits;
+    /// Connections open on this core, this one included.
+    fn connections(&self) -> u64;
     /// Connections are to end after the request under way.
     fn draining(&self) -> bool;
     /// A buffer to receive into.
@@ -100,6 +104,7 @@ pub async fn serve<S: Service>(service: Rc<S>, client: Client) {
         if client.link.readable().await.is_err() || client.timer.expired() {
             return;
         }
+        service.woke();
     }
 }
 
@@ -118,16 +123,21 @@ async fn requests<S: Service>(service: &S, client: &Client, session: &mut S::Ses
             if service.draining() {
                 return Spell::Closed;
             }
-            // A new connection gets its whole time to send a head; an old one turns cold if nothing follows soon.
-            let patience = if first { or_forever(service.timing().read) } else { WARM };
-            client.timer.wake_at(service.now() + patience);
-            let (result, buf) = client.link.recv_idle(inbound.lend(RECEIVE_MIN), &client.timer).await;
+            let buf = inbound.lend(RECEIVE_MIN);
+            let (result, buf) = if first || service.connections() <= WARM_ALWAYS {
+                let Timing { read, idle } = service.timing();
+                client.timer.hush_idle_at(service.now() + or_forever(if first { read } else { idle }));
+                client.link.recv(buf).await
+            } else {
+                client.timer.wake_at(service.now() + WARM);
+                client.link.recv_idle(buf, &client.timer).await
+            };
             inbound.restore(buf);
+            service.woke();
             match result {
-                Ok(0) => return Spell::Closed,
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::TimedOut && !first => return Spell::Cold,
-                Err(_) => return Spell::Closed,
+                Ok(received) if received > 0 => {}
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => return Spell::Cold,
+                _ => return Spell::Closed,
             }
         }
         first = false;
@@ -161,6 +171,7 @@ async fn read_head<S: Service>(service: &S, client: &Client, session: &mut S::Se
         }
         let (result, buf) = client.link.recv(inbound.lend(RECEIVE_MIN)).await;
         inbound.restore(buf);
+        service.woke();
         match result {
             Ok(received) if received > 0 => {}
             _ if client.timer.expired() => return Err(Reason::HeadTimeout),
@@ -192,8 +203,11 @@ fn or_forever(limit: Duration) -> Duration {
     if limit.is_zero() { Duration::from_secs(u32::MAX as u64) } else { limit }
 }
 
-/// How long a connection keeps its buffer after a request.
+/// How long a connection keeps its buffer after a request, if there are many.
 const WARM: Duration = Duration::from_secs(1);
+/// So few connections of a core may keep their buffers while they wait: a receive that may have to be ended early costs about
+/// 600 instructions more.
+const WARM_ALWAYS: u64 = 128;
 /// Room a receive needs at least, in bytes.
 const RECEIVE_MIN: usize = 4096;
 /// How long, and for how many bytes, a closed connection is read.

@@ -34,7 +34,7 @@ impl Worker {
     /// Obeys what the coordinator has sent.
     fn obey(&mut self, acceptor: &Acceptor) {
         let core = &self.core;
-        let now = core.now();
+        let now = core.woke();
         while let Ok(command) = self.inbox.try_recv() {
             match command {
                 Command::Plan(plan) => {
@@ -53,7 +53,7 @@ impl Worker {
 
     fn tick(&mut self) {
         let core = &self.core;
-        let now = core.now();
+        let now = core.woke();
         core.deadlines.sweep(now);
         if core.draining.get() {
             core.deadlines.end_idle();

@@ -1,0 +1,22 @@
+//! The demo's configuration: `config/demo.json` with the ports of this run.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use ringway::config::{self, Loaded, LogLevel, Problems};
+
+/// The configuration for a gateway on these ports with these endpoints behind it.
+pub fn load(port: u16, admin: u16, endpoints: &[(&'static str, SocketAddr)]) -> Result<Loaded, Problems> {
+    let mut text = include_str!("../../../config/demo.json").to_owned();
+    for ((variable, usual), (_, address)) in VARIABLES.into_iter().zip(endpoints) {
+        text = text.replace(&format!("${{{variable}:-{usual}}}"), &address.port().to_string());
+    }
+    let mut loaded = config::load_text(&text, Path::new("config/demo.json"))?;
+    loaded.config.listener.port = port;
+    loaded.config.admin.port = admin;
+    // What changes is shown, so that log lines needn't tell.
+    loaded.config.logging.level = LogLevel::Error;
+    Ok(loaded)
+}
+
+const VARIABLES: [(&str, u16); 3] = [("RINGWAY_DEMO_PORT_1", 9001), ("RINGWAY_DEMO_PORT_2", 9002), ("RINGWAY_DEMO_PORT_3", 9003)];
