@@ -13,7 +13,7 @@ fn client(peer: &str, fields: &[&str], trusted: &[&str]) -> String {
 fn with<T>(peer: &str, fields: &[&str], trusted: &[&str], ask: impl FnOnce(&Incoming<'_>, &[Cidr]) -> T) -> T {
     let bytes = format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", fields.iter().map(|field| format!("{field}\r\n")).collect::<String>());
     let mut head = RequestHead::default();
-    let limits = Core::new(config(&["/*"], 1)).view.plan.head_limits.clone();
+    let limits = Core::new(config(&["/*"], 1)).view.plan.head_limits;
     assert_eq!(http1::parse_request(bytes.as_bytes(), &limits, &mut head), Ok(true));
     let trusted: Vec<Cidr> = trusted.iter().map(|network| network.parse().expect("a network")).collect();
     let peer: IpAddr = peer.parse().expect("an address");
