@@ -22,6 +22,8 @@ pub(super) struct Facts {
     pub(super) expect_continue: bool,
     /// An expectation other than 100-continue.
     pub(super) expect_other: bool,
+    /// The lines are those of the head before, which was accepted.
+    pub(super) repeated: bool,
 }
 
 /// Why the bytes make no head.
@@ -54,7 +56,7 @@ pub(super) fn gather(bytes: &[u8], at: usize, max: usize, fields: &mut Vec<Field
 
 /// Moves the fields to where their lines are in this head.
 fn again(bytes: &[u8], at: usize, fields: &mut [Field]) -> Facts {
-    let mut facts = Facts::default();
+    let mut facts = Facts { repeated: true, ..Facts::default() };
     let by = (at as u32).wrapping_sub(fields.first().map_or(0, |field| field.name.start));
     let moved = |span: Span| Span { start: span.start.wrapping_add(by), end: span.end.wrapping_add(by) };
     for field in fields {
@@ -131,7 +133,7 @@ fn trim_end(bytes: &[u8], mut value: Span) -> Span {
 
 impl Facts {
     /// Takes a field; whether it stays behind.
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, bytes: &[u8], known: Known, span: Span) -> bool {
         let hop = known.is_hop();
         if hop || known.is_fact() { self.take_known(known, span, span.of(bytes)) } else { hop }

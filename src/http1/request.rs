@@ -16,7 +16,13 @@ pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> R
         _ => 0,
     };
     match read(window, start, limits, head) {
-        Ok(facts) => accept(window, &facts, limits, head),
+        Ok(facts) => {
+            let accepted = accept(window, &facts, limits, head);
+            if accepted != Ok(true) {
+                head.lines.clear();
+            }
+            accepted
+        }
         // Only a head of some length can be too long already.
         Err(Stop::More) if window.len() <= limits.uri && window.len() < limits.head => Ok(false),
         Err(_) => refuse(window, limits),
@@ -71,7 +77,7 @@ fn accept(bytes: &[u8], facts: &Facts, limits: &Limits, head: &mut RequestHead) 
     match facts.hosts {
         0 if head.version == Version::Http11 => return Err(Reason::MissingHost),
         0 => {}
-        1 if target::is_authority(facts.host.of(bytes)) => {}
+        1 if facts.repeated || target::is_authority(facts.host.of(bytes)) => {}
         1 => return Err(Reason::BadHost),
         _ => return Err(Reason::RepeatedHost),
     }

@@ -157,7 +157,8 @@ impl Core {
         out.extend_from_slice(&buf[head..head + with_head]);
         buf.truncate(head + there);
         let mut left = length - there as u64;
-        let mut result = self.out(client, &mut answered.upload, terms, out, 0).await;
+        let (mut result, out) = self.piece(client, &mut answered.upload, terms, out, 0).await;
+        self.buffers.give(out);
         if result.is_ok() && with_head < there {
             (result, buf) = self.piece(client, &mut answered.upload, terms, buf, head + with_head).await;
         }
