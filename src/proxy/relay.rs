@@ -55,7 +55,6 @@ impl Core {
                 framing: framing_out(session),
                 keep_length: head.framing == Framing::None && (session.head.method == Method::Head || head.status == 304),
                 edits: &terms.plan.routes[terms.route].response,
-                via: &terms.plan.additions.via,
                 version: session.head.version,
                 keep_alive: terms.keep,
                 date: &self.date.get(),
