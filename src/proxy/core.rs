@@ -50,6 +50,8 @@ pub struct Core {
     #[allow(clippy::vec_box)]
     pub(super) sessions: RefCell<Vec<Box<Session>>>,
     pub(super) chance: Cell<u64>,
+    /// Warm spells that ended since this was last asked.
+    pub(super) cooled: Cell<u32>,
 }
 
 /// What one warm spell of a client's connection works with; reused, so that a request allocates nothing.
@@ -106,6 +108,7 @@ impl Core {
             date: Cell::new(*b"Thu, 01 Jan 1970 00:00:00 GMT"),
             sessions: RefCell::default(),
             chance: Cell::new(chance),
+            cooled: Cell::new(0),
         }
     }
 
@@ -146,7 +149,13 @@ impl Core {
         session
     }
 
+    /// How many connections have fallen idle or ended since this was last called.
+    pub fn take_cooled(&self) -> u32 {
+        self.cooled.take()
+    }
+
     pub(super) fn keep(&self, session: Box<Session>) {
+        self.cooled.set(self.cooled.get() + 1);
         let mut sessions = self.sessions.borrow_mut();
         if sessions.len() < SESSIONS_KEPT {
             sessions.push(session);
@@ -189,7 +198,7 @@ pub(super) fn after(now: Instant, limit: Duration) -> Instant {
     if limit.is_zero() { Instant::MAX - Duration::from_nanos(1) } else { now + limit }
 }
 
-const SESSIONS_KEPT: usize = 1024;
+const SESSIONS_KEPT: usize = 128;
 
 #[cfg(test)]
 mod tests {
