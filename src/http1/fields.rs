@@ -65,9 +65,9 @@ fn again(bytes: &[u8], at: usize, fields: &mut [Field]) -> Facts {
             field.value = moved(field.value);
         }
     }
-    for field in fields {
-        // Those that `Connection` names are marked as before, as it is the same.
-        field.hop |= facts.take(bytes, field.known, field.value);
+    // Those that `Connection` names stay marked, as it is the same.
+    for field in fields.iter().filter(|field| field.known.is_fact()) {
+        facts.take_known(field.known, field.value, field.value.of(bytes));
     }
     facts
 }
@@ -140,8 +140,7 @@ impl Facts {
     /// Takes a field; whether it stays behind.
     #[inline(always)]
     fn take(&mut self, bytes: &[u8], known: Known, span: Span) -> bool {
-        let hop = known.is_hop();
-        if hop || known.is_fact() { self.take_known(known, span, span.of(bytes)) } else { hop }
+        known.is_fact() && self.take_known(known, span, span.of(bytes))
     }
 
     fn take_known(&mut self, known: Known, span: Span, value: &[u8]) -> bool {

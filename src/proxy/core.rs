@@ -169,8 +169,10 @@ impl Core {
     /// A fresh request id: 32 hexadecimal digits.
     pub(super) fn request_id(&self) -> [u8; 32] {
         let mut id = [0; 32];
-        for part in id.chunks_exact_mut(8) {
-            part.copy_from_slice(&hex(self.draw() as u32));
+        for part in id.chunks_exact_mut(16) {
+            let bits = self.draw();
+            part[..8].copy_from_slice(&hex((bits >> 32) as u32));
+            part[8..].copy_from_slice(&hex(bits as u32));
         }
         id
     }
