@@ -37,26 +37,35 @@ pub(super) enum Stop {
     Fault,
 }
 
-/// Makes `fields` of the lines from `at` on, at most `max` of them, and gathers the facts; with them, where the head ends.
+/// Makes `fields` of the lines from `at` on, at most `max` of them, and gathers the facts; where the head ends.
 ///
 /// `lines` are those that `fields` still are of: a client's heads on one connection mostly differ in their first line alone, and
 /// what is the same byte for byte needn't be scanned again.
 #[inline]
-pub(super) fn gather(bytes: &[u8], at: usize, max: usize, fields: &mut Vec<Field>, lines: &mut Vec<u8>) -> Result<(Facts, usize), Stop> {
+pub(super) fn gather(
+    bytes: &[u8],
+    at: usize,
+    max: usize,
+    fields: &mut Vec<Field>,
+    lines: &mut Vec<u8>,
+    facts: &mut Facts,
+) -> Result<usize, Stop> {
     if !lines.is_empty() && fields.len() <= max && bytes[at..].starts_with(lines) {
-        return Ok((again(bytes, at, fields), at + lines.len()));
+        again(bytes, at, fields, facts);
+        return Ok(at + lines.len());
     }
     lines.clear();
-    let (facts, end) = scan(bytes, at, max, fields)?;
+    let end = scan(bytes, at, max, fields, facts)?;
     if end - at <= LINES_MAX && !fields.is_empty() {
         lines.extend_from_slice(&bytes[at..end]);
     }
-    Ok((facts, end))
+    Ok(end)
 }
 
 /// Moves the fields to where their lines are in this head.
-fn again(bytes: &[u8], at: usize, fields: &mut [Field]) -> Facts {
-    let mut facts = Facts { repeated: true, ..Facts::default() };
+#[inline]
+fn again(bytes: &[u8], at: usize, fields: &mut [Field], facts: &mut Facts) {
+    facts.repeated = true;
     let by = (at as u32).wrapping_sub(fields.first().map_or(0, |field| field.name.start));
     if by != 0 {
         let moved = |span: Span| Span { start: span.start.wrapping_add(by), end: span.end.wrapping_add(by) };
@@ -69,15 +78,13 @@ fn again(bytes: &[u8], at: usize, fields: &mut [Field]) -> Facts {
     for field in fields.iter().filter(|field| field.known.is_fact()) {
         facts.take_known(field.known, field.value, field.value.of(bytes));
     }
-    facts
 }
 
-fn scan(bytes: &[u8], mut at: usize, max: usize, fields: &mut Vec<Field>) -> Result<(Facts, usize), Stop> {
-    let mut facts = Facts::default();
+fn scan(bytes: &[u8], mut at: usize, max: usize, fields: &mut Vec<Field>, facts: &mut Facts) -> Result<usize, Stop> {
     fields.clear();
     loop {
         if let Some(b'\r') = bytes.get(at) {
-            return Ok((facts, line_end(bytes, at)?));
+            return line_end(bytes, at);
         }
         let (name, value) = line(bytes, at)?;
         at = line_end(bytes, value.end as usize)?;
