@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -18,6 +18,7 @@ use crate::config::{self, Config, Loaded};
 use crate::coordinator::{self, Ended, Signals};
 use crate::exchange::Plan;
 use crate::metrics::Registry;
+use crate::router::Router;
 use crate::{log, net, worker};
 
 /// Commands that wait for a worker.
@@ -187,7 +188,7 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
         reports,
         loaded,
         path: options.path,
-        load: Box::new(config::load),
+        load: Box::new(load),
         build: Box::new(|loaded| build(loaded).map(Arc::new)),
         admin,
         signals,
@@ -203,11 +204,31 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
     })
 }
 
-/// Makes a configuration ready to serve; what can't be served is told as a problem of the file.
-pub fn build(loaded: &Loaded) -> Result<Plan, config::Problems> {
-    Plan::build(loaded.config.clone(), loaded.hash, 1).map_err(|problems| {
-        config::Problems(problems.into_iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect())
+/// Reads a configuration file.
+///
+/// # Errors
+/// Everything that is wrong with it, if anything is that [`config::load`] looks at. What [`build`] may find in a file without
+/// such problems, it tells itself.
+pub fn load(path: &Path) -> Result<Loaded, config::Problems> {
+    config::load(path).map_err(with_routes)
+}
+
+/// Adds what is wrong with the patterns of routes, so that a bad file is told about as a whole.
+pub fn with_routes(problems: config::Problems) -> config::Problems {
+    problems.and_of(|draft| {
+        let found = Router::new(&draft.config.routes).err()?;
+        let found = found.into_iter().map(|problem| (format!("routes[{}].{}", problem.route, problem.field), problem.message));
+        Some(draft.source.problems(found))
     })
+}
+
+/// Makes a configuration ready to serve.
+///
+/// # Errors
+/// What can't be served, with its place in the file.
+pub fn build(loaded: &Loaded) -> Result<Plan, config::Problems> {
+    Plan::build(loaded.config.clone(), loaded.hash, 1)
+        .map_err(|problems| loaded.source.problems(problems.into_iter().map(|problem| (problem.path, problem.message))))
 }
 
 /// Prints where it listens, for people and for programs that started it.

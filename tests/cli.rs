@@ -91,12 +91,49 @@ fn a_bad_file_ends_with_1_whatever_is_done_with_it() {
         assert!(output.stdout.is_empty());
         assert!(text(&output.stderr).contains("listner"), "{args:?}");
     }
-    let output = ringway(&["validate", "-c", path, "--format", "json"]);
-    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((code(&output), json["ok"].as_bool()), (1, Some(false)));
     let missing = ringway(&["validate", "-c", "/there/is/no/such/file.json"]);
     assert_eq!(code(&missing), 1);
     assert!(text(&missing.stderr).contains("/there/is/no/such/file.json"));
+}
+
+#[test]
+fn every_problem_is_told_with_its_place() {
+    let content = "{\n  \"listner\": {},\n  \"routes\": [{ \"path\": \"/{\", \"upstream\": \"users\" }],\n  \"upstreams\": \
+                   [{ \"id\": \"user\", \"endpoints\": [{ \"url\": \"http://127.0.0.1:9\" }] }]\n}\n";
+    let path = file("problems.json", content);
+    let path = path.to_str().unwrap();
+    let output = ringway(&["validate", "-c", path]);
+    let lines = [
+        "2:3: listner: there is no such setting; did you mean \"listener\"?",
+        "3:24: routes[0].path: \"{\" in \"{\" is never closed",
+        "3:42: routes[0].upstream: no upstream is named \"users\"; did you mean \"user\"? there are: \"user\"",
+    ];
+    let expected: String = lines.iter().map(|line| format!("{path}:{line}\n")).collect();
+    assert_eq!(text(&output.stderr), format!("{expected}{path}: 3 problems\n"));
+    assert!(text(&ringway(&["run", "-c", path]).stderr).starts_with(&expected));
+
+    let output = ringway(&["validate", "-c", path, "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((code(&output), json["ok"].as_bool()), (1, Some(false)));
+    let problem = serde_json::json!({
+        "file": path, "line": 3, "column": 42, "path": "routes[0].upstream",
+        "message": "no upstream is named \"users\"", "hint": "did you mean \"user\"? there are: \"user\"",
+    });
+    assert_eq!(json["problems"][2], problem);
+    assert_eq!(json["problems"].as_array().map(Vec::len), Some(3));
+}
+
+#[test]
+fn what_only_compiling_finds_has_a_place_too() {
+    let content = "upstreams: [{ id: a, endpoints: [{ url: http://a }] }]\nroutes:\n  - path: ~^/(\n    upstream: a\n";
+    let path = file("pattern.yaml", content);
+    let path = path.to_str().unwrap();
+    for args in [&["validate", "-c", path][..], &["run", "-c", path]] {
+        let output = ringway(args);
+        let expected = format!("{path}:3:11: routes[0].path: \"^/(\" is not a regular expression: unclosed group\n");
+        assert!(text(&output.stderr).starts_with(&expected), "{args:?}: {}", text(&output.stderr));
+        assert_eq!(code(&output), 1, "{args:?}");
+    }
 }
 
 #[test]

@@ -60,14 +60,14 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
 
 /// Runs the gateway with this configuration file.
 fn start(path: PathBuf) -> ExitCode {
-    match ringway::config::load(&path) {
-        Ok(loaded) => ended(run::run(loaded, Options { path: Some(path), on_ready: None })),
-        Err(problems) => {
-            eprintln!("{problems}");
-            eprintln!("ringway: not started, because the configuration is bad; `ringway validate -c {}` checks it again", path.display());
-            ExitCode::from(BAD_CONFIG)
-        }
+    let loaded = run::load(&path).map_err(StartError::Config);
+    let result = loaded.and_then(|loaded| run::run(loaded, Options { path: Some(path.clone()), on_ready: None }));
+    if let Err(StartError::Config(problems)) = result {
+        eprintln!("{problems}");
+        eprintln!("ringway: not started, because the configuration is bad; `ringway validate -c {}` checks it again", path.display());
+        return ExitCode::from(BAD_CONFIG);
     }
+    ended(result)
 }
 
 /// The exit code of a gateway that ran, or could not.

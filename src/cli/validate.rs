@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ringway::config::{self, Config, Loaded, Problems};
+use ringway::config::{Config, Loaded, Problems};
 use ringway::exchange::Plan;
 use ringway::run;
 use serde_json::json;
@@ -12,7 +12,7 @@ use super::args::Format;
 
 /// Reads a configuration and compiles it, as a start would.
 pub fn load(path: &Path) -> Result<(Loaded, Arc<Plan>), Problems> {
-    let loaded = config::load(path)?;
+    let loaded = run::load(path)?;
     let plan = run::build(&loaded)?;
     Ok((loaded, Arc::new(plan)))
 }
@@ -34,10 +34,9 @@ pub fn report(path: &Path, format: Format) -> (bool, String) {
             });
             (true, format!("{value:#}"))
         }
-        (Err(problems), Format::Text) => (false, problems.to_string().trim_end().to_owned()),
+        (Err(problems), Format::Text) => (false, format!("{problems}\n{file}: {}", count(problems.list().len(), "problem"))),
         (Err(problems), Format::Json) => {
-            let lines: Vec<String> = problems.to_string().lines().map(str::to_owned).collect();
-            (false, format!("{:#}", json!({ "file": file.to_string(), "ok": false, "problems": lines })))
+            (false, format!("{:#}", json!({ "file": file.to_string(), "ok": false, "problems": problems.list() })))
         }
     }
 }

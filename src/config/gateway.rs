@@ -47,6 +47,7 @@ pub struct Listener {
     /// TCP port; 0 takes a free one.
     pub port: u16,
     /// Connections the kernel holds until they are accepted, per worker.
+    #[schemars(range(min = 1, max = 65535))]
     pub backlog: u32,
     /// Networks in CIDR form whose `X-Forwarded-*` and `X-Request-ID` headers are believed.
     pub trusted_proxies: Vec<String>,
@@ -96,12 +97,14 @@ pub struct Runtime {
     /// What moves the bytes.
     pub driver: Driver,
     /// Worker threads; 0 is one for each core the process may use.
+    #[schemars(range(max = 1024))]
     pub workers: usize,
     /// Whether each worker is pinned to its core.
     pub pin: bool,
-    /// Submission queue entries of each worker's ring, a power of two; the completion queue has four times as many.
+    /// Submission queue entries of each worker's ring, a power of two from 64 to 32768; the completion queue has four times as many.
+    #[schemars(range(min = 64, max = 32768))]
     pub ring_entries: u32,
-    /// Window of each direction of a connection: bytes read at once and held in the gateway.
+    /// Window of each direction of a connection: bytes read at once and held in the gateway; from `4KiB` to `1MiB`.
     pub buffer: Size,
 }
 
@@ -161,14 +164,17 @@ pub struct Limits {
     /// Requests being served at once by the whole gateway; 0 is no limit. More wait in `queue`, then get 503.
     pub max_concurrent_requests: u32,
     /// Requests that may wait for their turn, in the whole gateway.
+    #[schemars(range(max = 1000000))]
     pub queue: u32,
     /// How long a request may wait for its turn.
     pub queue_timeout: Time,
     /// Connections open at once, per worker; more are closed with 503.
+    #[schemars(range(min = 1, max = 10000000))]
     pub connections: u32,
-    /// Bytes of a message's head, first line included (431). At most the buffer's size.
+    /// Bytes of a request's head, first line included (431); from `1KiB` to `1MiB`.
     pub head: Size,
     /// Header fields of a head (431).
+    #[schemars(range(min = 1, max = 10000))]
     pub headers: u32,
     /// Bytes of a request target (414).
     pub uri: Size,
@@ -311,5 +317,18 @@ impl Default for BuiltIn {
             livez: "/livez".into(),
             readyz: "/readyz".into(),
         }
+    }
+}
+
+impl BuiltIn {
+    /// The pages' settings with their paths.
+    pub(super) fn pages(&self) -> [(&'static str, &str); 5] {
+        [
+            ("gateway_health", &self.gateway_health),
+            ("gateway_metrics", &self.gateway_metrics),
+            ("health", &self.health),
+            ("livez", &self.livez),
+            ("readyz", &self.readyz),
+        ]
     }
 }

@@ -1,15 +1,37 @@
 //! The configuration file: its settings with their defaults, how it is read, and every problem it can have.
+//!
+//! A file of any format becomes a tree whose values know where they stand (`json`, `yaml`, `toml` to `tree`); what comes from
+//! outside is put in (`expand`); the tree is checked against the schema that the settings below make (`schema`, `shape`,
+//! `check`), read into them, and checked against what a schema can't say (`rules`). All problems are told at once.
 
+mod check;
+mod cidr;
+mod expand;
+mod forms;
 mod gateway;
+mod json;
+mod load;
+mod problem;
 mod route;
-mod standin;
+mod rules;
+mod schema;
+mod shape;
 mod target;
+#[cfg(test)]
+mod tests;
+mod toml;
+mod tree;
 mod units;
 mod upstream;
+mod written;
+mod yaml;
 
+pub use cidr::Cidr;
 pub use gateway::{Admin, BuiltIn, Config, Driver, Features, Forwarding, Limits, Listener, LogLevel, Logging, Runtime, Timeouts};
+pub use load::{Loaded, Source, load, load_text};
+pub use problem::{Problem, Problems};
 pub use route::{HeaderEdits, Match, Route};
-pub use standin::{Cidr, Loaded, Problems, load, schema};
+pub use schema::schema;
 pub use target::Target;
 pub use units::{Size, Time};
 pub use upstream::{

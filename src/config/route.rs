@@ -40,7 +40,8 @@ pub struct Route {
     pub add_headers: BTreeMap<String, String>,
     /// For the whole request; else `timeouts.request`. `0s` is no limit, as streams and long polls need.
     pub timeout: Option<Time>,
-    /// How often a failed request is tried again on another endpoint, where that is safe; else once.
+    /// How often a failed request is tried again on another endpoint, where that is safe: at most 10 times, else once.
+    #[schemars(range(max = 10))]
     pub retry_count: Option<u32>,
     /// Requests this route serves at once, over all cores; 0 is no limit.
     pub max_concurrent_requests: u32,

@@ -28,16 +28,16 @@ impl FromStr for Target {
             return if path.starts_with('/') {
                 Ok(Target::Unix(path.into()))
             } else {
-                Err("a Unix socket needs an absolute path: `unix:/path`")
+                Err("a Unix socket needs an absolute path: \"unix:/path\"")
             };
         }
         if url.starts_with("https://") {
-            return Err("https endpoints aren't served by this version: use `http://host:port`");
+            return Err("https endpoints aren't served by this version: use \"http://host:port\"");
         }
-        let rest = url.strip_prefix("http://").ok_or("must be `http://host:port` or `unix:/path`")?;
+        let rest = url.strip_prefix("http://").ok_or("must be \"http://host:port\" or \"unix:/path\"")?;
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         if authority.contains(['/', '?', '#', '@']) {
-            return Err("must have no path, query or user name: use a route's `rewrite_path` for paths");
+            return Err("must have no path, query or user name: use a route's \"rewrite_path\" for paths");
         }
         if let Ok(address) = authority.parse::<SocketAddr>() {
             return Ok(Target::Address(address));
@@ -51,7 +51,7 @@ impl FromStr for Target {
             !label.is_empty() && label.len() <= 63 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
         };
         if port == 0 || host.len() > 253 || !host.trim_end_matches('.').split('.').all(label) {
-            return Err("must be `http://host:port` with a valid host name and a port from 1 to 65535");
+            return Err("must be \"http://host:port\" with a valid host name and a port from 1 to 65535");
         }
         Ok(Target::Name { host: host.to_owned(), port })
     }

@@ -24,6 +24,7 @@ pub struct Upstream {
     /// Ejecting by what requests show.
     pub outlier_detection: Outlier,
     /// Below this percentage of healthy endpoints, health is ignored and all are used; 0 never does that.
+    #[schemars(range(max = 100))]
     pub panic_threshold: u8,
     /// An endpoint that became healthy takes this long to get its whole share; `0s` is at once.
     pub slow_start: Option<Time>,
@@ -49,7 +50,8 @@ pub struct Endpoint {
     pub id: Option<String>,
     /// `http://host:port` or `unix:/path`.
     pub url: String,
-    /// Its share of the requests, relative to the other endpoints'. 0 gets none.
+    /// Its share of the requests, relative to the other endpoints'; at most 65535, 0 gets none.
+    #[schemars(range(max = 65535))]
     pub weight: u32,
     /// Requests it serves at once, over all cores; 0 is no limit.
     pub max_concurrent_requests: u32,
@@ -93,9 +95,8 @@ pub enum Strategy {
     PeakEwma,
 }
 
-/// What the hashing strategies hash.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
+/// What the hashing strategies hash: `path`, `ip`, `header:X-User` or `cookie:session`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum HashKey {
     /// The request's path.
     #[default]
@@ -108,9 +109,9 @@ pub enum HashKey {
     Cookie(String),
 }
 
-/// Times the fair share, 1.0 to 100.
+/// Times the fair share, 1 to 100.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct LoadBound(pub f64);
+pub struct LoadBound(#[schemars(range(min = 1.0, max = 100.0))] pub f64);
 
 impl Default for LoadBound {
     fn default() -> Self {
@@ -118,8 +119,8 @@ impl Default for LoadBound {
     }
 }
 
-/// Inclusive range of status codes: `200` or `200-299`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// Inclusive range of status codes: `200` (a number) or `"200-299"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatusRange {
     /// The lowest status.
     pub low: u16,
@@ -144,8 +145,10 @@ pub struct HealthCheck {
     /// Status codes that mean healthy.
     pub expected_status: Vec<StatusRange>,
     /// Good probes in a row until an endpoint counts as healthy.
+    #[schemars(range(min = 1, max = 1000))]
     pub rise: u32,
     /// Bad probes in a row until an endpoint counts as unhealthy.
+    #[schemars(range(min = 1, max = 1000))]
     pub fall: u32,
 }
 
@@ -173,6 +176,7 @@ pub struct Outlier {
     /// Failures in a row, on one core, that eject; 0 doesn't.
     pub consecutive_failures: u32,
     /// Percentage of failures within `window`, over all cores, that ejects; 0 doesn't.
+    #[schemars(range(max = 100))]
     pub error_rate: u8,
     /// Requests within `window` below which `error_rate` isn't judged.
     pub min_requests: u32,
@@ -181,6 +185,7 @@ pub struct Outlier {
     /// How long an endpoint is ejected the first time; the n-th time in a row n times as long, at most ten times.
     pub ejection_time: Time,
     /// At most so many percent of the endpoints are ejected at once, but one always may be if there are others.
+    #[schemars(range(max = 100))]
     pub max_ejection_percent: u8,
 }
 
@@ -203,6 +208,7 @@ impl Default for Outlier {
 #[serde(default, deny_unknown_fields)]
 pub struct KeepAlive {
     /// Idle connections kept, per endpoint and worker; 0 opens one for each request.
+    #[schemars(range(max = 65536))]
     pub connections: u32,
     /// How long an idle one is kept.
     pub idle: Time,
@@ -231,6 +237,7 @@ impl Default for KeepAlive {
 #[serde(default, deny_unknown_fields)]
 pub struct Queue {
     /// Requests that may wait, over all cores.
+    #[schemars(range(max = 1000000))]
     pub length: u32,
     /// How long a request may wait.
     pub timeout: Time,
@@ -247,6 +254,7 @@ impl Default for Queue {
 #[serde(default, deny_unknown_fields)]
 pub struct Retry {
     /// Retries in flight, as a percentage of all requests in flight.
+    #[schemars(range(max = 100))]
     pub budget_percent: u8,
     /// Retries in flight that are always allowed.
     pub budget_min: u32,
@@ -270,9 +278,8 @@ impl Default for Retry {
     }
 }
 
-/// The Host header that endpoints see.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
+/// The Host header that endpoints see: `keep`, `endpoint`, or any other as `set:example.com`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum HostHeader {
     /// What the client sent.
     #[default]

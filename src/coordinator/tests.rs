@@ -35,7 +35,7 @@ fn loaded(change: impl FnOnce(&mut Config)) -> Loaded {
     config.features.logging = false;
     change(&mut config);
     let hash = std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::default().hash_one(format!("{config:?}"));
-    Loaded { config, hash }
+    Loaded { config, hash, ..Loaded::default() }
 }
 
 fn stage(change: impl FnOnce(&mut Config)) -> Stage {

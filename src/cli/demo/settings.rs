@@ -1,26 +1,22 @@
-//! The demo's configuration: what a file would say, with the ports of this run.
+//! The demo's configuration: `config/demo.json` with the ports of this run.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
+use std::path::Path;
 
-use ringway::config::{Config, Endpoint, Loaded, LogLevel, Problems, Route, StatusRange, Time, Upstream};
+use ringway::config::{self, Loaded, LogLevel, Problems};
 
 /// The configuration for a gateway on these ports with these endpoints behind it.
 pub fn load(port: u16, admin: u16, endpoints: &[(&'static str, SocketAddr)]) -> Result<Loaded, Problems> {
-    let mut config = Config::default();
-    let mut upstream = Upstream { id: "demo".into(), ..Upstream::default() };
-    upstream.endpoints = endpoints
-        .iter()
-        .map(|(name, address)| Endpoint { id: Some((*name).into()), url: format!("http://{address}"), ..Endpoint::default() })
-        .collect();
-    upstream.health_check.enabled = true;
-    upstream.health_check.interval = Some(Time::from_secs(1));
-    upstream.retry.on_status = vec![StatusRange { low: 500, high: 504 }];
-    config.upstreams = vec![upstream];
-    config.routes = vec![Route { path: "/".into(), upstream: "demo".into(), retry_count: Some(2), ..Route::default() }];
-    config.listener.address = Ipv4Addr::LOCALHOST.to_string();
-    config.listener.port = port;
-    config.admin.port = admin;
+    let mut text = include_str!("../../../config/demo.json").to_owned();
+    for ((variable, usual), (_, address)) in VARIABLES.into_iter().zip(endpoints) {
+        text = text.replace(&format!("${{{variable}:-{usual}}}"), &address.port().to_string());
+    }
+    let mut loaded = config::load_text(&text, Path::new("config/demo.json"))?;
+    loaded.config.listener.port = port;
+    loaded.config.admin.port = admin;
     // What changes is shown, so that log lines needn't tell.
-    config.logging.level = LogLevel::Error;
-    Ok(Loaded { config, hash: 1 })
+    loaded.config.logging.level = LogLevel::Error;
+    Ok(loaded)
 }
+
+const VARIABLES: [(&str, u16); 3] = [("RINGWAY_DEMO_PORT_1", 9001), ("RINGWAY_DEMO_PORT_2", 9002), ("RINGWAY_DEMO_PORT_3", 9003)];

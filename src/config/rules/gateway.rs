@@ -1,0 +1,103 @@
+//! Rules of the gateway as a whole.
+
+use std::net::IpAddr;
+
+use super::{Rules, request_path};
+use crate::config::{Cidr, Time};
+
+pub(super) fn check(rules: &mut Rules<'_>) {
+    let config = rules.config;
+    for (path, address) in [("listener.address", &config.listener.address), ("admin.address", &config.admin.address)] {
+        // Brackets are how URLs write IPv6.
+        if address.trim_matches(['[', ']']).parse::<IpAddr>().is_err() {
+            let shown = rules.source.shown(path, address);
+            rules.broken(
+                path,
+                format!("must be an IP address, is {shown}"),
+                "\"0.0.0.0\" is every IPv4 address, \"127.0.0.1\" this host only",
+            );
+        }
+    }
+    let (listener, admin) = (&config.listener, &config.admin);
+    if admin.enabled && admin.port != 0 && admin.port == listener.port {
+        rules.broken("admin.port", "is the port of the listener too", "give one of them another port");
+    }
+    for (index, network) in config.listener.trusted_proxies.iter().enumerate() {
+        if let Err(message) = network.parse::<Cidr>() {
+            let path = format!("listener.trusted_proxies[{index}]");
+            let shown = rules.source.shown(&path, network);
+            let message = match message.split_once("; ") {
+                // The network is part of what may not be shown.
+                Some((message, _)) if !shown.contains(network.as_str()) => format!("{shown} {message}"),
+                _ if message.starts_with("must be") => format!("{message}, is {shown}"),
+                _ => format!("{shown} {message}"),
+            };
+            rules.broken(path, message, "");
+        }
+    }
+    runtime_and_limits(rules);
+    features(rules);
+    if !config.forwarding.via.is_empty() && !config.forwarding.via.bytes().all(is_pseudonym) {
+        rules.broken(
+            "forwarding.via",
+            "must be a word of ASCII letters, digits, \".\", \"-\", \"_\" and \":\"",
+            "it goes into the Via header",
+        );
+    }
+    built_in(rules);
+    if let Some(interval) = config.health_check_interval {
+        rules.at_least(&|| "health_check_interval".into(), interval, PROBE_INTERVAL_MIN);
+    }
+}
+
+fn runtime_and_limits(rules: &mut Rules<'_>) {
+    let config = rules.config;
+    if !config.runtime.ring_entries.is_power_of_two() {
+        rules.broken("runtime.ring_entries", "must be a power of two", "the next greater one will do");
+    }
+    rules.size(&|| "runtime.buffer".into(), config.runtime.buffer, 4 << 10, 1 << 20);
+    let limits = &config.limits;
+    rules.head(&|| "limits.head".into(), limits.head);
+    rules.size(&|| "limits.uri".into(), limits.uri, 64, 1 << 20);
+    if limits.uri > limits.head {
+        rules.broken("limits.uri", "must not be larger than limits.head, of which it is a part", "");
+    }
+    rules.size(&|| "limits.chunk_extension".into(), limits.chunk_extension, 0, 1 << 20);
+    rules.size(&|| "limits.trailers".into(), limits.trailers, 0, 1 << 20);
+}
+
+fn features(rules: &mut Rules<'_>) {
+    let features = &rules.config.features;
+    let absent = [
+        ("features.circuit_breaker", features.circuit_breaker, "circuit breakers", "\"outlier_detection\" ejects endpoints that fail"),
+        ("features.rate_limit", features.rate_limit, "rate limits", "\"max_concurrent_requests\" limits requests at once"),
+        ("features.authentication", features.authentication, "authentication", "leave it out"),
+        ("features.cache", features.cache, "cache", "leave it out"),
+    ];
+    for (path, on, what, hint) in absent {
+        if on {
+            rules.broken(path, format!("this version has no {what}"), hint);
+        }
+    }
+}
+
+fn built_in(rules: &mut Rules<'_>) {
+    let pages = rules.config.built_in.pages();
+    for (index, (name, path)) in pages.iter().enumerate().filter(|(_, (_, path))| !path.is_empty()) {
+        let here = format!("built_in.{name}");
+        if let Some(message) = request_path(path).or_else(|| path.contains('?').then_some("must not hold a \"?\"")) {
+            let shown = rules.source.shown(&here, path);
+            rules.broken(here, format!("{shown} {message}"), "an empty text switches the page off");
+        } else if let Some((other, _)) = pages[..index].iter().find(|(_, other)| other == path) {
+            rules.broken(here, format!("is the path of built_in.{other} too"), "move one of them, or switch it off with \"\"");
+        }
+    }
+}
+
+/// What may stand for a gateway in a `Via` header (RFC 9110 section 7.6.3).
+fn is_pseudonym(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b".-_:".contains(&byte)
+}
+
+/// The least time between two probes of an endpoint.
+pub(super) const PROBE_INTERVAL_MIN: Time = Time::from_millis(10);

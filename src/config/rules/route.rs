@@ -1,0 +1,55 @@
+//! Rules of routes. Patterns, conditions and rewrites are judged by the router that compiles them.
+
+use foldhash::{HashMap, HashMapExt};
+
+use super::{Rules, edits};
+use crate::config::problem::meant;
+
+pub(super) fn check_all(rules: &mut Rules<'_>) {
+    let config = rules.config;
+    if config.routes.is_empty() {
+        let hint = "say where requests go: \"routes\": [{ \"path\": \"/\", \"upstream\": \"app\" }]";
+        rules.broken("routes", "is missing, or empty: every request would be answered with 404", hint);
+    }
+    // Without all names, which one is unknown can't be told.
+    let named = !config.upstreams.is_empty() && config.upstreams.iter().all(|upstream| !upstream.id.is_empty());
+    let ids: foldhash::HashSet<&str> = config.upstreams.iter().map(|upstream| upstream.id.as_str()).collect();
+    let mut pages: HashMap<&str, &str> = HashMap::new();
+    if config.built_in.enabled {
+        pages.extend(config.built_in.pages().into_iter().filter(|(_, path)| !path.is_empty()).map(|(name, path)| (path, name)));
+    }
+    for (index, route) in config.routes.iter().enumerate() {
+        let at = |setting: &str| format!("routes[{index}].{setting}");
+        if let Some(id) = &route.id {
+            rules.name(&|| at("id"), id);
+        }
+        if route.upstream.is_empty() {
+            let names = rules.upstream_names();
+            rules.broken(at("upstream"), "is missing", names);
+        } else if named && !ids.contains(route.upstream.as_str()) {
+            unknown_upstream(rules, at("upstream"), &route.upstream);
+        }
+        if let Some(page) = pages.get(route.path.as_str()) {
+            let hint = format!("move that page, or switch it off with \"built_in\": {{ {page:?}: \"\" }}");
+            rules.broken(at("path"), format!("is never reached: the gateway answers it itself (built_in.{page})"), hint);
+        }
+        edits::check_all(rules, &route.request, &|setting| at(&format!("request.{setting}")));
+        edits::check_all(rules, &route.response, &|setting| at(&format!("response.{setting}")));
+        edits::check_added(rules, &route.add_headers, &|| at("add_headers"));
+    }
+    let ids = config.routes.iter().enumerate().filter_map(|(index, route)| Some((index, route.id.as_deref()?)));
+    rules.unique(ids, &|index| format!("routes[{index}].id"), "rename one of them");
+}
+
+fn unknown_upstream(rules: &mut Rules<'_>, path: String, name: &str) {
+    let shown = rules.source.shown(&path, name);
+    let names = rules.upstream_names();
+    let written_here = shown == format!("{name:?}");
+    let ids = rules.config.upstreams.iter().enumerate();
+    let meant = meant(name, ids.clone().map(|(_, upstream)| upstream.id.as_str())).filter(|_| written_here).and_then(|meant| {
+        let (index, upstream) = ids.into_iter().find(|(_, upstream)| upstream.id == meant)?;
+        Some(rules.source.shown(&format!("upstreams[{index}].id"), &upstream.id))
+    });
+    let hint = meant.map_or(names.clone(), |meant| format!("did you mean {meant}? {names}"));
+    rules.broken(path, format!("no upstream is named {shown}"), hint);
+}
