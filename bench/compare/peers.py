@@ -24,7 +24,7 @@ PROXY_CORE, LOAD_CORE = 0, 1
 ORIGIN_PORTS = [19101, 19102, 19103]
 PORTS = {"ringway": 19201, "nginx": 19202, "HAProxy": 19203, "relay": 19204}
 # Debian package of each program that isn't built here.
-PACKAGES = {"nginx": "nginx", "haproxy": "haproxy", "wrk": "wrk", "valgrind": "valgrind"}
+PACKAGES = {"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk", "valgrind": "valgrind"}
 
 
 class Failure(Exception):
@@ -218,9 +218,12 @@ def install(programs):
     print(f"installing {', '.join(missing)}", file=sys.stderr)
     # Without a run level, Debian's packages don't start their services.
     quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    apt = ["apt-get", "-qq", "-y", "--no-install-recommends", "install", *missing]
+    install_them = ["install", "-y", "--no-install-recommends", *missing]
     try:
-        done = os.geteuid() == 0 and subprocess.run(apt, env=quiet, timeout=300, stdout=sys.stderr).returncode == 0
+        done = os.geteuid() == 0 and all(
+            subprocess.run(["apt-get", "-qq", *step], env=quiet, timeout=300, stdout=sys.stderr).returncode == 0
+            for step in (["update"], install_them)
+        )
     except (OSError, subprocess.TimeoutExpired):
         done = False
     if not done:
