@@ -1,0 +1,7 @@
+//! The gateway as clients, endpoints and operators meet it: real processes over sockets, raw bytes, programs that nobody here wrote.
+
+mod harness;
+
+mod bodies;
+mod relaying;
+mod upgrades;
