@@ -32,8 +32,9 @@ impl Instant {
 impl Add<Duration> for Instant {
     type Output = Instant;
 
+    #[inline]
     fn add(self, rhs: Duration) -> Instant {
-        Instant(self.0.saturating_add(u64::try_from(rhs.as_nanos()).unwrap_or(u64::MAX)))
+        Instant(self.0.saturating_add(nanos(rhs)))
     }
 }
 
@@ -41,24 +42,43 @@ impl Sub<Duration> for Instant {
     type Output = Instant;
 
     fn sub(self, rhs: Duration) -> Instant {
-        Instant(self.0.saturating_sub(u64::try_from(rhs.as_nanos()).unwrap_or(u64::MAX)))
+        Instant(self.0.saturating_sub(nanos(rhs)))
     }
+}
+
+/// The whole duration, or as many nanoseconds as there can be; without the 128 bits of `Duration::as_nanos`.
+#[inline]
+const fn nanos(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1_000_000_000).saturating_add(duration.subsec_nanos() as u64)
 }
 
 /// The process's monotonic clock. Copies share one origin, so that their instants compare.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    origin: std::time::Instant,
+    origin: u64,
 }
 
 impl Clock {
     /// A clock that begins at this call.
     pub fn start() -> Self {
-        Clock { origin: std::time::Instant::now() }
+        Clock { origin: monotonic_nanos() }
     }
 
     /// The present moment. Costs about 22 ns: read once a wake-up and pass the value down.
+    #[inline]
     pub fn now(&self) -> Instant {
-        Instant(u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        Instant(monotonic_nanos().saturating_sub(self.origin))
     }
+}
+
+/// Nanoseconds of CLOCK_MONOTONIC. The standard library's `Instant` reads the same, but to subtract two of them takes 60 of a
+/// request's 13,000 instructions each time.
+#[allow(unsafe_code)]
+#[inline]
+fn monotonic_nanos() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a live, properly typed value.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+    debug_assert_eq!(result, 0, "every Linux has this clock");
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }

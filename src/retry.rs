@@ -155,3 +155,6 @@ impl Budget {
         self.retries
     }
 }
+
+#[cfg(test)]
+mod laws;

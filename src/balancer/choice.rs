@@ -1,5 +1,6 @@
 //! What a strategy chooses from: a bitset of endpoints that may be used, less those already tried, and what is known of each.
 
+use super::LoadBound;
 use crate::clock::Instant;
 
 /// What a strategy chooses from. Slices are indexed by slot.
@@ -72,6 +73,21 @@ impl Choice<'_> {
             }
         }
         None
+    }
+
+    /// Whether `a` has less in flight for its weight than `b`.
+    #[inline]
+    pub fn is_lighter(&self, a: u32, b: u32) -> bool {
+        let (a, b) = (a as usize, b as usize);
+        u64::from(self.in_flight[a]) * u64::from(self.weights[b]) < u64::from(self.in_flight[b]) * u64::from(self.weights[a])
+    }
+
+    /// Whether one request more leaves a slot within `bound` times its fair share of all that is in flight, rounded up:
+    /// bounded loads as of Mirrokni, Thorup and Zadimoghaddam, "Consistent Hashing with Bounded Loads" (2016), section 1.
+    #[inline]
+    pub fn is_within(&self, slot: u32, bound: LoadBound) -> bool {
+        let share = f64::from(self.weights[slot as usize]) * (self.total_in_flight + 1) as f64;
+        f64::from(self.in_flight[slot as usize]) * (self.total_weight as f64) < bound * share
     }
 
     /// One of the slots that may be picked, by chance and weight. Looks at all of them.

@@ -4,7 +4,18 @@
 //! start at different offsets (`Seat`), so that few requests on many cores still spread.
 
 mod choice;
+mod ip_hash;
+mod least_connections;
+mod lottery;
+mod maglev;
+mod peak_ewma;
+mod random;
+mod ring_hash;
 mod round_robin;
+mod tournament;
+mod turns;
+mod two_choices;
+mod weighted_round_robin;
 
 pub use choice::{Choice, Ones, Tried, WEIGHT_MAX, WEIGHT_UNIT, below, mix};
 
@@ -18,13 +29,13 @@ pub trait Balance: std::fmt::Debug {
     /// Picks one of the slots that may be used; `None` only if there is none. Allocates nothing.
     fn pick(&mut self, choice: &Choice<'_>) -> Option<u32>;
 
-    /// The set of endpoints or their configured weights have changed. Indexed by slot.
-    fn arrange(&mut self, members: &[Member]);
+    /// The set of endpoints or their configured weights have changed. Indexed by slot. `reweigh` follows.
+    fn arrange(&mut self, _members: &[Member]) {}
 
-    /// The effective weights have changed: health, slow start. Indexed by slot.
+    /// The effective weights have changed: health, slow start, a new arrangement. Indexed by slot.
     fn reweigh(&mut self, _weights: &[u32]) {}
 
-    /// An endpoint's requests in flight have changed. Called only if [`Entry::tracks_load`].
+    /// An endpoint's requests in flight have changed, by a pick or otherwise. Called only if [`Entry::tracks_load`].
     fn load_changed(&mut self, _slot: u32, _in_flight: u32) {}
 
     /// An attempt has shown how long an endpoint takes. Called only if [`Entry::tracks_latency`].
@@ -83,16 +94,29 @@ pub enum Ramp {
     Weight,
     /// It is left out of so many choices, by chance.
     Chance,
-    /// It is left out for so many keys.
+    /// It is left out for so many keys: the strategy goes by [`Choice::key`].
     Key,
-    /// It is left out for so many clients.
+    /// It is left out for so many clients: the strategy goes by [`Choice::client`].
     Client,
 }
 
 /// Every strategy. What is added here is configurable and under the laws.
-pub static STRATEGIES: &[Entry] = &[round_robin::ENTRY];
+pub static STRATEGIES: &[Entry] = &[
+    round_robin::ENTRY,
+    weighted_round_robin::ENTRY,
+    least_connections::ENTRY,
+    ip_hash::ENTRY,
+    random::ENTRY,
+    two_choices::ENTRY,
+    ring_hash::ENTRY,
+    maglev::ENTRY,
+    peak_ewma::ENTRY,
+];
 
 /// The entry of a strategy.
 pub fn entry(strategy: Strategy) -> &'static Entry {
-    STRATEGIES.iter().find(|entry| entry.strategy == strategy).unwrap_or(&STRATEGIES[0])
+    STRATEGIES.iter().find(|entry| entry.strategy == strategy).expect("every strategy has an entry")
 }
+
+#[cfg(test)]
+mod laws;

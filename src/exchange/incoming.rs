@@ -40,7 +40,7 @@ impl<'a> Incoming<'a> {
     /// address that isn't a trusted proxy's is the client's; what stands before it anyone could have written.
     pub fn client(&self, trusted: &[Cidr]) -> IpAddr {
         let trusts = |ip: IpAddr| trusted.iter().any(|network| network.contains(ip));
-        let mut client = self.peer;
+        let mut client = self.peer.to_canonical();
         if trusted.is_empty() || !trusts(client) {
             return client;
         }

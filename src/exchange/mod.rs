@@ -249,8 +249,8 @@ impl Exchange {
         let place = Place::Upstream(member.pool);
         let queued = self.queued == Some(place);
         let ask = Ask {
-            key: request.hash_key(&upstream.settings().hash_key, trusted),
-            client: request.client_hash(trusted),
+            key: upstream.hash_key().map_or(0, |key| request.hash_key(key, trusted)),
+            client: if upstream.hashes_client() { request.client_hash(trusted) } else { 0 },
             tried: self.tried,
             queued,
         };
@@ -300,8 +300,9 @@ impl Exchange {
         if std::mem::take(&mut self.holds.retry_budget) {
             upstream.budget().end_retry();
         }
-        let settings = upstream.settings().clone();
-        let verdict = retry::verdict(&self.situation(attempted, request), &settings.retry);
+        // The plan's settings, as those of the upstream are borrowed with it, and shared by all cores: no count of theirs is touched.
+        let settings = &view.plan.upstreams[view.plan.routes[self.route].upstream].settings.retry;
+        let verdict = retry::verdict(&self.situation(attempted, request), settings);
         let outcome = match (attempted.ending, verdict) {
             (_, Verdict::RetryStale) => Outcome::Abandoned,
             (Ending::Answered(status), _) => Outcome::Answered { status },
@@ -318,7 +319,7 @@ impl Exchange {
                 self.tally.retries += 1;
                 self.retries_left -= 1;
                 self.tried.add(permit.endpoint().slot);
-                Some(now + retry::backoff(&settings.retry, self.tally.retries, draw))
+                Some(now + retry::backoff(settings, self.tally.retries, draw))
             }
             Verdict::Retry => {
                 self.tally.budget_exhausted |= now < self.deadline;
@@ -380,14 +381,15 @@ impl Exchange {
 
     fn refusal(&mut self, reason: Reason) -> Refusal {
         self.stage = Stage::Over(reason);
-        let asked = self.attempts > 0 || matches!(reason, Reason::NoHealthyEndpoint | Reason::EndpointsBusy);
+        let asked = self.attempts > 0 || matches!(reason, Reason::NoHealthyEndpoint | Reason::EndpointsBusy | Reason::Unresolved);
         let upstream = asked.then(|| self.view.member(self.route).upstream.borrow().settings().id.clone());
         Refusal { reason, retry_after: (reason.status() == 503).then_some(1), allow: None, upstream }
     }
 
     /// Gives back all that is held.
     fn release(&mut self) {
-        if self.stage == Stage::Arrived {
+        // The gateway's place is the first of all: without it nothing is held, and the route may not be known.
+        if !self.holds.gateway && self.queued.is_none() {
             return;
         }
         let view = self.view.clone();
@@ -427,3 +429,6 @@ impl Drop for Exchange {
         self.release();
     }
 }
+
+#[cfg(test)]
+mod tests;

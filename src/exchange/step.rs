@@ -18,9 +18,9 @@ pub enum Step {
     Wait(Place),
     /// Wait until then, then step again: a retry's backoff.
     Pause(Instant),
-    /// Send the request to this endpoint, then report with [`Exchange::attempted`].
+    /// Send the request to this endpoint, then report with [`super::Exchange::attempted`].
     Attempt(Attempt),
-    /// Relay the answer of the last attempt, then report with [`Exchange::ended`].
+    /// Relay the answer of the last attempt, then report with [`super::Exchange::ended`].
     Relay,
 }
 

@@ -12,8 +12,6 @@ pub struct Additions {
     pub x_forwarded: bool,
     /// Send `Forwarded` (RFC 7239).
     pub forwarded: bool,
-    /// The `Via` line, with its line end; empty for none.
-    pub via: Vec<u8>,
     /// Send `X-Request-ID`.
     pub request_id: bool,
 }
@@ -75,6 +73,7 @@ pub fn write_request(out: &mut Vec<u8>, request: &RequestOut<'_>) {
     let trusted = request.sender.trusted;
     let id_kept = trusted && head.known(bytes, Known::XRequestId).is_some_and(is_request_id);
     let start = as_received.then_some(head.method_name.start);
+    let edited = request.edits.drop_any();
     copy_fields(out, bytes, start, &head.fields, head.length, |field| {
         let dropped = match field.known {
             Known::Host => !as_received,
@@ -85,7 +84,7 @@ pub fn write_request(out: &mut Vec<u8>, request: &RequestOut<'_>) {
             Known::XRequestId => request.additions.request_id && !id_kept,
             _ => field.hop,
         };
-        dropped || request.edits.drops(field.name.of(bytes))
+        dropped || (edited && request.edits.drops(field.name.of(bytes)))
     });
     if head.framing == Framing::Chunked {
         out.extend_from_slice(CHUNKED);
@@ -101,9 +100,7 @@ pub fn write_request(out: &mut Vec<u8>, request: &RequestOut<'_>) {
     if request.additions.request_id && !id_kept {
         write_line(out, b"X-Request-ID", request.request_id);
     }
-    out.extend_from_slice(&request.additions.via);
-    out.extend_from_slice(request.edits.block());
-    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(request.edits.tail());
 }
 
 fn write_request_line(out: &mut Vec<u8>, request: &RequestOut<'_>) {
@@ -192,8 +189,6 @@ pub struct ResponseOut<'a> {
     pub keep_length: bool,
     /// The route's changes.
     pub edits: &'a Edits,
-    /// The `Via` line, with its line end; empty for none.
-    pub via: &'a [u8],
     /// The client's version.
     pub version: Version,
     /// The connection to the client stays open.
@@ -212,6 +207,7 @@ pub fn write_response(out: &mut Vec<u8>, response: &ResponseOut<'_>) {
     }
     let length_kept = response.keep_length || response.framing == head.framing;
     let (mut dated, mut length_written) = (false, false);
+    let edited = response.edits.drop_any();
     copy_fields(out, bytes, as_received.then_some(0), &head.fields, head.length, |field| {
         let dropped = match field.known {
             Known::ContentLength => {
@@ -228,7 +224,7 @@ pub fn write_response(out: &mut Vec<u8>, response: &ResponseOut<'_>) {
             }
             _ => field.hop,
         };
-        dropped || response.edits.drops(field.name.of(bytes))
+        dropped || (edited && response.edits.drops(field.name.of(bytes)))
     });
     match response.framing {
         Framing::Chunked => out.extend_from_slice(CHUNKED),
@@ -242,18 +238,13 @@ pub fn write_response(out: &mut Vec<u8>, response: &ResponseOut<'_>) {
             write_line(out, b"Date", response.date);
         }
         out.extend_from_slice(connection_line(response.version, response.keep_alive));
-        out.extend_from_slice(response.via);
-        out.extend_from_slice(response.edits.block());
-    } else {
-        if head.status == 101 {
-            out.extend_from_slice(b"Connection: upgrade\r\n");
-            if let Some(protocol) = head.known(bytes, Known::Upgrade) {
-                write_line(out, b"Upgrade", protocol);
-            }
+    } else if head.status == 101 {
+        out.extend_from_slice(b"Connection: upgrade\r\n");
+        if let Some(protocol) = head.known(bytes, Known::Upgrade) {
+            write_line(out, b"Upgrade", protocol);
         }
-        out.extend_from_slice(response.via);
     }
-    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(response.edits.tail());
 }
 
 /// The `Connection` line that a client of this version needs to hear, with its line end.

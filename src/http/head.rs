@@ -96,6 +96,8 @@ pub struct RequestHead {
     pub version: Version,
     /// All header fields in order.
     pub fields: Vec<Field>,
+    /// The lines that `fields` were parsed from, if they are remembered: those of the next head are often the same.
+    pub(crate) lines: Vec<u8>,
     /// How the body ends.
     pub framing: Framing,
     /// What the connection does afterwards.
@@ -119,6 +121,8 @@ pub struct ResponseHead {
     pub version: Version,
     /// All header fields in order.
     pub fields: Vec<Field>,
+    /// The lines that `fields` were parsed from, if they are remembered: those of the next head are often the same.
+    pub(crate) lines: Vec<u8>,
     /// How the body ends, given the request's method.
     pub framing: Framing,
     /// What the connection does afterwards.

@@ -3,7 +3,7 @@
 use super::connection::Options;
 use super::framing::Given;
 use super::grammar::{elements, is_space};
-use super::scan;
+use super::scan as quick;
 use crate::http::{Field, Known, Span};
 
 /// What a head's fields say together.
@@ -22,6 +22,8 @@ pub(super) struct Facts {
     pub(super) expect_continue: bool,
     /// An expectation other than 100-continue.
     pub(super) expect_other: bool,
+    /// The lines are those of the head before, which was accepted.
+    pub(super) repeated: bool,
 }
 
 /// Why the bytes make no head.
@@ -36,8 +38,36 @@ pub(super) enum Stop {
 }
 
 /// Makes `fields` of the lines from `at` on, at most `max` of them, and gathers the facts; with them, where the head ends.
+///
+/// `lines` are those that `fields` still are of: a client's heads on one connection mostly differ in their first line alone, and
+/// what is the same byte for byte needn't be scanned again.
 #[inline]
-pub(super) fn gather(bytes: &[u8], mut at: usize, max: usize, fields: &mut Vec<Field>) -> Result<(Facts, usize), Stop> {
+pub(super) fn gather(bytes: &[u8], at: usize, max: usize, fields: &mut Vec<Field>, lines: &mut Vec<u8>) -> Result<(Facts, usize), Stop> {
+    if !lines.is_empty() && fields.len() <= max && bytes[at..].starts_with(lines) {
+        return Ok((again(bytes, at, fields), at + lines.len()));
+    }
+    lines.clear();
+    let (facts, end) = scan(bytes, at, max, fields)?;
+    if end - at <= LINES_MAX && !fields.is_empty() {
+        lines.extend_from_slice(&bytes[at..end]);
+    }
+    Ok((facts, end))
+}
+
+/// Moves the fields to where their lines are in this head.
+fn again(bytes: &[u8], at: usize, fields: &mut [Field]) -> Facts {
+    let mut facts = Facts { repeated: true, ..Facts::default() };
+    let by = (at as u32).wrapping_sub(fields.first().map_or(0, |field| field.name.start));
+    let moved = |span: Span| Span { start: span.start.wrapping_add(by), end: span.end.wrapping_add(by) };
+    for field in fields {
+        field.name = moved(field.name);
+        field.value = moved(field.value);
+        field.hop = facts.take(bytes, field.known, field.value);
+    }
+    facts
+}
+
+fn scan(bytes: &[u8], mut at: usize, max: usize, fields: &mut Vec<Field>) -> Result<(Facts, usize), Stop> {
     let mut facts = Facts::default();
     fields.clear();
     loop {
@@ -51,10 +81,7 @@ pub(super) fn gather(bytes: &[u8], mut at: usize, max: usize, fields: &mut Vec<F
         }
         let value = trim_end(bytes, value);
         let known = Known::from_name(name.of(bytes));
-        let mut hop = known.is_hop();
-        if known != Known::Other {
-            facts.take(known, value, value.of(bytes), &mut hop);
-        }
+        let hop = facts.take(bytes, known, value);
         fields.push(Field { name, value, known, hop });
     }
 }
@@ -62,18 +89,27 @@ pub(super) fn gather(bytes: &[u8], mut at: usize, max: usize, fields: &mut Vec<F
 /// Where a field's name is and where its value with the white space behind it.
 #[inline]
 fn line(bytes: &[u8], at: usize) -> Result<(Span, Span), Stop> {
-    let colon = scan::token(bytes, at);
+    let colon = quick::token(bytes, at);
     match bytes.get(colon) {
         Some(b':') if colon > at => {}
         Some(_) => return Err(Stop::Fault),
         None => return Err(Stop::More),
     }
     let mut start = colon + 1;
-    while bytes.get(start).is_some_and(|&byte| is_space(byte)) {
+    // One space and no more, nearly always.
+    if bytes.get(start) == Some(&b' ') {
         start += 1;
     }
-    let end = scan::value(bytes, start);
+    if bytes.get(start).is_some_and(|&byte| is_space(byte)) {
+        start = after_spaces(bytes, start);
+    }
+    let end = quick::value(bytes, start);
     Ok((span(at, colon), span(start, end)))
+}
+
+#[cold]
+fn after_spaces(bytes: &[u8], at: usize) -> usize {
+    at + bytes[at..].iter().position(|&byte| !is_space(byte)).unwrap_or(bytes.len() - at)
 }
 
 /// The first byte after the line end at `at`.
@@ -96,11 +132,17 @@ fn trim_end(bytes: &[u8], mut value: Span) -> Span {
 }
 
 impl Facts {
-    #[inline]
-    fn take(&mut self, known: Known, span: Span, value: &[u8], hop: &mut bool) {
+    /// Takes a field; whether it stays behind.
+    #[inline(always)]
+    fn take(&mut self, bytes: &[u8], known: Known, span: Span) -> bool {
+        let hop = known.is_hop();
+        if hop || known.is_fact() { self.take_known(known, span, span.of(bytes)) } else { hop }
+    }
+
+    fn take_known(&mut self, known: Known, span: Span, value: &[u8]) -> bool {
         match known {
             Known::Connection => self.options.on_value(value),
-            Known::ContentLength => *hop = self.framing.on_length(value),
+            Known::ContentLength => return self.framing.on_length(value),
             Known::TransferEncoding => self.framing.on_coding(value),
             Known::Host => {
                 if self.hosts == 0 {
@@ -117,6 +159,7 @@ impl Facts {
             }
             _ => {}
         }
+        known.is_hop()
     }
 }
 
@@ -128,3 +171,6 @@ pub(super) const fn span(start: usize, end: usize) -> Span {
 
 /// The longest head: spans are 32 bits.
 pub(super) const HEAD_MAX: usize = u32::MAX as usize;
+
+/// The longest lines that are remembered, in bytes: each warm connection has its own.
+const LINES_MAX: usize = 2048;

@@ -16,7 +16,13 @@ pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> R
         _ => 0,
     };
     match read(window, start, limits, head) {
-        Ok(facts) => accept(window, &facts, limits, head),
+        Ok(facts) => {
+            let accepted = accept(window, &facts, limits, head);
+            if accepted != Ok(true) {
+                head.lines.clear();
+            }
+            accepted
+        }
         // Only a head of some length can be too long already.
         Err(Stop::More) if window.len() <= limits.uri && window.len() < limits.head => Ok(false),
         Err(_) => refuse(window, limits),
@@ -40,7 +46,7 @@ fn read(bytes: &[u8], start: usize, limits: &Limits, head: &mut RequestHead) -> 
     head.method = Method::from_bytes(&bytes[start..method]);
     head.target = span(target, version);
     let fields = line_end(bytes, line + 8)?;
-    let (facts, length) = gather(bytes, fields, limits.headers, &mut head.fields)?;
+    let (facts, length) = gather(bytes, fields, limits.headers, &mut head.fields, &mut head.lines)?;
     head.length = length;
     Ok(facts)
 }
@@ -71,7 +77,7 @@ fn accept(bytes: &[u8], facts: &Facts, limits: &Limits, head: &mut RequestHead) 
     match facts.hosts {
         0 if head.version == Version::Http11 => return Err(Reason::MissingHost),
         0 => {}
-        1 if target::is_authority(facts.host.of(bytes)) => {}
+        1 if facts.repeated || target::is_authority(facts.host.of(bytes)) => {}
         1 => return Err(Reason::BadHost),
         _ => return Err(Reason::RepeatedHost),
     }

@@ -44,7 +44,7 @@ fn read(bytes: &[u8], limits: &Limits, head: &mut ResponseHead) -> Result<Facts,
     };
     let end = scan::value(bytes, start);
     head.phrase = span(start, end);
-    let (facts, length) = gather(bytes, line_end(bytes, end)?, limits.headers, &mut head.fields)?;
+    let (facts, length) = gather(bytes, line_end(bytes, end)?, limits.headers, &mut head.fields, &mut head.lines)?;
     head.length = length;
     Ok(facts)
 }

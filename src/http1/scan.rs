@@ -8,8 +8,13 @@ use super::grammar::is_token;
 /// The end of the token that begins at `at`.
 #[inline]
 pub(super) fn token(bytes: &[u8], at: usize) -> usize {
-    // Most names are letters, digits and hyphens, and shorter than a block.
+    // Most names are letters, digits and hyphens, shorter than a block, and end with a colon.
     let at = block(bytes, at).map_or(at, |block| at + block.plain());
+    if bytes.get(at) == Some(&b':') { at } else { rest_of_token(bytes, at) }
+}
+
+#[inline(never)]
+fn rest_of_token(bytes: &[u8], at: usize) -> usize {
     at + bytes[at..].iter().position(|&byte| !TOKENS[byte as usize]).unwrap_or(bytes.len() - at)
 }
 

@@ -12,3 +12,6 @@ pub use share::{Claim, Grant, Share};
 pub const fn initial_share(limit: u32, core: u32, cores: u32) -> u32 {
     limit / cores + if core < limit % cores { 1 } else { 0 }
 }
+
+#[cfg(test)]
+mod laws;

@@ -187,7 +187,6 @@ impl Core {
                 framing: Framing::None,
                 keep_length: false,
                 edits: &none,
-                via: &[],
                 version: Version::Http11,
                 keep_alive: true,
                 date: &[],

@@ -55,7 +55,6 @@ impl Core {
                 framing: framing_out(session),
                 keep_length: head.framing == Framing::None && (session.head.method == Method::Head || head.status == 304),
                 edits: &terms.plan.routes[terms.route].response,
-                via: &terms.plan.additions.via,
                 version: session.head.version,
                 keep_alive: terms.keep,
                 date: &self.date.get(),
@@ -157,7 +156,8 @@ impl Core {
         out.extend_from_slice(&buf[head..head + with_head]);
         buf.truncate(head + there);
         let mut left = length - there as u64;
-        let mut result = self.out(client, &mut answered.upload, terms, out, 0).await;
+        let (mut result, out) = self.piece(client, &mut answered.upload, terms, out, 0).await;
+        self.buffers.give(out);
         if result.is_ok() && with_head < there {
             (result, buf) = self.piece(client, &mut answered.upload, terms, buf, head + with_head).await;
         }

@@ -9,9 +9,9 @@ use crate::health;
 /// What a request brings along for the pick.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ask {
-    /// Hash of what the upstream's `hash_key` names.
+    /// Hash of what [`Upstream::hash_key`] names.
     pub key: u64,
-    /// Hash of the client's address.
+    /// Hash of the client's address, if [`Upstream::hashes_client`].
     pub client: u64,
     /// Endpoints that this request has tried: others go before them.
     pub tried: Tried,

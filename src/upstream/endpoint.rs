@@ -33,7 +33,7 @@ pub struct Endpoint {
     pub(super) consecutive_failures: u32,
     pub(super) attempts: u64,
     pub(super) failures: u64,
-    /// Whether it was healthy and not ejected when last looked at; new ones count as not.
+    /// Whether it was healthy and not ejected when last looked at; new ones and those that moved count as not.
     pub(super) was_well: bool,
     /// Since when it is in slow start.
     pub(super) ramp_from: Option<Instant>,
@@ -124,6 +124,7 @@ impl Endpoint {
             self.ejected_until = Instant::ZERO;
             self.ejections = 0;
             self.consecutive_failures = 0;
+            self.was_well = false;
         }
         moved
     }

@@ -17,7 +17,7 @@ mod sync;
 use std::sync::Arc;
 
 use crate::address::Address;
-use crate::balancer::{self, Balance, Entry, Member};
+use crate::balancer::{self, Balance, Entry, Member, Ramp};
 use crate::clock::Instant;
 use crate::config;
 use crate::limiter::Share;
@@ -140,9 +140,13 @@ impl Upstream {
         }
         if rebuilt || before != self.members() {
             self.arrange();
-            self.weights.fill(0);
         }
         self.refresh(now);
+        if rebuilt && self.entry.tracks_load {
+            for (slot, &in_flight) in (0..).zip(&self.in_flight) {
+                self.balance.load_changed(slot, in_flight);
+            }
+        }
     }
 
     /// The upstream's `id`.
@@ -153,6 +157,18 @@ impl Upstream {
     /// Its settings.
     pub fn settings(&self) -> &Arc<config::Upstream> {
         &self.settings
+    }
+
+    /// What the strategy wants to have hashed in `Ask::key`.
+    #[inline]
+    pub fn hash_key(&self) -> Option<&config::HashKey> {
+        (self.entry.ramp == Ramp::Key).then_some(&self.settings.hash_key)
+    }
+
+    /// Whether the strategy goes by `Ask::client`.
+    #[inline]
+    pub fn hashes_client(&self) -> bool {
+        self.entry.ramp == Ramp::Client
     }
 
     /// The endpoint in this slot, be it of this generation or not.
@@ -226,6 +242,8 @@ impl Upstream {
     fn arrange(&mut self) {
         let members = self.members();
         self.balance.arrange(&members);
+        // A weight that none has: the refresh that follows tells the strategy all of them.
+        self.weights.fill(u32::MAX);
     }
 }
 

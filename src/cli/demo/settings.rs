@@ -8,13 +8,12 @@ use ringway::config::{self, Loaded, LogLevel, Problems};
 /// The configuration for a gateway on these ports with these endpoints behind it.
 pub fn load(port: u16, admin: u16, endpoints: &[(&'static str, SocketAddr)]) -> Result<Loaded, Problems> {
     let mut text = include_str!("../../../config/demo.json").to_owned();
-    let mut fill = |name: &str, usual: u16, port: u16| text = text.replace(&format!("${{{name}:-{usual}}}"), &port.to_string());
-    fill("RINGWAY_DEMO_PORT", 8080, port);
-    fill("RINGWAY_DEMO_ADMIN_PORT", 9901, admin);
-    for ((name, usual), (_, address)) in VARIABLES.into_iter().zip(endpoints) {
-        fill(name, usual, address.port());
+    for ((variable, usual), (_, address)) in VARIABLES.into_iter().zip(endpoints) {
+        text = text.replace(&format!("${{{variable}:-{usual}}}"), &address.port().to_string());
     }
     let mut loaded = config::load_text(&text, Path::new("config/demo.json"))?;
+    loaded.config.listener.port = port;
+    loaded.config.admin.port = admin;
     // What changes is shown, so that log lines needn't tell.
     loaded.config.logging.level = LogLevel::Error;
     Ok(loaded)

@@ -63,6 +63,68 @@ proptest! {
     }
 
     #[test]
+    fn what_was_read_before_changes_nothing(heads in vec(near_messages(), 1..6), repeats in vec(0..6usize, 0..12)) {
+        let limits = Limits::default();
+        let (mut request, mut response) = (RequestHead::default(), ResponseHead::default());
+        for bytes in heads.iter().chain(repeats.iter().filter_map(|&at| heads.get(at))) {
+            let mut fresh = RequestHead::default();
+            let read = parse_request(bytes, &limits, &mut fresh);
+            prop_assert_eq!(parse_request(bytes, &limits, &mut request), read);
+            if read == Ok(true) {
+                prop_assert_eq!(&request, &fresh);
+            }
+            let mut fresh = ResponseHead::default();
+            let read = parse_response(bytes, Method::Get, &limits, &mut fresh);
+            prop_assert_eq!(parse_response(bytes, Method::Get, &limits, &mut response), read);
+            if read == Ok(true) {
+                prop_assert_eq!(&response, &fresh);
+            }
+        }
+    }
+
+    #[test]
+    fn lines_that_moved_are_read_where_they_are(
+        paths in vec("/[a-z]{0,20}", 2..6), fields in vec(("[A-Za-z-]{1,12}", "([!-~]([ -~]{0,20}[!-~])?)?"), 0..8),
+    ) {
+        let mut head = RequestHead::default();
+        for path in &paths {
+            let mut text = format!("GET {path} HTTP/1.1\r\nHost: h\r\n");
+            for (name, value) in &fields {
+                text += &format!("X{name}: {value}\r\n");
+            }
+            text += "Connection: close, Xa\r\n\r\n";
+            let mut fresh = RequestHead::default();
+            prop_assert_eq!(parse_request(text.as_bytes(), &Limits::default(), &mut fresh), Ok(true));
+            prop_assert_eq!(parse_request(text.as_bytes(), &Limits::default(), &mut head), Ok(true));
+            prop_assert_eq!(&head, &fresh);
+        }
+    }
+
+    #[test]
+    fn what_is_accepted_httparse_reads_the_same(bytes in near_messages()) {
+        let mut head = RequestHead::default();
+        if parse_request(&bytes, &Limits::default(), &mut head) == Ok(true) {
+            let mut storage = [httparse::EMPTY_HEADER; 100];
+            let mut other = httparse::Request::new(&mut storage);
+            prop_assert_eq!(other.parse(&bytes), Ok(httparse::Status::Complete(head.length)));
+            prop_assert_eq!(other.path.map(str::as_bytes), Some(head.target.of(&bytes)));
+            let read: Vec<_> = head.fields.iter().map(|field| (field.name.of(&bytes), field.value.of(&bytes))).collect();
+            let others: Vec<_> = other.headers.iter().map(|header| (header.name.as_bytes(), header.value)).collect();
+            prop_assert_eq!(read, others);
+        }
+        let mut head = ResponseHead::default();
+        if parse_response(&bytes, Method::Get, &Limits::default(), &mut head) == Ok(true) {
+            let mut storage = [httparse::EMPTY_HEADER; 100];
+            let mut other = httparse::Response::new(&mut storage);
+            prop_assert_eq!(other.parse(&bytes), Ok(httparse::Status::Complete(head.length)));
+            prop_assert_eq!(other.code, Some(head.status));
+            let read: Vec<_> = head.fields.iter().map(|field| (field.name.of(&bytes), field.value.of(&bytes))).collect();
+            let others: Vec<_> = other.headers.iter().map(|header| (header.name.as_bytes(), header.value)).collect();
+            prop_assert_eq!(read, others);
+        }
+    }
+
+    #[test]
     fn the_walk_finds_no_fault_in_what_is_accepted(bytes in near_messages()) {
         let limits = Limits::default();
         if parse_request(&bytes, &limits, &mut RequestHead::default()) == Ok(true) {
