@@ -193,11 +193,7 @@ fn edits(settings: &HeaderEdits, config: &Config) -> Edits {
 
 fn additions(config: &Config) -> Additions {
     let forwarding = &config.forwarding;
-    Additions {
-        x_forwarded: forwarding.x_forwarded,
-        forwarded: forwarding.forwarded,
-        request_id: forwarding.request_id,
-    }
+    Additions { x_forwarded: forwarding.x_forwarded, forwarded: forwarding.forwarded, request_id: forwarding.request_id }
 }
 
 fn pages(config: &Config) -> Vec<(Box<[u8]>, Page)> {
