@@ -1,8 +1,5 @@
 //! Large bodies, with a window of 16 KiB: nothing is gathered, and whoever is slow slows the other side down.
 
-use std::sync::Mutex;
-use std::sync::mpsc::channel;
-
 use serde_json::json;
 
 use crate::harness::{DRIVERS, Gateway, Hostile, Origin, get, settled};
@@ -70,11 +67,9 @@ fn a_client_that_reads_slowly_slows_the_endpoint() {
 #[test]
 fn an_endpoint_that_reads_slowly_slows_the_client() {
     for driver in DRIVERS {
-        let (read_on, wait) = channel::<()>();
-        let wait = Mutex::new(wait);
-        let endpoint = Hostile::start(move |peer| {
+        let endpoint = Hostile::start(|peer| {
             peer.head();
-            wait.lock().unwrap().recv().unwrap();
+            peer.wait_told();
             peer.bytes(LARGE);
             peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
         });
@@ -88,7 +83,7 @@ fn an_endpoint_that_reads_slowly_slows_the_client() {
         });
         let received = settled(|| gateway.metric("gateway_received_bytes_total"));
         assert!(received > 0.0 && received < LARGE as f64 / 2.0, "{received} bytes were taken though the endpoint reads nothing");
-        read_on.send(()).unwrap();
+        endpoint.tell();
         assert_eq!(client.message().text(), "ok");
         sender.join().unwrap();
         assert!(gateway.memory_peak() - before < GROWTH);

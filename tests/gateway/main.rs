@@ -3,5 +3,7 @@
 mod harness;
 
 mod bodies;
+mod refused_requests;
+mod refused_responses;
 mod relaying;
 mod upgrades;

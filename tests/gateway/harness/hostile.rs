@@ -21,6 +21,7 @@ struct Shared {
     connections: AtomicUsize,
     open: AtomicUsize,
     stop: AtomicBool,
+    told: AtomicUsize,
 }
 
 /// One connection to it.
@@ -88,6 +89,11 @@ impl Hostile {
         self.shared.connections.load(SeqCst)
     }
 
+    /// Lets one connection that waits to be told go on.
+    pub fn tell(&self) {
+        self.shared.told.fetch_add(1, SeqCst);
+    }
+
     /// Waits until so many connections are open.
     #[track_caller]
     pub fn wait_open(&self, count: usize) {
@@ -109,6 +115,12 @@ impl Peer {
         let request = self.wire.try_message(true).ok()?;
         self.shared.seen.lock().unwrap().push(request.clone());
         Some(request)
+    }
+
+    /// Waits until the test says so.
+    pub fn wait_told(&self) {
+        let told = &self.shared.told;
+        until("the test to tell", || told.fetch_update(SeqCst, SeqCst, |told| told.checked_sub(1)).ok());
     }
 
     /// The next request's head.

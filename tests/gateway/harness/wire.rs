@@ -129,9 +129,14 @@ impl Wire {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
+    /// Makes the close that follows a reset.
+    pub fn reset_on_close(&self) {
+        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
     /// Closes so that the peer sees a reset.
     pub fn reset(self) {
-        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+        self.reset_on_close();
     }
 
     /// One message, whose body ends as its head says.
