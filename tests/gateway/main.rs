@@ -3,7 +3,9 @@
 mod harness;
 
 mod bodies;
+mod headers;
 mod refused_requests;
 mod refused_responses;
 mod relaying;
+mod routing;
 mod upgrades;

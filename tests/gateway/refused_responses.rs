@@ -158,6 +158,7 @@ fn bytes_on_a_connection_at_rest_end_it() {
     let gateway = gateway(&endpoint, "auto");
     for _ in 0..3 {
         assert_eq!(gateway.get("/").text(), "good");
+        gateway.wait("gateway_upstream_connections{state=\"idle\"}", 1.0);
         endpoint.tell();
         gateway.wait("gateway_upstream_connections{state=\"idle\"}", 0.0);
     }
