@@ -3,6 +3,8 @@
 mod harness;
 
 mod bodies;
+mod client_faults;
+mod endpoint_faults;
 mod headers;
 mod refused_requests;
 mod refused_responses;

@@ -251,6 +251,28 @@ fn an_answer_that_ends_with_its_connection() {
 }
 
 #[test]
+fn an_answer_is_the_same_however_it_is_split() {
+    let whole = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1;a=b\r\n!\r\n0\r\nA: b\r\n\r\n";
+    let endpoint = Hostile::start(|peer| {
+        while let Some(request) = peer.request() {
+            let (first, second) = whole.split_at(request.target()[1..].parse().unwrap());
+            peer.send(first);
+            // Long enough for most that the gateway receives twice.
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            peer.send(second);
+        }
+    });
+    each_driver(&endpoint.address, |gateway| {
+        let mut client = gateway.connect();
+        for at in 1..whole.len() {
+            let answer = client.ask(get(&format!("/{at}")));
+            assert_eq!((answer.text(), answer.trailers.as_str()), ("hello!", "A: b\r\n"), "split at {at}");
+        }
+        assert_eq!(gateway.metric("gateway_upstream_connections_opened_total"), 1.0);
+    });
+}
+
+#[test]
 fn old_clients_get_what_they_understand() {
     let origin = Origin::start();
     each_driver(&origin.address, |gateway| {
