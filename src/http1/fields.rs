@@ -58,11 +58,16 @@ pub(super) fn gather(bytes: &[u8], at: usize, max: usize, fields: &mut Vec<Field
 fn again(bytes: &[u8], at: usize, fields: &mut [Field]) -> Facts {
     let mut facts = Facts { repeated: true, ..Facts::default() };
     let by = (at as u32).wrapping_sub(fields.first().map_or(0, |field| field.name.start));
-    let moved = |span: Span| Span { start: span.start.wrapping_add(by), end: span.end.wrapping_add(by) };
+    if by != 0 {
+        let moved = |span: Span| Span { start: span.start.wrapping_add(by), end: span.end.wrapping_add(by) };
+        for field in &mut *fields {
+            field.name = moved(field.name);
+            field.value = moved(field.value);
+        }
+    }
     for field in fields {
-        field.name = moved(field.name);
-        field.value = moved(field.value);
-        field.hop = facts.take(bytes, field.known, field.value);
+        // Those that `Connection` names are marked as before, as it is the same.
+        field.hop |= facts.take(bytes, field.known, field.value);
     }
     facts
 }

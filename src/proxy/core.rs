@@ -46,6 +46,8 @@ pub struct Core {
     pub port: String,
     /// The present second as an HTTP date.
     pub date: Cell<[u8; 29]>,
+    /// Boxed as they are used: taking one out moves a pointer.
+    #[allow(clippy::vec_box)]
     pub(super) sessions: RefCell<Vec<Box<Session>>>,
     pub(super) chance: Cell<u64>,
 }
