@@ -71,7 +71,10 @@ impl Gateway {
     pub fn with_descriptors(count: usize, config: &Value) -> Gateway {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("ulimit -n {count}; exec \"$@\""), "sh", env!("CARGO_BIN_EXE_ringway")]);
-        Gateway::launch(command, config)
+        let gateway = Gateway::launch(command, config);
+        // Answered by the thread that starts last: all descriptors that it needs for itself, it has.
+        assert_eq!(gateway.page("GET", "/livez").status(), 200);
+        gateway
     }
 
     fn launch(mut command: Command, config: &Value) -> Gateway {
