@@ -92,7 +92,7 @@ fn a_request_in_steady_state_allocates_nothing() {
     let (ready, wait) = mpsc::channel::<Running>();
     let gateway = std::thread::spawn(move || {
         let on_ready: run::OnReady = Box::new(move |running| ready.send(running.clone()).expect("the test waits"));
-        run::run(loaded, Options { path: None, on_ready: Some(on_ready) })
+        run::run(loaded, Options { on_ready: Some(on_ready), ..Options::default() })
     });
     let address = wait.recv().expect("the gateway listens").listener;
 

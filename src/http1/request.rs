@@ -15,8 +15,9 @@ pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> R
         Some(b'\r' | b'\n') => empty_lines(window, limits)?,
         _ => 0,
     };
-    match read(window, start, limits, head) {
-        Ok(facts) => {
+    let mut facts = Facts::default();
+    match read(window, start, limits, head, &mut facts) {
+        Ok(()) => {
             let accepted = accept(window, &facts, limits, head);
             if accepted != Ok(true) {
                 head.lines.clear();
@@ -31,7 +32,7 @@ pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> R
 
 /// Finds the head's parts.
 #[inline]
-fn read(bytes: &[u8], start: usize, limits: &Limits, head: &mut RequestHead) -> Result<Facts, Stop> {
+fn read(bytes: &[u8], start: usize, limits: &Limits, head: &mut RequestHead, facts: &mut Facts) -> Result<(), Stop> {
     let method = scan::token(bytes, start);
     let target = space(bytes, start, method)?;
     let version = scan::visible(bytes, target);
@@ -46,9 +47,8 @@ fn read(bytes: &[u8], start: usize, limits: &Limits, head: &mut RequestHead) -> 
     head.method = Method::from_bytes(&bytes[start..method]);
     head.target = span(target, version);
     let fields = line_end(bytes, line + 8)?;
-    let (facts, length) = gather(bytes, fields, limits.headers, &mut head.fields, &mut head.lines)?;
-    head.length = length;
-    Ok(facts)
+    head.length = gather(bytes, fields, limits.headers, &mut head.fields, &mut head.lines, facts)?;
+    Ok(())
 }
 
 /// The first byte after the one space at `end`, before which there must be something.

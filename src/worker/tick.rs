@@ -24,11 +24,12 @@ pub(super) struct Worker {
     spread: Arc<Spread>,
     sequence: u64,
     second: Instant,
+    release_memory: fn(),
 }
 
 impl Worker {
-    pub(super) fn new(core: Rc<Core>, inbox: Receiver<Command>, outbox: Sender<Report>, spread: Arc<Spread>) -> Self {
-        Worker { core, inbox, outbox, spread, sequence: 0, second: Instant::ZERO }
+    pub(super) fn new(core: Rc<Core>, inbox: Receiver<Command>, outbox: Sender<Report>, spread: Arc<Spread>, release_memory: fn()) -> Self {
+        Worker { core, inbox, outbox, spread, sequence: 0, second: Instant::ZERO, release_memory }
     }
 
     /// Obeys what the coordinator has sent.
@@ -69,6 +70,10 @@ impl Worker {
         if now.since(self.second) >= Duration::from_secs(1) || self.second == Instant::ZERO {
             self.second = now;
             core.latency.borrow_mut().publish(&self.spread);
+            if core.take_cooled() >= COOLED_MANY {
+                core.buffers.trim(BUFFERS_SPARE);
+                (self.release_memory)();
+            }
             let date = httpdate::fmt_http_date(SystemTime::now());
             if let Ok(date) = date.as_bytes().try_into() {
                 core.date.set(date);
@@ -97,3 +102,7 @@ pub(super) async fn run(worker: Worker, acceptor: Rc<Acceptor>, doorbell: Doorbe
 /// Time between two ticks, and the least there is.
 const TICK: Duration = Duration::from_millis(100);
 const TICK_MIN: Duration = Duration::from_millis(5);
+/// So many connections falling idle within a second leave enough memory behind that giving it back is worth a pause.
+const COOLED_MANY: u32 = 256;
+/// Free buffers kept then.
+const BUFFERS_SPARE: usize = 16;
