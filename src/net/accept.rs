@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::os::fd::AsRawFd;
+use std::rc::Rc;
 
 use monoio::io::Canceller;
 use monoio::net::{TcpListener, TcpStream};
@@ -30,10 +31,23 @@ pub fn bind(address: SocketAddr, backlog: u32, shared: bool) -> io::Result<StdLi
     Ok(socket.into())
 }
 
-/// Accepts connections until stopped.
+/// Accepts connections until stopped. Its port is closed when it is dropped.
 pub struct Acceptor {
     listener: TcpListener,
-    stop: RefCell<Option<Canceller>>,
+    stop: Stopper,
+}
+
+/// Ends an [`Acceptor`] from elsewhere.
+#[derive(Clone)]
+pub struct Stopper(Rc<RefCell<Option<Canceller>>>);
+
+impl Stopper {
+    /// Ends [`Acceptor::next`], for good.
+    pub fn stop(&self) {
+        if let Some(canceller) = self.0.borrow_mut().take() {
+            canceller.cancel();
+        }
+    }
 }
 
 impl Acceptor {
@@ -43,17 +57,23 @@ impl Acceptor {
     /// What the kernel says.
     pub fn new(listener: StdListener) -> io::Result<Self> {
         listener.set_nonblocking(!ring::is_uring())?;
-        Ok(Acceptor { listener: TcpListener::from_std(listener)?, stop: RefCell::new(Some(Canceller::new())) })
+        let stop = Stopper(Rc::new(RefCell::new(Some(Canceller::new()))));
+        Ok(Acceptor { listener: TcpListener::from_std(listener)?, stop })
+    }
+
+    /// What ends it. It keeps nothing open: a port that nobody accepts on would take connections and leave them waiting.
+    pub fn stopper(&self) -> Stopper {
+        self.stop.clone()
     }
 
     /// The next connection; `None` once stopped. A dropped accept would leak the connection it got, so this is ended
-    /// only by [`Acceptor::stop`].
+    /// only by [`Stopper::stop`].
     pub async fn next(&self) -> Option<io::Result<(Link, SocketAddr)>> {
-        let handle = self.stop.borrow().as_ref()?.handle();
+        let handle = self.stop.0.borrow().as_ref()?.handle();
         let accepted = self.listener.cancelable_accept(handle).await;
         match accepted {
             Ok((stream, peer)) => Some(Ok((Link::tcp(stream), peer))),
-            Err(_) if self.stop.borrow().is_none() => None,
+            Err(_) if self.stop.0.borrow().is_none() => None,
             Err(error) => Some(Err(error)),
         }
     }
@@ -69,12 +89,5 @@ impl Acceptor {
             }
         }
         found
-    }
-
-    /// Ends [`Acceptor::next`], for good.
-    pub fn stop(&self) {
-        if let Some(canceller) = self.stop.borrow_mut().take() {
-            canceller.cancel();
-        }
     }
 }

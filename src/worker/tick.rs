@@ -12,7 +12,7 @@ use crate::clock::Instant;
 use crate::exchange::View;
 use crate::log;
 use crate::metrics::{Spread, UPSTREAM_IDLE};
-use crate::net::{self, Acceptor, Doorbell};
+use crate::net::{self, Doorbell, Stopper};
 use crate::proxy::Core;
 use crate::reconcile::Report;
 
@@ -33,7 +33,7 @@ impl Worker {
     }
 
     /// Obeys what the coordinator has sent.
-    fn obey(&mut self, acceptor: &Acceptor) {
+    fn obey(&mut self, stopper: &Stopper) {
         let core = &self.core;
         let now = core.woke();
         while let Ok(command) = self.inbox.try_recv() {
@@ -45,7 +45,7 @@ impl Worker {
                 Command::Update(update) => core.view.borrow().apply(&update, now),
                 Command::Drain => {
                     core.draining.set(true);
-                    acceptor.stop();
+                    stopper.stop();
                     core.deadlines.end_idle();
                 }
             }
@@ -83,12 +83,12 @@ impl Worker {
 }
 
 /// Ticks until the coordinator is gone.
-pub(super) async fn run(worker: Worker, acceptor: Rc<Acceptor>, doorbell: Doorbell) {
+pub(super) async fn run(worker: Worker, stopper: Stopper, doorbell: Doorbell) {
     let core = worker.core.clone();
     let worker = Rc::new(RefCell::new(worker));
     let rung = worker.clone();
     net::spawn(async move {
-        if let Err(error) = doorbell.answer(|| rung.borrow_mut().obey(&acceptor)).await {
+        if let Err(error) = doorbell.answer(|| rung.borrow_mut().obey(&stopper)).await {
             log::error(format_args!("the doorbell broke: {error}"));
         }
     });
