@@ -5,6 +5,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
+use std::time::Duration;
 
 use monoio::io::Canceller;
 use monoio::net::{TcpListener, TcpStream};
@@ -78,16 +79,27 @@ impl Acceptor {
         }
     }
 
-    /// Connections that the kernel has completed and nobody has accepted; to be asked once stopped.
-    pub fn leftover(&self) -> Vec<(Link, SocketAddr)> {
-        let mut found = Vec::new();
+    /// Closes the port, and gives `welcome` the connections that the kernel completes until then. To be called once stopped.
+    ///
+    /// Closing a listener resets what the kernel has completed on it meanwhile, so no handshake begins any more, those under way
+    /// are given time, and only then is it closed. A client that comes later asks again, and finds nobody.
+    pub async fn close(self, mut welcome: impl FnMut(Link, SocketAddr)) {
+        sys::refuse_handshakes(self.listener.as_raw_fd());
+        self.take_completed(&mut welcome);
+        super::pause(HANDSHAKE).await;
+        self.take_completed(&mut welcome);
+    }
+
+    fn take_completed(&self, welcome: &mut impl FnMut(Link, SocketAddr)) {
         while let Some((stream, peer)) = sys::accept_now(self.listener.as_raw_fd()) {
             if stream.set_nonblocking(!ring::is_uring()).is_ok()
                 && let Ok(stream) = TcpStream::from_std(stream)
             {
-                found.push((Link::tcp(stream), peer));
+                welcome(Link::tcp(stream), peer);
             }
         }
-        found
     }
 }
+
+/// How long a handshake under way may take when a port is closed.
+const HANDSHAKE: Duration = Duration::from_millis(50);

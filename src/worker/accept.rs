@@ -30,10 +30,7 @@ pub(super) fn start(core: Rc<Core>, listener: TcpListener) -> io::Result<Stopper
             }
         }
         // What the kernel has completed by then would be reset with the listener.
-        for (link, peer) in acceptor.leftover() {
-            welcome(&core, link, peer);
-        }
-        drop(acceptor);
+        acceptor.close(|link, peer| welcome(&core, link, peer)).await;
         core.counters.accepting.set(0);
     });
     Ok(stopper)

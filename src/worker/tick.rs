@@ -24,12 +24,14 @@ pub(super) struct Worker {
     spread: Arc<Spread>,
     sequence: u64,
     second: Instant,
+    /// Once draining: when connections without a request are ended.
+    end_idle_from: Instant,
     release_memory: fn(),
 }
 
 impl Worker {
     pub(super) fn new(core: Rc<Core>, inbox: Receiver<Command>, outbox: Sender<Report>, spread: Arc<Spread>, release_memory: fn()) -> Self {
-        Worker { core, inbox, outbox, spread, sequence: 0, second: Instant::ZERO, release_memory }
+        Worker { core, inbox, outbox, spread, sequence: 0, second: Instant::ZERO, end_idle_from: Instant::ZERO, release_memory }
     }
 
     /// Obeys what the coordinator has sent.
@@ -45,8 +47,8 @@ impl Worker {
                 Command::Update(update) => core.view.borrow().apply(&update, now),
                 Command::Drain => {
                     core.draining.set(true);
+                    self.end_idle_from = now + NOTICE;
                     stopper.stop();
-                    core.deadlines.end_idle();
                 }
             }
         }
@@ -56,7 +58,7 @@ impl Worker {
         let core = &self.core;
         let now = core.woke();
         core.deadlines.sweep(now);
-        if core.draining.get() {
+        if core.draining.get() && now >= self.end_idle_from {
             core.deadlines.end_idle();
         }
         core.waiters.wake_all();
@@ -99,6 +101,9 @@ pub(super) async fn run(worker: Worker, stopper: Stopper, doorbell: Doorbell) {
     }
 }
 
+/// How long clients that are busy have, once draining, for a next request whose answer tells them that it is the last. Ending their
+/// connections between two requests would lose the one on its way.
+const NOTICE: Duration = Duration::from_millis(250);
 /// Time between two ticks, and the least there is.
 const TICK: Duration = Duration::from_millis(100);
 const TICK_MIN: Duration = Duration::from_millis(5);
