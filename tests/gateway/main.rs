@@ -4,12 +4,16 @@ mod harness;
 
 mod bodies;
 mod client_faults;
+mod drain;
 mod endpoint_faults;
 mod headers;
+mod independent;
 mod limits;
+mod process;
 mod refused_requests;
 mod refused_responses;
 mod relaying;
+mod reload;
 mod retries;
 mod routing;
 mod upgrades;

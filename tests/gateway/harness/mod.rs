@@ -2,13 +2,15 @@
 
 mod gateway;
 mod hostile;
+mod load;
 mod origin;
 mod wire;
 
 use std::time::{Duration, Instant};
 
-pub use gateway::{Gateway, config, up};
-pub use hostile::{Hostile, Peer};
+pub use gateway::{Gateway, config, directory, up};
+pub use hostile::Hostile;
+pub use load::Load;
 pub use origin::{Nginx, Origin, run};
 pub use wire::{End, Message, Wire, get};
 
