@@ -118,13 +118,8 @@ impl<'a> Request<'a> {
         }
         let mut exchange = Exchange::new(view, self.started);
         let (mut answered, mut ticket) = (None, None);
+        let mut step = self.step(&mut exchange);
         loop {
-            let now = self.core.now();
-            let step = {
-                let Session { head, captures, normal, path, peer, .. } = &mut *self.session;
-                let incoming = Incoming { head, bytes: self.inbound.bytes(), peer: peer.expect("set for each session") };
-                exchange.step(&incoming, captures, normal, path, now, self.core.draw())
-            };
             match step {
                 Step::Page(page) => return self.page(page).await,
                 Step::Refuse(refusal) => {
@@ -133,8 +128,11 @@ impl<'a> Request<'a> {
                     return self.refused(refusal).await;
                 }
                 Step::Pause(until) => {
-                    Box::pin(net::pause(until.since(now))).await;
-                    self.core.woke();
+                    let now = self.core.now();
+                    if now < until {
+                        Box::pin(net::pause(until.since(now))).await;
+                        self.core.woke();
+                    }
                 }
                 Step::Wait(place) => {
                     let waiters = &self.core.waiters;
@@ -157,14 +155,22 @@ impl<'a> Request<'a> {
                         }
                         Err(failed) => (Ending::Failed(failed.reason), failed.trace),
                     };
-                    exchange.attempted(Attempted { ending, trace }, &self.session.head, now, draw);
+                    step = exchange.attempted(Attempted { ending, trace }, &self.session.head, now, draw);
+                    continue;
                 }
                 Step::Relay => {
                     let (got, attempt) = answered.as_mut().expect("an answer is relayed only when there is one");
                     return self.relay(&mut exchange, got, attempt).await;
                 }
             }
+            step = self.step(&mut exchange);
         }
+    }
+
+    fn step(&mut self, exchange: &mut Exchange) -> Step {
+        let Session { head, captures, normal, path, peer, .. } = &mut *self.session;
+        let incoming = Incoming { head, bytes: self.inbound.bytes(), peer: peer.expect("set for each session") };
+        exchange.step(&incoming, captures, normal, path, self.core.now(), self.core.draw())
     }
 
     /// Counts what the attempts cost.
