@@ -71,7 +71,7 @@ pub fn write_request(out: &mut Vec<u8>, request: &RequestOut<'_>) {
         write_request_line(out, request);
     }
     let trusted = request.sender.trusted;
-    let id_kept = trusted && head.known(bytes, Known::XRequestId).is_some_and(is_request_id);
+    let id_kept = kept_request_id(head, bytes, request.sender).is_some();
     let start = as_received.then_some(head.method_name.start);
     let edited = request.edits.drop_any();
     copy_fields(out, bytes, start, &head.fields, head.length, |field| {
@@ -298,9 +298,10 @@ fn copy_fields(
     }
 }
 
-/// A request id that may be passed on: 1 to 128 visible ASCII characters.
-fn is_request_id(value: &[u8]) -> bool {
-    (1..=128).contains(&value.len()) && value.iter().all(u8::is_ascii_graphic)
+/// The id that a trusted sender gave its request, if it may be passed on: 1 to 128 visible ASCII characters.
+pub fn kept_request_id<'a>(head: &RequestHead, bytes: &'a [u8], sender: &Sender) -> Option<&'a [u8]> {
+    let given = if sender.trusted { head.known(bytes, Known::XRequestId) } else { None };
+    given.filter(|id| (1..=128).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic))
 }
 
 const CHUNKED: &[u8] = b"Transfer-Encoding: chunked\r\n";

@@ -166,6 +166,10 @@ impl Core {
                     HeadError::Expired if self.now() >= deadline => Reason::RequestTimeout,
                     HeadError::Expired => Reason::FirstByteTimeout,
                     HeadError::Refused(reason) => reason,
+                    // What ended the upload ended the connection: the limit on sending, most often.
+                    HeadError::Closed { clean: true } => {
+                        upload.as_ref().and_then(|upload| upload.ended()?.result.err()).unwrap_or(Reason::ClosedBeforeHead)
+                    }
                     HeadError::Closed { .. } => Reason::ClosedBeforeHead,
                 });
             }

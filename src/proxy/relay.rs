@@ -227,7 +227,8 @@ impl Core {
                 self.buffers.give(buf);
                 return (result, rest.is_empty());
             }
-            buf.truncate(FRONT);
+            // Shorter than that if its piece went with the head.
+            buf.resize(FRONT, 0);
             let received;
             (received, buf) = self.more(answered, terms, buf).await;
             if let Err(reason) = received.and_then(|more| if more { Ok(()) } else { Err(Reason::ClosedMidBody) }) {

@@ -117,7 +117,7 @@ async fn work(seat: Seat, doorbell: Doorbell) {
     let spread = seat.shared.registry.spreads[seat.index].clone();
     let worker = tick::Worker::new(core.clone(), seat.inbox, seat.outbox, spread, seat.release_memory);
     match accept::start(core, seat.listener) {
-        Ok(acceptor) => tick::run(worker, acceptor, doorbell).await,
+        Ok(stopper) => tick::run(worker, stopper, doorbell).await,
         Err(error) => log::error(format_args!("worker can't accept worker={}: {error}", seat.index)),
     }
 }
