@@ -122,9 +122,11 @@ impl Timer {
         self.set(at, Action::Close, false);
     }
 
-    /// As [`Timer::close_at`], for a connection that waits for its next message: draining ends it too.
+    /// As [`Timer::close_at`], for a connection that waits long for its next message: draining ends it too, and what
+    /// [`Timer::wake_at`] needed is given up.
     pub fn close_idle_at(&self, at: Instant) {
         self.set(at, Action::Close, true);
+        self.deadlines.entries.borrow_mut()[self.index as usize].canceller = None;
     }
 
     /// Takes the deadline away.
