@@ -193,7 +193,7 @@ pub struct ResponseOut<'a> {
     pub version: Version,
     /// The connection to the client stays open.
     pub keep_alive: bool,
-    /// The present moment as an HTTP date, used if the response has none.
+    /// The `Date` line of the present moment with its line end, used if the response has none.
     pub date: &'a [u8],
 }
 
@@ -235,7 +235,7 @@ pub fn write_response(out: &mut Vec<u8>, response: &ResponseOut<'_>) {
     }
     if head.status >= 200 {
         if !dated {
-            write_line(out, b"Date", response.date);
+            out.extend_from_slice(response.date);
         }
         out.extend_from_slice(connection_line(response.version, response.keep_alive));
     } else if head.status == 101 {

@@ -76,7 +76,7 @@ impl Core {
 
     fn head(&self, out: &mut Vec<u8>, status: u16, kind: &str, length: usize, version: Version, keep: bool) {
         write_status(out, status, phrase(status).as_bytes());
-        write_line(out, b"Date", &self.date.get());
+        out.extend_from_slice(&self.date.get());
         write_line(out, b"Content-Type", kind.as_bytes());
         write_line(out, b"Content-Length", length.to_string().as_bytes());
         out.extend_from_slice(connection_line(version, keep));

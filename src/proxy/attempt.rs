@@ -12,6 +12,7 @@ use crate::config::HostHeader;
 use crate::error::{Fault, Reason};
 use crate::exchange::{Attempt, Exchange, Plan, Trace, View};
 use crate::http::{Edits, Framing, RequestHead, RequestOut, ResponseOut, Version, write_request, write_response};
+use crate::http1;
 use crate::net::{self, Stream};
 use crate::server::{Client, Inbound};
 
@@ -83,10 +84,10 @@ impl Core {
         };
         let idle = plan.config.timeouts.body_idle.get();
         connection.timer.close_at(after(self.now(), idle).min(deadline));
-        let (result, mut buf) = connection.link.send(out, 0).await;
+        let (sent, mut buf) = connection.link.send(out, 0).await;
         buf.clear();
-        let upload = match body.left {
-            Some(left) if result.is_ok() => {
+        let mut upload = match body.left {
+            Some(left) if sent.is_ok() => {
                 let terms = Terms { body_max: plan.config.limits.body.get(), idle, limits: plan.head_limits };
                 Some(Upload::begin(self, client, connection.clone(), left, first, terms))
             }
@@ -94,53 +95,29 @@ impl Core {
         };
         // An endpoint may answer and close before it has taken everything, so its answer is looked for even then.
         let mut trace = Trace { reused, sent: true, body_lost: upload.is_some(), ..Trace::default() };
-        match self.answer(client, session, plan, attempt, &connection, buf, upload, deadline, &mut trace).await {
-            Ok((buf, upload)) => Ok(Answered { connection, buf, upload, trace }),
-            Err(Reason::ClosedBeforeHead) if result.is_err() && !trace.started => Err(Failed { reason: Reason::SendFailed, trace }),
-            Err(reason) => Err(Failed { reason, trace }),
-        }
-    }
-
-    /// Waits for the head of the answer, passing on interim ones.
-    #[allow(clippy::too_many_arguments)]
-    async fn answer<'a>(
-        &'a self,
-        client: &'a Client,
-        session: &mut Session,
-        plan: &Plan,
-        attempt: &Attempt,
-        connection: &Connection,
-        mut buf: Vec<u8>,
-        mut upload: Option<Upload<'a>>,
-        deadline: Instant,
-        trace: &mut Trace,
-    ) -> Result<(Vec<u8>, Option<Upload<'a>>), Reason> {
         let first_byte = plan.config.timeouts.first_byte.get();
-        let limits = plan.upstreams[attempt.upstream].head_limits;
-        let method = session.head.method;
         let patience = || connection.timer.close_at(after(self.now(), first_byte).min(deadline));
         if upload.is_none() {
             patience();
         }
-        let mut interim = 0;
-        loop {
-            let before = buf.len();
-            let read = match read_head(&buf, method, &limits, &mut session.response) {
-                Ok(true) if session.response.status >= 200 => return Ok((buf, upload)),
-                Ok(true) if session.response.status == 101 && session.head.connection.upgrade => return Ok((buf, upload)),
-                Ok(true) if session.response.status == 101 => return Err(Reason::UnexpectedUpgrade),
-                Ok(true) if interim == INTERIM_MAX => return Err(Reason::BadResponseHead),
-                Ok(true) => {
-                    interim += 1;
-                    self.interim(client, session, &buf, plan.config.timeouts.write.get()).await?;
+        let limits = &plan.upstreams[attempt.upstream].head_limits;
+        let mut interims = 0;
+        let reason = loop {
+            let error = match look(&buf, session, limits, &mut interims) {
+                Ok(Look::Complete) => return Ok(Answered { connection, buf, upload, trace }),
+                Ok(Look::Interim) => {
+                    if let Err(reason) = self.interim(client, session, &buf, plan.config.timeouts.write.get()).await {
+                        break reason;
+                    }
                     trace.relayed = true;
                     buf.drain(..session.response.length);
                     continue;
                 }
-                Ok(false) => {
+                Ok(Look::More) => {
+                    let before = buf.len();
                     let receiving = connection.link.recv(buf);
-                    let (result, back) = match &mut upload {
-                        None => receiving.await,
+                    let received = match &mut upload {
+                        None => Ok(receiving.await),
                         Some(upload) => {
                             let on_end = |ended: &Ended| match ended.result {
                                 // What the client did wrong ends the wait; an endpoint that stopped taking may have answered.
@@ -150,30 +127,37 @@ impl Core {
                                     None
                                 }
                             };
-                            Box::pin(beside_until(upload, receiving, on_end)).await?
+                            Box::pin(beside_until(upload, receiving, on_end)).await
                         }
                     };
                     self.woke();
-                    buf = back;
-                    connection.received(result, before)
-                }
-                Err(error) => Err(error),
-            };
-            if let Err(error) = read {
-                self.buffers.give(buf);
-                trace.started |= error != HeadError::Closed { clean: true };
-                return Err(match error {
-                    HeadError::Expired if self.now() >= deadline => Reason::RequestTimeout,
-                    HeadError::Expired => Reason::FirstByteTimeout,
-                    HeadError::Refused(reason) => reason,
-                    // What ended the upload ended the connection: the limit on sending, most often.
-                    HeadError::Closed { clean: true } => {
-                        upload.as_ref().and_then(|upload| upload.ended()?.result.err()).unwrap_or(Reason::ClosedBeforeHead)
+                    let result = match received {
+                        Ok((result, back)) => {
+                            buf = back;
+                            result
+                        }
+                        Err(reason) => break reason,
+                    };
+                    match connection.received(result, before) {
+                        Ok(()) => continue,
+                        Err(error) => error,
                     }
-                    HeadError::Closed { .. } => Reason::ClosedBeforeHead,
-                });
-            }
-        }
+                }
+                Err(error) => error,
+            };
+            trace.started |= error != HeadError::Closed { clean: true };
+            // What ended the sending may have ended the connection: the limit on it, most often.
+            let sending = upload.as_ref().and_then(|upload| upload.ended()?.result.err());
+            break match error {
+                HeadError::Expired if self.now() >= deadline => Reason::RequestTimeout,
+                HeadError::Expired => Reason::FirstByteTimeout,
+                HeadError::Refused(reason) => reason,
+                HeadError::Closed { clean: true } if sent.is_err() => Reason::SendFailed,
+                HeadError::Closed { clean: true } => sending.unwrap_or(Reason::ClosedBeforeHead),
+                HeadError::Closed { clean: false } => Reason::ClosedBeforeHead,
+            };
+        };
+        Err(Failed { reason, trace })
     }
 
     /// Passes an interim response on; HTTP/1.0 knows none (RFC 9110 section 15.2).
@@ -234,6 +218,31 @@ impl Core {
     }
 }
 
+/// What has been received of an answer so far.
+enum Look {
+    More,
+    Interim,
+    Complete,
+}
+
+/// Looks for a head in what was received.
+#[inline]
+fn look(buf: &[u8], session: &mut Session, limits: &http1::Limits, interims: &mut u32) -> Result<Look, HeadError> {
+    if !read_head(buf, session.head.method, limits, &mut session.response)? {
+        return Ok(Look::More);
+    }
+    match session.response.status {
+        200.. => Ok(Look::Complete),
+        101 if session.head.connection.upgrade => Ok(Look::Complete),
+        101 => Err(HeadError::Refused(Reason::UnexpectedUpgrade)),
+        _ if *interims == INTERIM_MAX => Err(HeadError::Refused(Reason::BadResponseHead)),
+        _ => {
+            *interims += 1;
+            Ok(Look::Interim)
+        }
+    }
+}
+
 /// Writes the request as the endpoint is to see it.
 fn write_head(out: &mut Vec<u8>, session: &Session, bytes: &[u8], view: &View, attempt: &Attempt) {
     let plan = &view.plan;
@@ -267,4 +276,4 @@ pub(super) fn key(attempt: &Attempt) -> Key {
 }
 
 /// Interim responses an endpoint may send before its answer.
-const INTERIM_MAX: usize = 16;
+const INTERIM_MAX: u32 = 16;

@@ -44,8 +44,8 @@ pub struct Core {
     pub draining: Cell<bool>,
     /// The port that clients connect to, as text.
     pub port: String,
-    /// The present second as an HTTP date.
-    pub date: Cell<[u8; 29]>,
+    /// The `Date` line of the present second, with its line end.
+    pub date: Cell<[u8; 37]>,
     /// Boxed as they are used: taking one out moves a pointer.
     #[allow(clippy::vec_box)]
     pub(super) sessions: RefCell<Vec<Box<Session>>>,
@@ -107,7 +107,7 @@ impl Core {
             pages,
             draining: Cell::new(false),
             port,
-            date: Cell::new(*b"Thu, 01 Jan 1970 00:00:00 GMT"),
+            date: Cell::new(*b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"),
             sessions: RefCell::default(),
             chance: Cell::new(chance),
             id: digits(chance.rotate_left(32) ^ 0x5851_f42d_4c95_7f2d),

@@ -113,7 +113,10 @@ impl Core {
     ) -> (Result<(), Reason>, Vec<u8>) {
         client.timer.close_at(after(self.now(), terms.plan.config.timeouts.write.get()));
         self.counters.bytes_out.add((buf.len() - from) as u64);
-        let (result, buf) = beside(upload, client.link.send(buf, from)).await;
+        let (result, buf) = match upload {
+            None => client.link.send(buf, from).await,
+            Some(upload) => beside(upload, client.link.send(buf, from)).await,
+        };
         let result = match result {
             Ok(_) => Ok(()),
             Err(_) if client.timer.expired() => Err(Reason::ClientStalled),
@@ -126,7 +129,10 @@ impl Core {
     async fn more(&self, answered: &mut Answered<'_>, terms: &Terms<'_>, buf: Vec<u8>) -> (Result<bool, Reason>, Vec<u8>) {
         let connection = &answered.connection;
         connection.timer.close_at(after(self.now(), terms.plan.config.timeouts.body_idle.get()));
-        let (result, buf) = beside(&mut answered.upload, connection.link.recv(buf)).await;
+        let (result, buf) = match &mut answered.upload {
+            None => connection.link.recv(buf).await,
+            Some(upload) => beside(upload, connection.link.recv(buf)).await,
+        };
         self.woke();
         let result = match result {
             Ok(received) if received > 0 => Ok(true),

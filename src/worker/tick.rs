@@ -76,7 +76,7 @@ impl Worker {
                 core.buffers.trim(BUFFERS_SPARE);
                 (self.release_memory)();
             }
-            let date = httpdate::fmt_http_date(SystemTime::now());
+            let date = format!("Date: {}\r\n", httpdate::fmt_http_date(SystemTime::now()));
             if let Ok(date) = date.as_bytes().try_into() {
                 core.date.set(date);
             }
