@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{DRIVERS, End, Gateway, Hostile, Origin, at_once, each_driver, get, until};
+use crate::harness::{DRIVERS, End, Gateway, Hostile, Origin, at_once, directory, each_driver, get, until};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -116,8 +116,8 @@ fn many_clients_at_once_each_get_their_own() {
 
 #[test]
 fn a_socket_file_is_an_endpoint() {
-    let directory = std::env::temp_dir().join(format!("ringway-socket-{}", std::process::id()));
-    let path = directory.with_extension("sock");
+    let directory = directory();
+    let path = directory.join("socket");
     let origin = Origin::with(&["--unix", path.to_str().unwrap(), "--name", "file"]);
     each_driver(&origin.address, |gateway| {
         let mut client = gateway.connect();
@@ -127,6 +127,7 @@ fn a_socket_file_is_an_endpoint() {
         }
         assert_eq!(gateway.metric("gateway_upstream_connections_opened_total"), 1.0);
     });
+    std::fs::remove_dir_all(&directory).unwrap();
 }
 
 #[test]

@@ -143,8 +143,10 @@ fn an_endpoint_that_takes_no_more() {
     assert_eq!(answer.refusal(), (504, "upstream_send_timeout"));
     endpoint.tell();
     gateway.wait_idle();
+    let answered = std::time::Instant::now();
     drop(client);
     sender.join().unwrap();
+    assert!(answered.elapsed().as_secs() < 10, "the client, still sending, is told that nobody reads any more");
 }
 
 #[test]
