@@ -4,6 +4,7 @@ mod harness;
 
 mod bodies;
 mod client_faults;
+mod connections;
 mod drain;
 mod endpoint_faults;
 mod headers;

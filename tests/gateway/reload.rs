@@ -165,7 +165,9 @@ fn a_removed_endpoint_drains() {
     let changes = |upstream: Value| json!({ "upstreams": [upstream], "runtime": { "workers": 1 } });
     let gateway = Gateway::with("", changes(both));
     let mut held: Vec<_> = (0..2).map(|_| gateway.connect()).collect();
-    held.iter_mut().for_each(|client| drop(client.send(get("/held"))));
+    for client in &mut held {
+        client.send(get("/held"));
+    }
     until("a request at each", || endpoints.iter().all(|endpoint| endpoint.seen().len() == 1).then_some(()));
     assert_eq!(gateway.reload(&config("", changes(up(&[&endpoints[1].address])))).status(), 200);
     until("the change to be in force", || {

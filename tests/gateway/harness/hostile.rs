@@ -28,8 +28,6 @@ struct Shared {
 pub struct Peer {
     wire: Wire,
     shared: Arc<Shared>,
-    /// How many connections there were before it.
-    pub index: usize,
 }
 
 impl Hostile {
@@ -46,7 +44,8 @@ impl Hostile {
                     return;
                 }
                 shared.open.fetch_add(1, SeqCst);
-                let mut peer = Peer { wire: Wire::of(stream.unwrap()), index: shared.connections.fetch_add(1, SeqCst), shared };
+                shared.connections.fetch_add(1, SeqCst);
+                let mut peer = Peer { wire: Wire::of(stream.unwrap()), shared };
                 let serve = serve.clone();
                 std::thread::spawn(move || serve(&mut peer));
             }

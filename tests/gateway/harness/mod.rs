@@ -8,6 +8,8 @@ mod wire;
 
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 pub use gateway::{Gateway, config, directory, up};
 pub use hostile::Hostile;
 pub use load::Load;
@@ -19,6 +21,13 @@ pub const BOUND: Duration = Duration::from_secs(15);
 
 /// What moves the bytes: io_uring where the kernel has it, and epoll.
 pub const DRIVERS: [&str; 2] = ["auto", "epoll"];
+
+/// Does `test` with a gateway on each driver before this endpoint.
+pub fn each_driver(endpoint: &str, test: impl Fn(Gateway)) {
+    for driver in DRIVERS {
+        test(Gateway::with(endpoint, json!({ "runtime": { "driver": driver, "workers": 1 } })));
+    }
+}
 
 /// Asks again and again until there is an answer.
 #[track_caller]
