@@ -3,6 +3,7 @@
 mod args;
 mod demo;
 mod help;
+mod memory;
 mod validate;
 
 use std::ffi::OsString;
@@ -24,6 +25,7 @@ const NO_START: u8 = 3;
 
 /// Does what the arguments after the program's name say.
 pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
+    memory::avoid_huge_pages();
     match args::parse(args) {
         Ok(Command::Run { config }) => start(config),
         Ok(Command::Validate { config, format }) => {
@@ -62,7 +64,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
 fn start(path: PathBuf) -> ExitCode {
     let loaded = run::load(&path).map_err(StartError::Config);
     let result = loaded.and_then(|loaded| {
-        run::run(loaded, Options { path: Some(path.clone()), release_memory: Some(crate::release_memory), ..Options::default() })
+        run::run(loaded, Options { path: Some(path.clone()), release_memory: Some(memory::release), ..Options::default() })
     });
     if let Err(StartError::Config(problems)) = result {
         eprintln!("{problems}");
