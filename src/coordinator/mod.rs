@@ -58,8 +58,8 @@ pub struct Seat {
 
 /// Reads a configuration file.
 pub type Load = Box<dyn FnMut(&Path) -> Result<Loaded, Problems> + Send>;
-/// Compiles a configuration into what workers use.
-pub type Build = Box<dyn FnMut(&Loaded) -> Result<Arc<Plan>, Problems> + Send>;
+/// Compiles a configuration into what workers use, as the plan of this generation.
+pub type Build = Box<dyn FnMut(&Loaded, u64) -> Result<Arc<Plan>, Problems> + Send>;
 
 /// What the coordinator is given.
 pub struct Setup {
@@ -151,13 +151,14 @@ impl Coordinator {
         let Setup { clock, shared, workers, reports, loaded, path, load, build, signals, .. } = setup;
         let Loaded { config, hash, .. } = loaded;
         shared.switch_metrics_page(config.features.metrics);
+        let generation = shared.loading().generation;
         let cores = u32::try_from(workers.len()).expect("fewer than 2^32 workers");
         Coordinator {
             clock,
             shared,
             workers: workers.into_iter().map(|seat| (seat, Post::default(), false)).collect(),
             reports,
-            reconciler: Reconciler::new(cores, &config, clock.now()),
+            reconciler: Reconciler::new(cores, &config, generation, clock.now()),
             started: config.clone(),
             config,
             hash,
@@ -218,7 +219,7 @@ impl Coordinator {
             if let Err(failure) = &result {
                 log::debug(format_args!("probe failed upstream={} endpoint={} error=\"{failure}\"", id.upstream, id.endpoint));
             }
-            self.reconciler.on_probe(&id, result.is_ok(), now);
+            self.reconciler.on_probe(&id, result.is_ok());
         }
         let draw = self.draw();
         for due in self.reconciler.due_probes(now, draw) {
@@ -238,19 +239,20 @@ impl Coordinator {
         let counts = &self.shared.registry.process.lookups;
         while let Some((lookup, answer)) = self.lookups.take() {
             counts.add(if answer.is_ok() { GOOD } else { BAD }, 1);
-            match answer {
-                Ok(addresses) => self.reconciler.on_resolved(&lookup.upstream, &lookup.endpoint, addresses, now),
-                Err(error) => {
-                    let Lookup { upstream, endpoint, host, .. } = &lookup;
-                    log::warn(format_args!(
-                        "host name not found upstream={upstream} endpoint={endpoint} host={host} error=\"{error}\"; addresses known before stay in use"
-                    ));
-                }
-            }
+            let addresses = answer.unwrap_or_else(|error| {
+                let Lookup { upstream, endpoint, host, .. } = &lookup;
+                log::warn(format_args!(
+                    "host name not found upstream={upstream} endpoint={endpoint} host={host} error=\"{error}\"; addresses known before stay in use"
+                ));
+                Vec::new()
+            });
+            self.reconciler.on_resolved(&lookup, addresses, now);
         }
         for due in self.reconciler.due_lookups(now) {
             let (host, port) = (due.host.clone(), due.port);
-            self.lookups.ask(due, host, port);
+            if !self.lookups.ask(due.clone(), host, port) {
+                self.reconciler.on_resolved(&due, Vec::new(), now);
+            }
         }
     }
 
@@ -347,7 +349,9 @@ impl Coordinator {
             result.problems.push("the configuration did not come from a file, so there is nothing to reload".into());
             return result;
         };
-        let loaded = (self.load)(&path).and_then(|loaded| (self.build)(&loaded).map(|plan| (loaded, plan)));
+        // The one that follows if the plan is put in force.
+        let generation = self.shared.loading().generation + 1;
+        let loaded = (self.load)(&path).and_then(|loaded| (self.build)(&loaded, generation).map(|plan| (loaded, plan)));
         let hash = match loaded {
             Err(problems) => {
                 counts.reloads.add(BAD, 1);
@@ -379,7 +383,7 @@ impl Coordinator {
         (self.config, self.hash) = (config, hash);
         log::configure(self.config.features.logging.then_some(self.config.logging.level));
         self.shared.switch_metrics_page(self.config.features.metrics);
-        self.reconciler.reconfigure(&self.config, now);
+        self.reconciler.reconfigure(&self.config, plan.generation, now);
         self.workers.iter_mut().for_each(|(_, post, _)| post.plan(plan.clone()));
         let (upstreams, routes) = (self.config.upstreams.len(), self.config.routes.len());
         log::info(format_args!("reloaded: a new configuration is in force hash={hash:016x} upstreams={upstreams} routes={routes}"));

@@ -73,6 +73,7 @@ impl Upstream {
                 endpoint: Arc::clone(&endpoint.name),
                 attempts: endpoint.attempts,
                 failures: endpoint.failures,
+                in_flight: endpoint.in_flight(),
                 ejected_until,
             });
             if endpoint.share.is_limited() {
