@@ -158,16 +158,29 @@ impl Part {
         } else {
             divide(self.total, &self.portions.iter().map(|portion| portion.need).collect::<Vec<_>>())
         };
-        let gains = |(portion, &target): (&Portion, &u32)| short(portion) && target > portion.granted;
-        if granted != u64::from(self.total) || self.portions.iter().zip(&targets).any(gains) {
-            for (portion, target) in self.portions.iter_mut().zip(targets) {
-                if scarce && portion.target > 0 && target == 0 {
-                    portion.turn_ended = now;
-                }
-                portion.target = target;
+        // Who has to wait for others gains with each turn; where there is enough for one each, the poorest must gain, as moving a
+        // remainder to and fro helps nobody.
+        let gains = if scarce {
+            self.portions.iter().zip(&targets).any(|(portion, &target)| short(portion) && target > portion.granted)
+        } else {
+            self.use_of(targets.iter().copied()) > self.use_of(self.portions.iter().map(|portion| portion.granted))
+        };
+        let moves = granted != u64::from(self.total) || gains;
+        for (portion, target) in self.portions.iter_mut().zip(targets) {
+            let target = if moves { target } else { portion.granted };
+            if portion.target > 0 && target == 0 {
+                portion.turn_ended = now;
             }
+            portion.target = target;
         }
         scarce && self.total > 0
+    }
+
+    /// What cores could use of these parts, the poorest first.
+    fn use_of(&self, parts: impl Iterator<Item = u32>) -> Vec<u32> {
+        let mut used: Vec<u32> = self.portions.iter().zip(parts).map(|(portion, part)| part.min(portion.need)).collect();
+        used.sort_unstable();
+        used
     }
 
     /// There isn't one for each: they go round.

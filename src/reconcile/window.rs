@@ -11,30 +11,36 @@ use crate::clock::Instant;
 pub(super) struct Window {
     attempts: u64,
     failures: u64,
-    /// When slices began, and the totals then.
+    /// When slices began, and what they hold.
     slices: VecDeque<(Instant, u64, u64)>,
 }
 
 impl Window {
-    /// Adds attempts, and those of them that failed.
+    /// Adds attempts, and those of them that failed; forgets what has left the window.
     pub fn add(&mut self, attempts: u64, failures: u64, length: Duration, now: Instant) {
-        if self.slices.back().is_none_or(|&(began, ..)| now.since(began) >= length / SLICES) {
-            self.slices.push_back((now, self.attempts, self.failures));
+        let slice = length / SLICES;
+        if self.slices.back().is_none_or(|&(began, ..)| now.since(began) >= slice) {
+            self.slices.push_back((now, 0, 0));
         }
-        while self.slices.get(1).is_some_and(|&(began, ..)| now.since(began) >= length) {
-            self.slices.pop_front();
+        if let Some((_, all, failed)) = self.slices.back_mut() {
+            *all += attempts;
+            *failed += failures;
         }
         self.attempts += attempts;
         self.failures += failures;
+        while let Some(&(began, attempts, failures)) = self.slices.front()
+            && now.since(began) >= length + slice
+        {
+            self.attempts -= attempts;
+            self.failures -= failures;
+            self.slices.pop_front();
+        }
     }
 
-    /// Whether the error rate of at least `min_requests` attempts is at least so many percent. Right after `add` only.
+    /// Whether there were at least `min_requests` attempts, of which at least so many percent failed. Right after `add` only.
     pub fn is_over(&self, percent: u8, min_requests: u32) -> bool {
-        let (attempts, failures) = self.slices.front().map_or((0, 0), |&(_, attempts, failures)| {
-            // What came before the window does not count.
-            (self.attempts - attempts, self.failures - failures)
-        });
-        attempts > 0 && attempts >= u64::from(min_requests) && failures * 100 >= attempts * u64::from(percent)
+        let enough = self.attempts > 0 && self.attempts >= u64::from(min_requests);
+        enough && self.failures * 100 >= self.attempts * u64::from(percent)
     }
 
     /// Begins anew.
@@ -67,9 +73,8 @@ mod tests {
                     let within = all.iter().filter(|&&(at, ..)| now.since(at) < length);
                     within.fold((0, 0), |(attempts, failures), &(_, more, failed)| (attempts + more, failures + failed))
                 };
-                let &(_, attempts, failures) = window.slices.front().unwrap();
-                let counted = (window.attempts - attempts, window.failures - failures);
-                let (least, most) = (within(LENGTH), within(LENGTH + LENGTH / SLICES + Duration::from_millis(2000)));
+                let counted = (window.attempts, window.failures);
+                let (least, most) = (within(LENGTH), within(LENGTH + LENGTH / SLICES));
                 prop_assert!(least.0 <= counted.0 && counted.0 <= most.0, "{least:?} {counted:?} {most:?}");
                 prop_assert!(least.1 <= counted.1 && counted.1 <= most.1, "{least:?} {counted:?} {most:?}");
                 for percent in [1, 50, 100] {
