@@ -270,7 +270,7 @@ impl Coordinator {
     fn send_posts(&mut self) {
         for (index, (seat, post, gone)) in self.workers.iter_mut().enumerate() {
             let sent = post.send(|command| seat.commands.try_send(command));
-            if sent.urgent {
+            if sent.any {
                 (seat.ring)();
             }
             if (sent.gone || (seat.ended)()) && !*gone && !self.drain.begun() {

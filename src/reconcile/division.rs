@@ -147,7 +147,10 @@ impl Part {
             return false;
         }
         let granted: u64 = self.portions.iter().map(|portion| u64::from(portion.granted)).sum();
-        let short = |portion: &Portion| portion.need > portion.granted;
+        // Where there is enough, each core has one in any case: a core that has none of an endpoint would send nothing there as long
+        // as it has others, and so never show that it needs one.
+        let floor = u32::from(self.total as usize >= self.portions.len());
+        let short = |portion: &Portion| portion.need.max(floor) > portion.granted;
         if granted == u64::from(self.total) && !self.portions.iter().any(short) {
             return false;
         }
@@ -156,14 +159,14 @@ impl Part {
         let targets = if scarce {
             self.turns(settled, now)
         } else {
-            divide(self.total, &self.portions.iter().map(|portion| portion.need).collect::<Vec<_>>())
+            divide(self.total, &self.portions.iter().map(|portion| portion.need.max(floor)).collect::<Vec<_>>())
         };
         // Who has to wait for others gains with each turn; where there is enough for one each, the poorest must gain, as moving a
         // remainder to and fro helps nobody.
         let gains = if scarce {
             self.portions.iter().zip(&targets).any(|(portion, &target)| short(portion) && target > portion.granted)
         } else {
-            self.use_of(targets.iter().copied()) > self.use_of(self.portions.iter().map(|portion| portion.granted))
+            self.use_of(targets.iter().copied(), floor) > self.use_of(self.portions.iter().map(|portion| portion.granted), floor)
         };
         let moves = granted != u64::from(self.total) || gains;
         for (portion, target) in self.portions.iter_mut().zip(targets) {
@@ -177,8 +180,8 @@ impl Part {
     }
 
     /// What cores could use of these parts, the poorest first.
-    fn use_of(&self, parts: impl Iterator<Item = u32>) -> Vec<u32> {
-        let mut used: Vec<u32> = self.portions.iter().zip(parts).map(|(portion, part)| part.min(portion.need)).collect();
+    fn use_of(&self, parts: impl Iterator<Item = u32>, floor: u32) -> Vec<u32> {
+        let mut used: Vec<u32> = self.portions.iter().zip(parts).map(|(portion, part)| part.min(portion.need.max(floor))).collect();
         used.sort_unstable();
         used
     }
