@@ -71,8 +71,8 @@ impl Division {
         self.lots.iter_mut().for_each(|lot| lot.known = false);
     }
 
-    /// What a core holds and needs. With `later`, some time has passed since its claim before: what it has not needed since is
-    /// half forgotten.
+    /// What a core holds and needs. With `later`, some time has passed since its claim before: a quarter of
+    /// what it needed before is forgotten.
     pub fn claim(&mut self, core: usize, claim: &Claim, later: bool) {
         let lot = &mut self.lots[core];
         if !lot.known {
@@ -93,9 +93,8 @@ impl Division {
         if !self.stirred || !self.lots.iter().all(|lot| lot.known) {
             return false;
         }
-        let settled = self.lots.iter().all(|lot| lot.taken_over);
-        let running = self.running.aim(settled, now);
-        let queue = self.queue.aim(settled, now);
+        let running = self.running.aim(now);
+        let queue = self.queue.aim(now);
         self.stirred = running || queue;
         let mut moved = false;
         // First those that shrink, so that nothing is granted twice in one round.
@@ -133,7 +132,7 @@ impl Part {
             portion.granted = holds;
         }
         portion.held = holds.max(uses).max(portion.granted);
-        let kept = if later { portion.need / 2 } else { portion.need };
+        let kept = if later { portion.need - portion.need.div_ceil(4) } else { portion.need };
         portion.need = demand.max(kept);
         (portion.held, portion.need) != before
     }
@@ -141,7 +140,7 @@ impl Part {
     /// Decides what each core is to have; whether to look again though nothing is reported.
     ///
     /// Nothing moves while every core has what it needs, so that steady demand moves nothing.
-    fn aim(&mut self, settled: bool, now: Instant) -> bool {
+    fn aim(&mut self, now: Instant) -> bool {
         if self.total == Share::UNLIMITED {
             self.portions.iter_mut().for_each(|portion| portion.target = portion.granted);
             return false;
@@ -157,7 +156,7 @@ impl Part {
         let needing = self.portions.iter().filter(|portion| portion.need > 0).count();
         let scarce = (self.total as usize) < needing;
         let targets = if scarce {
-            self.turns(settled, now)
+            self.turns(now)
         } else {
             divide(self.total, &self.portions.iter().map(|portion| portion.need.max(floor)).collect::<Vec<_>>())
         };
@@ -187,8 +186,8 @@ impl Part {
     }
 
     /// There isn't one for each: they go round.
-    fn turns(&mut self, settled: bool, now: Instant) -> Vec<u32> {
-        let settled = settled && self.portions.iter().all(|portion| portion.granted == portion.target);
+    fn turns(&mut self, now: Instant) -> Vec<u32> {
+        let settled = self.portions.iter().all(|portion| portion.granted == portion.target && portion.held == portion.granted);
         self.settled = if settled { self.settled.or(Some(now)) } else { None };
         let over = self.settled.is_some_and(|since| now.since(since) >= TURN);
         let turn = |portion: &Portion| Turn {

@@ -91,7 +91,7 @@ pub struct Reconciler {
 struct Core {
     /// Of its newest report.
     sequence: u64,
-    /// When what it needed was last half forgotten.
+    /// When a part of what it needed was last forgotten.
     forgot_at: Instant,
 }
 
@@ -307,7 +307,7 @@ fn change(upstream: &Arc<str>, endpoint: &Endpoint, what: What) -> Change {
     Change { upstream: Arc::clone(upstream), endpoint: Arc::clone(&endpoint.name), what }
 }
 
-/// How long what a core needed at most is remembered whole; after that, half of it goes with each such time.
+/// How long what a core needed at most is remembered whole; after that, a quarter of it goes with each such time.
 const FORGET: Duration = Duration::from_millis(100);
 
 /// How often cores are told though nothing has changed: what was lost on the way is told again.
