@@ -36,6 +36,8 @@ pub struct Options {
     pub path: Option<PathBuf>,
     /// Called once the gateway listens.
     pub on_ready: Option<OnReady>,
+    /// Gives freed memory back to the system; called on a worker's thread after many connections have fallen idle.
+    pub release_memory: Option<fn()>,
 }
 
 /// A gateway that listens.
@@ -164,6 +166,7 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
             metrics: shared.registry.cores[index].clone(),
             shared: shared.clone(),
             clock,
+            release_memory: options.release_memory.unwrap_or(|| ()),
         };
         let handle = Arc::new(worker::spawn(seat).map_err(|error| StartError::Worker { index, error })?);
         workers.push(coordinator::Seat {

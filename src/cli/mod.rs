@@ -61,7 +61,9 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
 /// Runs the gateway with this configuration file.
 fn start(path: PathBuf) -> ExitCode {
     let loaded = run::load(&path).map_err(StartError::Config);
-    let result = loaded.and_then(|loaded| run::run(loaded, Options { path: Some(path.clone()), on_ready: None }));
+    let result = loaded.and_then(|loaded| {
+        run::run(loaded, Options { path: Some(path.clone()), release_memory: Some(crate::release_memory), ..Options::default() })
+    });
     if let Err(StartError::Config(problems)) = result {
         eprintln!("{problems}");
         eprintln!("ringway: not started, because the configuration is bad; `ringway validate -c {}` checks it again", path.display());

@@ -183,16 +183,13 @@ impl Coordinator {
         if self.signals.take_hangup() {
             let _ = self.reload(now);
         }
-        for update in self.reconciler.tick(now).into_iter().zip(&mut self.workers) {
-            let (update, (_, post, _)) = update;
+        for (update, (_, post, _)) in self.reconciler.tick(now).into_iter().zip(&mut self.workers) {
             if post.update(update) {
                 self.shared.registry.process.updates_replaced.add(1);
             }
         }
         let changes = self.reconciler.changes();
-        for change in &changes {
-            log::info(format_args!("{change}"));
-        }
+        changes.iter().for_each(|change| log::info(format_args!("{change}")));
         let ticks = &self.shared.registry.process.ticks;
         if !changes.is_empty() || ticks.count().is_multiple_of(SHOW_EVERY) {
             self.show_endpoints();
@@ -249,8 +246,7 @@ impl Coordinator {
             self.reconciler.on_resolved(&lookup, addresses, now);
         }
         for due in self.reconciler.due_lookups(now) {
-            let (host, port) = (due.host.clone(), due.port);
-            if !self.lookups.ask(due.clone(), host, port) {
+            if !self.lookups.ask(due.clone(), due.host.clone(), due.port) {
                 self.reconciler.on_resolved(&due, Vec::new(), now);
             }
         }

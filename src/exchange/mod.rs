@@ -292,7 +292,7 @@ impl Exchange {
     ///
     /// # Panics
     /// If there was no attempt.
-    pub fn attempted(&mut self, attempted: Attempted, request: &RequestHead, now: Instant, draw: u64) {
+    pub fn attempted(&mut self, attempted: Attempted, request: &RequestHead, now: Instant, draw: u64) -> Step {
         self.last = now;
         let view = self.view.clone();
         let mut upstream = view.member(self.route).upstream.borrow_mut();
@@ -327,23 +327,26 @@ impl Exchange {
             }
             Verdict::GiveUp => None,
         };
-        self.stage = match (again, attempted.ending) {
+        match (again, attempted.ending) {
             (Some(at), ending) => {
                 upstream.release(permit, now);
                 if let Ending::Failed(reason) = ending {
                     self.last_failure = Some(reason);
                 }
-                Stage::Paused(at)
+                self.stage = Stage::Paused(at);
+                Step::Pause(at)
             }
             (None, Ending::Answered(_)) => {
                 self.permit = Some(permit);
-                Stage::Answered
+                self.stage = Stage::Answered;
+                Step::Relay
             }
             (None, Ending::Failed(reason)) => {
                 upstream.release(permit, now);
-                Stage::Over(reason)
+                drop(upstream);
+                self.refuse(reason)
             }
-        };
+        }
     }
 
     fn situation(&self, attempted: Attempted, request: &RequestHead) -> Situation {

@@ -147,7 +147,7 @@ impl Plan {
 
 impl RoutePlan {
     fn new(route: &Route, upstream: usize, config: &Config) -> Self {
-        let mut request = edits(&route.request);
+        let mut request = edits(&route.request, config);
         for (name, value) in &route.add_headers {
             request.add(name, value);
         }
@@ -155,7 +155,7 @@ impl RoutePlan {
             name: route.name().into(),
             upstream,
             request,
-            response: edits(&route.response),
+            response: edits(&route.response, config),
             timeout: route.timeout.unwrap_or(config.timeouts.request).get(),
             retries: if config.features.retries { route.retry_count.unwrap_or(1) } else { 0 },
             concurrency: route.max_concurrent_requests,
@@ -174,8 +174,11 @@ impl UpstreamPlan {
     }
 }
 
-fn edits(settings: &HeaderEdits) -> Edits {
+fn edits(settings: &HeaderEdits, config: &Config) -> Edits {
     let mut edits = Edits::default();
+    if !config.forwarding.via.is_empty() {
+        edits.add("Via", &format!("1.1 {}", config.forwarding.via));
+    }
     for name in &settings.remove_headers {
         edits.remove(name);
     }
@@ -190,12 +193,7 @@ fn edits(settings: &HeaderEdits) -> Edits {
 
 fn additions(config: &Config) -> Additions {
     let forwarding = &config.forwarding;
-    Additions {
-        x_forwarded: forwarding.x_forwarded,
-        forwarded: forwarding.forwarded,
-        via: if forwarding.via.is_empty() { Vec::new() } else { format!("Via: 1.1 {}\r\n", forwarding.via).into_bytes() },
-        request_id: forwarding.request_id,
-    }
+    Additions { x_forwarded: forwarding.x_forwarded, forwarded: forwarding.forwarded, request_id: forwarding.request_id }
 }
 
 fn pages(config: &Config) -> Vec<(Box<[u8]>, Page)> {

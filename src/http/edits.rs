@@ -1,10 +1,17 @@
 //! A route's changes to a message's headers, made ready once so that applying them copies one block.
 
 /// Headers taken away, and a block of header lines added. Setting a header is taking it away and adding it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edits {
     dropped: Vec<Box<[u8]>>,
-    block: Vec<u8>,
+    /// The lines to add and the blank line behind them.
+    tail: Vec<u8>,
+}
+
+impl Default for Edits {
+    fn default() -> Self {
+        Edits { dropped: Vec::new(), tail: b"\r\n".to_vec() }
+    }
 }
 
 impl Edits {
@@ -21,20 +28,26 @@ impl Edits {
 
     /// Adds a header beside those of the same name. Name and value must have been validated.
     pub fn add(&mut self, name: &str, value: &str) {
-        for part in [name, ": ", value, "\r\n"] {
-            self.block.extend_from_slice(part.as_bytes());
+        self.tail.truncate(self.tail.len() - 2);
+        for part in [name, ": ", value, "\r\n\r\n"] {
+            self.tail.extend_from_slice(part.as_bytes());
         }
     }
 
-    /// Whether a received header of this name is taken away.
+    /// Whether any received header is taken away.
     #[inline]
-    pub fn drops(&self, name: &[u8]) -> bool {
-        !self.dropped.is_empty() && self.dropped.iter().any(|dropped| dropped.eq_ignore_ascii_case(name))
+    pub fn drop_any(&self) -> bool {
+        !self.dropped.is_empty()
     }
 
-    /// The lines to add, as they go on the wire.
+    /// Whether a received header of this name is taken away.
+    pub fn drops(&self, name: &[u8]) -> bool {
+        self.dropped.iter().any(|dropped| dropped.eq_ignore_ascii_case(name))
+    }
+
+    /// What ends the head, as it goes on the wire: the lines to add and the blank line.
     #[inline]
-    pub fn block(&self) -> &[u8] {
-        &self.block
+    pub fn tail(&self) -> &[u8] {
+        &self.tail
     }
 }

@@ -12,8 +12,6 @@ pub struct Additions {
     pub x_forwarded: bool,
     /// Send `Forwarded` (RFC 7239).
     pub forwarded: bool,
-    /// The `Via` line, with its line end; empty for none.
-    pub via: Vec<u8>,
     /// Send `X-Request-ID`.
     pub request_id: bool,
 }
@@ -73,8 +71,9 @@ pub fn write_request(out: &mut Vec<u8>, request: &RequestOut<'_>) {
         write_request_line(out, request);
     }
     let trusted = request.sender.trusted;
-    let id_kept = trusted && head.known(bytes, Known::XRequestId).is_some_and(is_request_id);
+    let id_kept = kept_request_id(head, bytes, request.sender).is_some();
     let start = as_received.then_some(head.method_name.start);
+    let edited = request.edits.drop_any();
     copy_fields(out, bytes, start, &head.fields, head.length, |field| {
         let dropped = match field.known {
             Known::Host => !as_received,
@@ -85,7 +84,7 @@ pub fn write_request(out: &mut Vec<u8>, request: &RequestOut<'_>) {
             Known::XRequestId => request.additions.request_id && !id_kept,
             _ => field.hop,
         };
-        dropped || request.edits.drops(field.name.of(bytes))
+        dropped || (edited && request.edits.drops(field.name.of(bytes)))
     });
     if head.framing == Framing::Chunked {
         out.extend_from_slice(CHUNKED);
@@ -101,9 +100,7 @@ pub fn write_request(out: &mut Vec<u8>, request: &RequestOut<'_>) {
     if request.additions.request_id && !id_kept {
         write_line(out, b"X-Request-ID", request.request_id);
     }
-    out.extend_from_slice(&request.additions.via);
-    out.extend_from_slice(request.edits.block());
-    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(request.edits.tail());
 }
 
 fn write_request_line(out: &mut Vec<u8>, request: &RequestOut<'_>) {
@@ -192,13 +189,11 @@ pub struct ResponseOut<'a> {
     pub keep_length: bool,
     /// The route's changes.
     pub edits: &'a Edits,
-    /// The `Via` line, with its line end; empty for none.
-    pub via: &'a [u8],
     /// The client's version.
     pub version: Version,
     /// The connection to the client stays open.
     pub keep_alive: bool,
-    /// The present moment as an HTTP date, used if the response has none.
+    /// The `Date` line of the present moment with its line end, used if the response has none.
     pub date: &'a [u8],
 }
 
@@ -212,6 +207,7 @@ pub fn write_response(out: &mut Vec<u8>, response: &ResponseOut<'_>) {
     }
     let length_kept = response.keep_length || response.framing == head.framing;
     let (mut dated, mut length_written) = (false, false);
+    let edited = response.edits.drop_any();
     copy_fields(out, bytes, as_received.then_some(0), &head.fields, head.length, |field| {
         let dropped = match field.known {
             Known::ContentLength => {
@@ -228,7 +224,7 @@ pub fn write_response(out: &mut Vec<u8>, response: &ResponseOut<'_>) {
             }
             _ => field.hop,
         };
-        dropped || response.edits.drops(field.name.of(bytes))
+        dropped || (edited && response.edits.drops(field.name.of(bytes)))
     });
     match response.framing {
         Framing::Chunked => out.extend_from_slice(CHUNKED),
@@ -239,21 +235,16 @@ pub fn write_response(out: &mut Vec<u8>, response: &ResponseOut<'_>) {
     }
     if head.status >= 200 {
         if !dated {
-            write_line(out, b"Date", response.date);
+            out.extend_from_slice(response.date);
         }
         out.extend_from_slice(connection_line(response.version, response.keep_alive));
-        out.extend_from_slice(response.via);
-        out.extend_from_slice(response.edits.block());
-    } else {
-        if head.status == 101 {
-            out.extend_from_slice(b"Connection: upgrade\r\n");
-            if let Some(protocol) = head.known(bytes, Known::Upgrade) {
-                write_line(out, b"Upgrade", protocol);
-            }
+    } else if head.status == 101 {
+        out.extend_from_slice(b"Connection: upgrade\r\n");
+        if let Some(protocol) = head.known(bytes, Known::Upgrade) {
+            write_line(out, b"Upgrade", protocol);
         }
-        out.extend_from_slice(response.via);
     }
-    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(response.edits.tail());
 }
 
 /// The `Connection` line that a client of this version needs to hear, with its line end.
@@ -307,9 +298,10 @@ fn copy_fields(
     }
 }
 
-/// A request id that may be passed on: 1 to 128 visible ASCII characters.
-fn is_request_id(value: &[u8]) -> bool {
-    (1..=128).contains(&value.len()) && value.iter().all(u8::is_ascii_graphic)
+/// The id that a trusted sender gave its request, if it may be passed on: 1 to 128 visible ASCII characters.
+pub fn kept_request_id<'a>(head: &RequestHead, bytes: &'a [u8], sender: &Sender) -> Option<&'a [u8]> {
+    let given = if sender.trusted { head.known(bytes, Known::XRequestId) } else { None };
+    given.filter(|id| (1..=128).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic))
 }
 
 const CHUNKED: &[u8] = b"Transfer-Encoding: chunked\r\n";

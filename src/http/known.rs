@@ -80,10 +80,10 @@ impl Known {
         }
     }
 
-    /// Whether fields of this name say something about the message as a whole, beside those of [`Known::is_hop`].
+    /// Whether fields of this name say something about the message as a whole, those of [`Known::is_hop`] included.
     #[inline]
     pub const fn is_fact(self) -> bool {
-        matches!(self, Known::ContentLength | Known::Host | Known::Expect)
+        self.is_hop() || matches!(self, Known::ContentLength | Known::Host | Known::Expect)
     }
 
     /// Whether fields of this name concern one connection only (RFC 9110 sections 7.6.1 and 11.7). `Trailer` does not:

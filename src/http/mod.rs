@@ -7,7 +7,9 @@ mod known;
 mod method;
 
 pub use edits::Edits;
-pub use forward::{Additions, RequestOut, ResponseOut, Sender, connection_line, write_line, write_request, write_response, write_status};
+pub use forward::{
+    Additions, RequestOut, ResponseOut, Sender, connection_line, kept_request_id, write_line, write_request, write_response, write_status,
+};
 pub use head::{Connection, Field, Framing, RequestHead, ResponseHead, Span, Version};
 pub use known::Known;
 pub use method::Method;

@@ -22,6 +22,8 @@ pub(super) struct Facts {
     pub(super) expect_continue: bool,
     /// An expectation other than 100-continue.
     pub(super) expect_other: bool,
+    /// The lines are those of the head before, which was accepted.
+    pub(super) repeated: bool,
 }
 
 /// Why the bytes make no head.
@@ -35,42 +37,54 @@ pub(super) enum Stop {
     Fault,
 }
 
-/// Makes `fields` of the lines from `at` on, at most `max` of them, and gathers the facts; with them, where the head ends.
+/// Makes `fields` of the lines from `at` on, at most `max` of them, and gathers the facts; where the head ends.
 ///
 /// `lines` are those that `fields` still are of: a client's heads on one connection mostly differ in their first line alone, and
 /// what is the same byte for byte needn't be scanned again.
 #[inline]
-pub(super) fn gather(bytes: &[u8], at: usize, max: usize, fields: &mut Vec<Field>, lines: &mut Vec<u8>) -> Result<(Facts, usize), Stop> {
+pub(super) fn gather(
+    bytes: &[u8],
+    at: usize,
+    max: usize,
+    fields: &mut Vec<Field>,
+    lines: &mut Vec<u8>,
+    facts: &mut Facts,
+) -> Result<usize, Stop> {
     if !lines.is_empty() && fields.len() <= max && bytes[at..].starts_with(lines) {
-        return Ok((again(bytes, at, fields), at + lines.len()));
+        again(bytes, at, fields, facts);
+        return Ok(at + lines.len());
     }
     lines.clear();
-    let (facts, end) = scan(bytes, at, max, fields)?;
+    let end = scan(bytes, at, max, fields, facts)?;
     if end - at <= LINES_MAX && !fields.is_empty() {
         lines.extend_from_slice(&bytes[at..end]);
     }
-    Ok((facts, end))
+    Ok(end)
 }
 
 /// Moves the fields to where their lines are in this head.
-fn again(bytes: &[u8], at: usize, fields: &mut [Field]) -> Facts {
-    let mut facts = Facts::default();
+#[inline]
+fn again(bytes: &[u8], at: usize, fields: &mut [Field], facts: &mut Facts) {
+    facts.repeated = true;
     let by = (at as u32).wrapping_sub(fields.first().map_or(0, |field| field.name.start));
-    let moved = |span: Span| Span { start: span.start.wrapping_add(by), end: span.end.wrapping_add(by) };
-    for field in fields {
-        field.name = moved(field.name);
-        field.value = moved(field.value);
-        field.hop = facts.take(bytes, field.known, field.value);
+    if by != 0 {
+        let moved = |span: Span| Span { start: span.start.wrapping_add(by), end: span.end.wrapping_add(by) };
+        for field in &mut *fields {
+            field.name = moved(field.name);
+            field.value = moved(field.value);
+        }
     }
-    facts
+    // Those that `Connection` names stay marked, as it is the same.
+    for field in fields.iter().filter(|field| field.known.is_fact()) {
+        facts.take_known(field.known, field.value, field.value.of(bytes));
+    }
 }
 
-fn scan(bytes: &[u8], mut at: usize, max: usize, fields: &mut Vec<Field>) -> Result<(Facts, usize), Stop> {
-    let mut facts = Facts::default();
+fn scan(bytes: &[u8], mut at: usize, max: usize, fields: &mut Vec<Field>, facts: &mut Facts) -> Result<usize, Stop> {
     fields.clear();
     loop {
         if let Some(b'\r') = bytes.get(at) {
-            return Ok((facts, line_end(bytes, at)?));
+            return line_end(bytes, at);
         }
         let (name, value) = line(bytes, at)?;
         at = line_end(bytes, value.end as usize)?;
@@ -131,10 +145,9 @@ fn trim_end(bytes: &[u8], mut value: Span) -> Span {
 
 impl Facts {
     /// Takes a field; whether it stays behind.
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, bytes: &[u8], known: Known, span: Span) -> bool {
-        let hop = known.is_hop();
-        if hop || known.is_fact() { self.take_known(known, span, span.of(bytes)) } else { hop }
+        known.is_fact() && self.take_known(known, span, span.of(bytes))
     }
 
     fn take_known(&mut self, known: Known, span: Span, value: &[u8]) -> bool {

@@ -15,8 +15,15 @@ pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> R
         Some(b'\r' | b'\n') => empty_lines(window, limits)?,
         _ => 0,
     };
-    match read(window, start, limits, head) {
-        Ok(facts) => accept(window, &facts, limits, head),
+    let mut facts = Facts::default();
+    match read(window, start, limits, head, &mut facts) {
+        Ok(()) => {
+            let accepted = accept(window, &facts, limits, head);
+            if accepted != Ok(true) {
+                head.lines.clear();
+            }
+            accepted
+        }
         // Only a head of some length can be too long already.
         Err(Stop::More) if window.len() <= limits.uri && window.len() < limits.head => Ok(false),
         Err(_) => refuse(window, limits),
@@ -25,7 +32,7 @@ pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> R
 
 /// Finds the head's parts.
 #[inline]
-fn read(bytes: &[u8], start: usize, limits: &Limits, head: &mut RequestHead) -> Result<Facts, Stop> {
+fn read(bytes: &[u8], start: usize, limits: &Limits, head: &mut RequestHead, facts: &mut Facts) -> Result<(), Stop> {
     let method = scan::token(bytes, start);
     let target = space(bytes, start, method)?;
     let version = scan::visible(bytes, target);
@@ -40,9 +47,8 @@ fn read(bytes: &[u8], start: usize, limits: &Limits, head: &mut RequestHead) -> 
     head.method = Method::from_bytes(&bytes[start..method]);
     head.target = span(target, version);
     let fields = line_end(bytes, line + 8)?;
-    let (facts, length) = gather(bytes, fields, limits.headers, &mut head.fields, &mut head.lines)?;
-    head.length = length;
-    Ok(facts)
+    head.length = gather(bytes, fields, limits.headers, &mut head.fields, &mut head.lines, facts)?;
+    Ok(())
 }
 
 /// The first byte after the one space at `end`, before which there must be something.
@@ -71,7 +77,7 @@ fn accept(bytes: &[u8], facts: &Facts, limits: &Limits, head: &mut RequestHead) 
     match facts.hosts {
         0 if head.version == Version::Http11 => return Err(Reason::MissingHost),
         0 => {}
-        1 if target::is_authority(facts.host.of(bytes)) => {}
+        1 if facts.repeated || target::is_authority(facts.host.of(bytes)) => {}
         1 => return Err(Reason::BadHost),
         _ => return Err(Reason::RepeatedHost),
     }

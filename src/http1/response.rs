@@ -13,8 +13,9 @@ use crate::http::{Connection, Known, Method, ResponseHead, Version};
 /// `ResponseHeadTooLarge`.
 pub fn parse_response(bytes: &[u8], request_method: Method, limits: &Limits, head: &mut ResponseHead) -> Result<bool, Reason> {
     let window = &bytes[..bytes.len().min(limits.head).min(HEAD_MAX)];
-    match read(window, limits, head) {
-        Ok(facts) => accept(window, &facts, request_method, head),
+    let mut facts = Facts::default();
+    match read(window, limits, head, &mut facts) {
+        Ok(()) => accept(window, &facts, request_method, head),
         Err(Stop::TooMany) => Err(Reason::ResponseHeadTooLarge),
         Err(Stop::More) if window.len() >= limits.head.min(HEAD_MAX) => Err(Reason::ResponseHeadTooLarge),
         Err(Stop::More) => Ok(false),
@@ -24,7 +25,7 @@ pub fn parse_response(bytes: &[u8], request_method: Method, limits: &Limits, hea
 
 /// Finds the head's parts.
 #[inline]
-fn read(bytes: &[u8], limits: &Limits, head: &mut ResponseHead) -> Result<Facts, Stop> {
+fn read(bytes: &[u8], limits: &Limits, head: &mut ResponseHead, facts: &mut Facts) -> Result<(), Stop> {
     let Some(line) = bytes.first_chunk::<13>() else {
         return Err(if is_start(bytes) { Stop::More } else { Stop::Fault });
     };
@@ -44,9 +45,8 @@ fn read(bytes: &[u8], limits: &Limits, head: &mut ResponseHead) -> Result<Facts,
     };
     let end = scan::value(bytes, start);
     head.phrase = span(start, end);
-    let (facts, length) = gather(bytes, line_end(bytes, end)?, limits.headers, &mut head.fields, &mut head.lines)?;
-    head.length = length;
-    Ok(facts)
+    head.length = gather(bytes, line_end(bytes, end)?, limits.headers, &mut head.fields, &mut head.lines, facts)?;
+    Ok(())
 }
 
 /// Whether so few bytes may begin a status line.

@@ -23,7 +23,7 @@ cells! {
     pub struct Core {
         /// Requests answered, by the class of their status.
         pub status_class: Counters<6> = "gateway_http_requests_total" by "status_class" in STATUS_CLASSES,
-        /// Requests whose answer had a status of 500 or more, or that an endpoint or the gateway cut short.
+        /// Requests that an endpoint answered with 500 or more, or that an endpoint or the gateway failed or cut short.
         pub failed: Counter = "gateway_requests_failed_total",
         /// Requests that ended otherwise than by an endpoint's whole answer, by reason.
         pub refusals: Counters<{ Reason::ALL.len() }> = "gateway_refusals_total" by "reason" in REASONS,
@@ -124,17 +124,20 @@ pub const BAD: usize = 1;
 impl Core {
     /// Counts a request that is over: answered with `status`, and if that was not an endpoint's whole answer, why.
     ///
-    /// It failed if the status is 500 or more, or if `reason` puts the fault on the endpoint or the gateway (an answer
-    /// cut after a status of 200 is a failure). A client's own mistakes are not failures of the gateway.
+    /// It failed if `reason` puts the fault on the endpoint or the gateway (an answer cut after a status of 200 is a failure), or
+    /// without a reason if the status is 500 or more. A client's own mistakes are not failures of the gateway, whatever status
+    /// they get: otherwise anyone could make the gateway look unhealthy by asking for HTTP/1.2.
     #[inline]
     pub fn ended(&self, status: u16, reason: Option<Reason>, elapsed: Duration) {
         self.status_class.add(usize::from((status / 100).wrapping_sub(1).min(5)), 1);
         self.response_time.add(elapsed);
-        let mut failed = status >= 500;
-        if let Some(reason) = reason {
-            self.refusals.add(reason as usize, 1);
-            failed |= reason.fault() != Fault::Client;
-        }
+        let failed = match reason {
+            None => status >= 500,
+            Some(reason) => {
+                self.refusals.add(reason as usize, 1);
+                reason.fault() != Fault::Client
+            }
+        };
         if failed {
             self.failed.add(1);
         }

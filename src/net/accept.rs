@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::os::fd::AsRawFd;
+use std::rc::Rc;
+use std::time::Duration;
 
 use monoio::io::Canceller;
 use monoio::net::{TcpListener, TcpStream};
@@ -30,10 +32,23 @@ pub fn bind(address: SocketAddr, backlog: u32, shared: bool) -> io::Result<StdLi
     Ok(socket.into())
 }
 
-/// Accepts connections until stopped.
+/// Accepts connections until stopped. Its port is closed when it is dropped.
 pub struct Acceptor {
     listener: TcpListener,
-    stop: RefCell<Option<Canceller>>,
+    stop: Stopper,
+}
+
+/// Ends an [`Acceptor`] from elsewhere.
+#[derive(Clone)]
+pub struct Stopper(Rc<RefCell<Option<Canceller>>>);
+
+impl Stopper {
+    /// Ends [`Acceptor::next`], for good.
+    pub fn stop(&self) {
+        if let Some(canceller) = self.0.borrow_mut().take() {
+            canceller.cancel();
+        }
+    }
 }
 
 impl Acceptor {
@@ -43,38 +58,48 @@ impl Acceptor {
     /// What the kernel says.
     pub fn new(listener: StdListener) -> io::Result<Self> {
         listener.set_nonblocking(!ring::is_uring())?;
-        Ok(Acceptor { listener: TcpListener::from_std(listener)?, stop: RefCell::new(Some(Canceller::new())) })
+        let stop = Stopper(Rc::new(RefCell::new(Some(Canceller::new()))));
+        Ok(Acceptor { listener: TcpListener::from_std(listener)?, stop })
+    }
+
+    /// What ends it. It keeps nothing open: a port that nobody accepts on would take connections and leave them waiting.
+    pub fn stopper(&self) -> Stopper {
+        self.stop.clone()
     }
 
     /// The next connection; `None` once stopped. A dropped accept would leak the connection it got, so this is ended
-    /// only by [`Acceptor::stop`].
+    /// only by [`Stopper::stop`].
     pub async fn next(&self) -> Option<io::Result<(Link, SocketAddr)>> {
-        let handle = self.stop.borrow().as_ref()?.handle();
+        let handle = self.stop.0.borrow().as_ref()?.handle();
         let accepted = self.listener.cancelable_accept(handle).await;
         match accepted {
             Ok((stream, peer)) => Some(Ok((Link::tcp(stream), peer))),
-            Err(_) if self.stop.borrow().is_none() => None,
+            Err(_) if self.stop.0.borrow().is_none() => None,
             Err(error) => Some(Err(error)),
         }
     }
 
-    /// Connections that the kernel has completed and nobody has accepted; to be asked once stopped.
-    pub fn leftover(&self) -> Vec<(Link, SocketAddr)> {
-        let mut found = Vec::new();
+    /// Closes the port, and gives `welcome` the connections that the kernel completes until then. To be called once stopped.
+    ///
+    /// Closing a listener resets what the kernel has completed on it meanwhile, so no handshake begins any more, those under way
+    /// are given time, and only then is it closed. A client that comes later asks again, and finds nobody.
+    pub async fn close(self, mut welcome: impl FnMut(Link, SocketAddr)) {
+        sys::refuse_handshakes(self.listener.as_raw_fd());
+        self.take_completed(&mut welcome);
+        super::pause(HANDSHAKE).await;
+        self.take_completed(&mut welcome);
+    }
+
+    fn take_completed(&self, welcome: &mut impl FnMut(Link, SocketAddr)) {
         while let Some((stream, peer)) = sys::accept_now(self.listener.as_raw_fd()) {
             if stream.set_nonblocking(!ring::is_uring()).is_ok()
                 && let Ok(stream) = TcpStream::from_std(stream)
             {
-                found.push((Link::tcp(stream), peer));
+                welcome(Link::tcp(stream), peer);
             }
-        }
-        found
-    }
-
-    /// Ends [`Acceptor::next`], for good.
-    pub fn stop(&self) {
-        if let Some(canceller) = self.stop.borrow_mut().take() {
-            canceller.cancel();
         }
     }
 }
+
+/// How long a handshake under way may take when a port is closed.
+const HANDSHAKE: Duration = Duration::from_millis(50);

@@ -25,6 +25,11 @@ impl Buffers {
         self.free.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(self.size))
     }
 
+    /// Drops free buffers beyond so many.
+    pub fn trim(&self, spare: usize) {
+        self.free.borrow_mut().truncate(spare);
+    }
+
     /// Gives a buffer back. One that has grown, or that an interrupted operation kept, is dropped.
     pub fn give(&self, mut buf: Vec<u8>) {
         let mut free = self.free.borrow_mut();

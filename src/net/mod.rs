@@ -9,7 +9,7 @@ mod link;
 mod ring;
 mod sys;
 
-pub use accept::{Acceptor, bind};
+pub use accept::{Acceptor, Stopper, bind};
 pub use both::{First, both, first};
 pub use buffers::Buffers;
 pub use deadlines::{Deadlines, Timer};

@@ -8,7 +8,7 @@ use std::os::fd::{BorrowedFd, RawFd};
 use std::rc::Rc;
 
 use monoio::io::Split;
-use socket2::SockRef;
+use socket2::{SockFilter, SockRef};
 
 /// Runs `work` on a descriptor its caller holds open for the time of the call.
 fn with<T>(fd: RawFd, work: impl FnOnce(SockRef<'_>) -> T) -> T {
@@ -25,6 +25,20 @@ pub(super) fn shutdown(fd: RawFd, how: Shutdown) {
 /// Makes the next close of this socket a reset; the descriptor must be open.
 pub fn reset_on_close(fd: RawFd) {
     let _ = with(fd, |socket| socket.set_linger(Some(std::time::Duration::ZERO)));
+}
+
+/// Makes a listener's socket drop packets that would begin a handshake; others pass. Where the kernel doesn't allow it, nothing is
+/// changed.
+pub(super) fn refuse_handshakes(listener: RawFd) {
+    // The byte of the TCP header that holds SYN (2) and ACK (16): only the first packet of a handshake has SYN without ACK.
+    let filter = [
+        SockFilter::new((libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16, 0, 0, 13),
+        SockFilter::new((libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16, 0, 0, 0x12),
+        SockFilter::new((libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16, 0, 1, 0x02),
+        SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0),
+        SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, u32::MAX),
+    ];
+    let _ = with(listener, |socket| socket.attach_filter(&filter));
 }
 
 /// A connection that a listener has ready, without waiting for one.

@@ -2,7 +2,7 @@
 
 use super::core::{Core, PageAnswer, Session, after};
 use crate::error::Reason;
-use crate::http::{Framing, Known, Method, RequestHead, Version, connection_line, write_line, write_status};
+use crate::http::{Framing, Known, Method, RequestHead, Version, connection_line, kept_request_id, write_line, write_status};
 use crate::net::Stream;
 use crate::server::{Client, Inbound, Next};
 
@@ -31,7 +31,8 @@ impl Core {
         let status = reason.status();
         // A head that wasn't understood says nothing about how to answer.
         let json = session.head.known(bytes, Known::Accept).is_some_and(|accept| contains(accept, b"json"));
-        let id = std::str::from_utf8(&session.id).unwrap_or_default();
+        let id = kept_request_id(&session.head, bytes, &session.sender).unwrap_or(&session.id);
+        let id = std::str::from_utf8(id).unwrap_or_default();
         let (kind, body) = if json {
             let problem = serde_json::json!({
                 "type": "about:blank", "title": phrase(status), "status": status,
@@ -47,7 +48,9 @@ impl Core {
         };
         let mut out = self.buffers.take();
         self.head(&mut out, status, kind, body.len(), session.head.version, keep);
-        write_line(&mut out, b"X-Request-ID", &session.id);
+        if self.view.borrow().plan.additions.request_id {
+            write_line(&mut out, b"X-Request-ID", id.as_bytes());
+        }
         let mut told = format!("ringway; error={}; details=\"{}\"", proxy_error(reason), reason.code());
         if let Some(upstream) = &extra.upstream {
             told.push_str(&format!("; next-hop=\"{upstream}\""));
@@ -73,7 +76,7 @@ impl Core {
 
     fn head(&self, out: &mut Vec<u8>, status: u16, kind: &str, length: usize, version: Version, keep: bool) {
         write_status(out, status, phrase(status).as_bytes());
-        write_line(out, b"Date", &self.date.get());
+        out.extend_from_slice(&self.date.get());
         write_line(out, b"Content-Type", kind.as_bytes());
         write_line(out, b"Content-Length", length.to_string().as_bytes());
         out.extend_from_slice(connection_line(version, keep));

@@ -83,8 +83,8 @@ impl Core {
         };
         let idle = plan.config.timeouts.body_idle.get();
         connection.timer.close_at(after(self.now(), idle).min(deadline));
-        let (result, out) = connection.link.send(out, 0).await;
-        self.buffers.give(out);
+        let (result, mut buf) = connection.link.send(out, 0).await;
+        buf.clear();
         let upload = match body.left {
             Some(left) if result.is_ok() => {
                 let terms = Terms { body_max: plan.config.limits.body.get(), idle, limits: plan.head_limits };
@@ -94,7 +94,7 @@ impl Core {
         };
         // An endpoint may answer and close before it has taken everything, so its answer is looked for even then.
         let mut trace = Trace { reused, sent: true, body_lost: upload.is_some(), ..Trace::default() };
-        match self.answer(client, session, plan, attempt, &connection, upload, deadline, &mut trace).await {
+        match self.answer(client, session, plan, attempt, &connection, buf, upload, deadline, &mut trace).await {
             Ok((buf, upload)) => Ok(Answered { connection, buf, upload, trace }),
             Err(Reason::ClosedBeforeHead) if result.is_err() && !trace.started => Err(Failed { reason: Reason::SendFailed, trace }),
             Err(reason) => Err(Failed { reason, trace }),
@@ -110,6 +110,7 @@ impl Core {
         plan: &Plan,
         attempt: &Attempt,
         connection: &Connection,
+        mut buf: Vec<u8>,
         mut upload: Option<Upload<'a>>,
         deadline: Instant,
         trace: &mut Trace,
@@ -121,7 +122,6 @@ impl Core {
         if upload.is_none() {
             patience();
         }
-        let mut buf = self.buffers.take();
         let mut interim = 0;
         loop {
             let before = buf.len();
@@ -166,6 +166,10 @@ impl Core {
                     HeadError::Expired if self.now() >= deadline => Reason::RequestTimeout,
                     HeadError::Expired => Reason::FirstByteTimeout,
                     HeadError::Refused(reason) => reason,
+                    // What ended the upload ended the connection: the limit on sending, most often.
+                    HeadError::Closed { clean: true } => {
+                        upload.as_ref().and_then(|upload| upload.ended()?.result.err()).unwrap_or(Reason::ClosedBeforeHead)
+                    }
                     HeadError::Closed { .. } => Reason::ClosedBeforeHead,
                 });
             }
@@ -187,7 +191,6 @@ impl Core {
                 framing: Framing::None,
                 keep_length: false,
                 edits: &none,
-                via: &[],
                 version: Version::Http11,
                 keep_alive: true,
                 date: &[],

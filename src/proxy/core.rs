@@ -44,10 +44,16 @@ pub struct Core {
     pub draining: Cell<bool>,
     /// The port that clients connect to, as text.
     pub port: String,
-    /// The present second as an HTTP date.
-    pub date: Cell<[u8; 29]>,
+    /// The `Date` line of the present second, with its line end.
+    pub date: Cell<[u8; 37]>,
+    /// Boxed as they are used: taking one out moves a pointer.
+    #[allow(clippy::vec_box)]
     pub(super) sessions: RefCell<Vec<Box<Session>>>,
     pub(super) chance: Cell<u64>,
+    /// The first half of this core's request ids.
+    id: [u8; 16],
+    /// Warm spells that ended since this was last asked.
+    pub(super) cooled: Cell<u32>,
 }
 
 /// What one warm spell of a client's connection works with; reused, so that a request allocates nothing.
@@ -101,9 +107,11 @@ impl Core {
             pages,
             draining: Cell::new(false),
             port,
-            date: Cell::new(*b"Thu, 01 Jan 1970 00:00:00 GMT"),
+            date: Cell::new(*b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"),
             sessions: RefCell::default(),
             chance: Cell::new(chance),
+            id: digits(chance.rotate_left(32) ^ 0x5851_f42d_4c95_7f2d),
+            cooled: Cell::new(0),
         }
     }
 
@@ -144,7 +152,13 @@ impl Core {
         session
     }
 
+    /// How many connections have fallen idle or ended since this was last called.
+    pub fn take_cooled(&self) -> u32 {
+        self.cooled.take()
+    }
+
     pub(super) fn keep(&self, session: Box<Session>) {
+        self.cooled.set(self.cooled.get() + 1);
         let mut sessions = self.sessions.borrow_mut();
         if sessions.len() < SESSIONS_KEPT {
             sessions.push(session);
@@ -155,12 +169,11 @@ impl Core {
         self.view.borrow().plan.config.timeouts.clone()
     }
 
-    /// A fresh request id: 32 hexadecimal digits.
+    /// A fresh request id of 32 hexadecimal digits: this core's, then the request's, each by chance.
     pub(super) fn request_id(&self) -> [u8; 32] {
         let mut id = [0; 32];
-        for part in id.chunks_exact_mut(8) {
-            part.copy_from_slice(&hex(self.draw() as u32));
-        }
+        id[..16].copy_from_slice(&self.id);
+        id[16..].copy_from_slice(&digits(self.draw()));
         id
     }
 }
@@ -170,6 +183,14 @@ impl Session {
     pub(super) fn path_out(&self) -> Option<&[u8]> {
         (!self.path.is_empty()).then_some(&self.path)
     }
+}
+
+/// Sixteen hexadecimal digits.
+fn digits(bits: u64) -> [u8; 16] {
+    let mut digits = [0; 16];
+    digits[..8].copy_from_slice(&hex((bits >> 32) as u32));
+    digits[8..].copy_from_slice(&hex(bits as u32));
+    digits
 }
 
 /// Eight hexadecimal digits, all at once: each half byte to a byte of its own, then `a` to `f` raised above the digits.
@@ -187,7 +208,7 @@ pub(super) fn after(now: Instant, limit: Duration) -> Instant {
     if limit.is_zero() { Instant::MAX - Duration::from_nanos(1) } else { now + limit }
 }
 
-const SESSIONS_KEPT: usize = 1024;
+const SESSIONS_KEPT: usize = 128;
 
 #[cfg(test)]
 mod tests {

@@ -55,7 +55,6 @@ impl Core {
                 framing: framing_out(session),
                 keep_length: head.framing == Framing::None && (session.head.method == Method::Head || head.status == 304),
                 edits: &terms.plan.routes[terms.route].response,
-                via: &terms.plan.additions.via,
                 version: session.head.version,
                 keep_alive: terms.keep,
                 date: &self.date.get(),
@@ -114,7 +113,10 @@ impl Core {
     ) -> (Result<(), Reason>, Vec<u8>) {
         client.timer.close_at(after(self.now(), terms.plan.config.timeouts.write.get()));
         self.counters.bytes_out.add((buf.len() - from) as u64);
-        let (result, buf) = beside(upload, client.link.send(buf, from)).await;
+        let (result, buf) = match upload {
+            None => client.link.send(buf, from).await,
+            Some(upload) => beside(upload, client.link.send(buf, from)).await,
+        };
         let result = match result {
             Ok(_) => Ok(()),
             Err(_) if client.timer.expired() => Err(Reason::ClientStalled),
@@ -127,7 +129,10 @@ impl Core {
     async fn more(&self, answered: &mut Answered<'_>, terms: &Terms<'_>, buf: Vec<u8>) -> (Result<bool, Reason>, Vec<u8>) {
         let connection = &answered.connection;
         connection.timer.close_at(after(self.now(), terms.plan.config.timeouts.body_idle.get()));
-        let (result, buf) = beside(&mut answered.upload, connection.link.recv(buf)).await;
+        let (result, buf) = match &mut answered.upload {
+            None => connection.link.recv(buf).await,
+            Some(upload) => beside(upload, connection.link.recv(buf)).await,
+        };
         self.woke();
         let result = match result {
             Ok(received) if received > 0 => Ok(true),
@@ -157,7 +162,8 @@ impl Core {
         out.extend_from_slice(&buf[head..head + with_head]);
         buf.truncate(head + there);
         let mut left = length - there as u64;
-        let mut result = self.out(client, &mut answered.upload, terms, out, 0).await;
+        let (mut result, out) = self.piece(client, &mut answered.upload, terms, out, 0).await;
+        self.buffers.give(out);
         if result.is_ok() && with_head < there {
             (result, buf) = self.piece(client, &mut answered.upload, terms, buf, head + with_head).await;
         }
@@ -221,7 +227,8 @@ impl Core {
                 self.buffers.give(buf);
                 return (result, rest.is_empty());
             }
-            buf.truncate(FRONT);
+            // Shorter than that if its piece went with the head.
+            buf.resize(FRONT, 0);
             let received;
             (received, buf) = self.more(answered, terms, buf).await;
             if let Err(reason) = received.and_then(|more| if more { Ok(()) } else { Err(Reason::ClosedMidBody) }) {

@@ -118,13 +118,8 @@ impl<'a> Request<'a> {
         }
         let mut exchange = Exchange::new(view, self.started);
         let (mut answered, mut ticket) = (None, None);
+        let mut step = self.step(&mut exchange);
         loop {
-            let now = self.core.now();
-            let step = {
-                let Session { head, captures, normal, path, peer, .. } = &mut *self.session;
-                let incoming = Incoming { head, bytes: self.inbound.bytes(), peer: peer.expect("set for each session") };
-                exchange.step(&incoming, captures, normal, path, now, self.core.draw())
-            };
             match step {
                 Step::Page(page) => return self.page(page).await,
                 Step::Refuse(refusal) => {
@@ -133,8 +128,11 @@ impl<'a> Request<'a> {
                     return self.refused(refusal).await;
                 }
                 Step::Pause(until) => {
-                    Box::pin(net::pause(until.since(now))).await;
-                    self.core.woke();
+                    let now = self.core.now();
+                    if now < until {
+                        Box::pin(net::pause(until.since(now))).await;
+                        self.core.woke();
+                    }
                 }
                 Step::Wait(place) => {
                     let waiters = &self.core.waiters;
@@ -157,14 +155,22 @@ impl<'a> Request<'a> {
                         }
                         Err(failed) => (Ending::Failed(failed.reason), failed.trace),
                     };
-                    exchange.attempted(Attempted { ending, trace }, &self.session.head, now, draw);
+                    step = exchange.attempted(Attempted { ending, trace }, &self.session.head, now, draw);
+                    continue;
                 }
                 Step::Relay => {
-                    let (got, attempt) = answered.take().expect("an answer is relayed only when there is one");
-                    return self.relay(exchange, got, attempt).await;
+                    let (got, attempt) = answered.as_mut().expect("an answer is relayed only when there is one");
+                    return self.relay(&mut exchange, got, attempt).await;
                 }
             }
+            step = self.step(&mut exchange);
         }
+    }
+
+    fn step(&mut self, exchange: &mut Exchange) -> Step {
+        let Session { head, captures, normal, path, peer, .. } = &mut *self.session;
+        let incoming = Incoming { head, bytes: self.inbound.bytes(), peer: peer.expect("set for each session") };
+        exchange.step(&incoming, captures, normal, path, self.core.now(), self.core.draw())
     }
 
     /// Counts what the attempts cost.
@@ -175,11 +181,12 @@ impl<'a> Request<'a> {
         counters.retry_budget_exhausted.add(u64::from(tally.budget_exhausted));
     }
 
-    async fn relay(&mut self, mut exchange: Exchange, mut answered: Answered<'_>, attempt: Attempt) -> Next {
+    async fn relay(&mut self, exchange: &mut Exchange, answered: &mut Answered<'_>, attempt: &Attempt) -> Next {
         let core = self.core;
         self.status = self.session.response.status;
         self.tally(exchange.tally());
-        let plan = exchange.view().plan.clone();
+        let view = exchange.view().clone();
+        let plan = &view.plan;
         let upgraded = self.status == 101;
         let limit = plan.config.limits.requests_per_connection;
         let keep = self.session.head.connection.keep_alive
@@ -189,8 +196,8 @@ impl<'a> Request<'a> {
             && (limit == 0 || self.session.served < limit)
             && answered.upload.as_ref().is_none_or(|upload| upload.ended().is_some_and(|ended| ended.result.is_ok()));
         let early = if upgraded { answered.buf.split_off(self.session.response.length) } else { Vec::new() };
-        let terms = Terms { plan: &plan, route: attempt.route, keep };
-        let Relayed { result, reusable } = core.relay(self.client, self.session, &mut answered, &terms).await;
+        let terms = Terms { plan, route: attempt.route, keep };
+        let Relayed { result, reusable } = core.relay(self.client, self.session, answered, &terms).await;
         if upgraded && result.is_ok() {
             core.counters.upgrades.add(1);
             let ahead = self.inbound.bytes()[self.session.head.length..].to_vec();
@@ -201,7 +208,7 @@ impl<'a> Request<'a> {
         }
         let now = core.now();
         exchange.ended(result.err(), now);
-        let uploaded = self.finish_upload(&mut answered);
+        let uploaded = self.finish_upload(answered);
         if reusable && uploaded {
             let settings = &plan.upstreams[attempt.upstream].settings.keep_alive;
             let keep_alive = KeepAlive {
@@ -210,7 +217,7 @@ impl<'a> Request<'a> {
                 requests: settings.requests,
                 max_age: settings.max_age.get(),
             };
-            core.pool.give(key(&attempt), answered.connection.clone(), &keep_alive, now);
+            core.pool.give(key(attempt), answered.connection.clone(), &keep_alive, now);
         }
         if let Err(reason) = result {
             self.reason = Some(reason);

@@ -1,6 +1,7 @@
 //! The rest of a request's body on its way to the endpoint, beside the wait for its answer: a window of one buffer, so the
 //! client sends no faster than the endpoint takes.
 
+use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -75,17 +76,11 @@ impl<'a> Upload<'a> {
     }
 }
 
-/// Does `work` while the upload, if there is one, goes on.
-#[inline]
-pub(super) async fn beside<T>(upload: &mut Option<Upload<'_>>, work: impl Future<Output = T>) -> T {
-    match upload {
-        None => work.await,
-        Some(upload) => {
-            let never = |_: &Ended| None::<std::convert::Infallible>;
-            match Box::pin(beside_until(upload, work, never)).await {
-                Ok(done) => done,
-            }
-        }
+/// Does `work` while the upload goes on. Boxed: most requests have none.
+pub(super) async fn beside<T>(upload: &mut Upload<'_>, work: impl Future<Output = T>) -> T {
+    let never = |_: &Ended| None::<Infallible>;
+    match Box::pin(beside_until(upload, work, never)).await {
+        Ok(done) => done,
     }
 }
 
@@ -117,6 +112,8 @@ async fn receive(core: &Core, client: &Client, up: &Connection, buf: Vec<u8>, id
     core.woke();
     let result = match result {
         Ok(received) if received > 0 => {
+            // The client has done its part: the time that the endpoint takes for it is not the client's.
+            client.timer.clear();
             core.counters.bytes_in.add(received as u64);
             Ok(received)
         }

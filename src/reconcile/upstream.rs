@@ -24,7 +24,7 @@ pub(super) struct Upstream {
     pub host_header: HostHeader,
     outlier: Outlier,
     pub endpoints: Vec<Endpoint>,
-    by_name: HashMap<Arc<str>, usize, foldhash::fast::RandomState>,
+    by_name: HashMap<Arc<str>, usize>,
     queue: Division,
 }
 

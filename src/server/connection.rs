@@ -120,9 +120,7 @@ async fn warm<S: Service>(service: &S, client: &Client, first: bool) -> Spell {
 async fn requests<S: Service>(service: &S, client: &Client, session: &mut S::Session, inbound: &mut Inbound, mut first: bool) -> Spell {
     loop {
         if inbound.bytes().is_empty() {
-            if service.draining() {
-                return Spell::Closed;
-            }
+            // Draining too: what the client has sent already is served, and who sends nothing is ended with all that are idle.
             let buf = inbound.lend(RECEIVE_MIN);
             let (result, buf) = if first || service.connections() <= WARM_ALWAYS {
                 let Timing { read, idle } = service.timing();

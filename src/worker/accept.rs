@@ -9,16 +9,16 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use crate::log;
-use crate::net::{self, Acceptor, Link, Stream};
+use crate::net::{self, Acceptor, Link, Stopper, Stream};
 use crate::proxy::Core;
 use crate::server::{self, Client};
 
 /// Begins to accept.
-pub(super) fn start(core: Rc<Core>, listener: TcpListener) -> io::Result<Rc<Acceptor>> {
-    let acceptor = Rc::new(Acceptor::new(listener)?);
-    let accepting = acceptor.clone();
+pub(super) fn start(core: Rc<Core>, listener: TcpListener) -> io::Result<Stopper> {
+    let acceptor = Acceptor::new(listener)?;
+    let stopper = acceptor.stopper();
     net::spawn(async move {
-        while let Some(accepted) = accepting.next().await {
+        while let Some(accepted) = acceptor.next().await {
             match accepted {
                 Ok((link, peer)) => welcome(&core, link, peer),
                 Err(error) => {
@@ -30,12 +30,10 @@ pub(super) fn start(core: Rc<Core>, listener: TcpListener) -> io::Result<Rc<Acce
             }
         }
         // What the kernel has completed by then would be reset with the listener.
-        for (link, peer) in accepting.leftover() {
-            welcome(&core, link, peer);
-        }
+        acceptor.close(|link, peer| welcome(&core, link, peer)).await;
         core.counters.accepting.set(0);
     });
-    Ok(acceptor)
+    Ok(stopper)
 }
 
 fn welcome(core: &Rc<Core>, link: Link, peer: std::net::SocketAddr) {

@@ -55,6 +55,8 @@ pub struct Seat {
     pub shared: Arc<Shared>,
     /// The process's clock.
     pub clock: Clock,
+    /// Gives freed memory of this thread back to the system.
+    pub release_memory: fn(),
 }
 
 /// A running worker.
@@ -112,9 +114,10 @@ fn run(seat: Seat, doorbell: Doorbell) {
 
 async fn work(seat: Seat, doorbell: Doorbell) {
     let core = Rc::new(core(&seat));
-    let worker = tick::Worker::new(core.clone(), seat.inbox, seat.outbox, seat.shared.registry.spreads[seat.index].clone());
+    let spread = seat.shared.registry.spreads[seat.index].clone();
+    let worker = tick::Worker::new(core.clone(), seat.inbox, seat.outbox, spread, seat.release_memory);
     match accept::start(core, seat.listener) {
-        Ok(acceptor) => tick::run(worker, acceptor, doorbell).await,
+        Ok(stopper) => tick::run(worker, stopper, doorbell).await,
         Err(error) => log::error(format_args!("worker can't accept worker={}: {error}", seat.index)),
     }
 }
@@ -154,4 +157,4 @@ fn chance(index: u32) -> u64 {
 /// Room for a head beside a full window of body, so that both go in one send.
 const HEAD_ROOM: usize = 2048;
 /// Free buffers kept.
-const BUFFERS_KEPT: usize = 512;
+const BUFFERS_KEPT: usize = 128;

@@ -12,7 +12,7 @@ use crate::clock::Instant;
 use crate::exchange::View;
 use crate::log;
 use crate::metrics::{Spread, UPSTREAM_IDLE};
-use crate::net::{self, Acceptor, Doorbell};
+use crate::net::{self, Doorbell, Stopper};
 use crate::proxy::Core;
 use crate::reconcile::Report;
 
@@ -24,15 +24,18 @@ pub(super) struct Worker {
     spread: Arc<Spread>,
     sequence: u64,
     second: Instant,
+    /// Once draining: when connections without a request are ended.
+    end_idle_from: Instant,
+    release_memory: fn(),
 }
 
 impl Worker {
-    pub(super) fn new(core: Rc<Core>, inbox: Receiver<Command>, outbox: Sender<Report>, spread: Arc<Spread>) -> Self {
-        Worker { core, inbox, outbox, spread, sequence: 0, second: Instant::ZERO }
+    pub(super) fn new(core: Rc<Core>, inbox: Receiver<Command>, outbox: Sender<Report>, spread: Arc<Spread>, release_memory: fn()) -> Self {
+        Worker { core, inbox, outbox, spread, sequence: 0, second: Instant::ZERO, end_idle_from: Instant::ZERO, release_memory }
     }
 
     /// Obeys what the coordinator has sent.
-    fn obey(&mut self, acceptor: &Acceptor) {
+    fn obey(&mut self, stopper: &Stopper) {
         let core = &self.core;
         let now = core.woke();
         while let Ok(command) = self.inbox.try_recv() {
@@ -48,8 +51,8 @@ impl Worker {
                 }
                 Command::Drain => {
                     core.draining.set(true);
-                    acceptor.stop();
-                    core.deadlines.end_idle();
+                    self.end_idle_from = now + NOTICE;
+                    stopper.stop();
                 }
             }
         }
@@ -59,7 +62,7 @@ impl Worker {
         let core = &self.core;
         let now = core.woke();
         core.deadlines.sweep(now);
-        if core.draining.get() {
+        if core.draining.get() && now >= self.end_idle_from {
             core.deadlines.end_idle();
         }
         core.waiters.wake_all();
@@ -73,7 +76,11 @@ impl Worker {
         if now.since(self.second) >= Duration::from_secs(1) || self.second == Instant::ZERO {
             self.second = now;
             core.latency.borrow_mut().publish(&self.spread);
-            let date = httpdate::fmt_http_date(SystemTime::now());
+            if core.take_cooled() >= COOLED_MANY {
+                core.buffers.trim(BUFFERS_SPARE);
+                (self.release_memory)();
+            }
+            let date = format!("Date: {}\r\n", httpdate::fmt_http_date(SystemTime::now()));
             if let Ok(date) = date.as_bytes().try_into() {
                 core.date.set(date);
             }
@@ -82,12 +89,12 @@ impl Worker {
 }
 
 /// Ticks until the coordinator is gone.
-pub(super) async fn run(worker: Worker, acceptor: Rc<Acceptor>, doorbell: Doorbell) {
+pub(super) async fn run(worker: Worker, stopper: Stopper, doorbell: Doorbell) {
     let core = worker.core.clone();
     let worker = Rc::new(RefCell::new(worker));
     let rung = worker.clone();
     net::spawn(async move {
-        if let Err(error) = doorbell.answer(|| rung.borrow_mut().obey(&acceptor)).await {
+        if let Err(error) = doorbell.answer(|| rung.borrow_mut().obey(&stopper)).await {
             log::error(format_args!("the doorbell broke: {error}"));
         }
     });
@@ -98,6 +105,13 @@ pub(super) async fn run(worker: Worker, acceptor: Rc<Acceptor>, doorbell: Doorbe
     }
 }
 
+/// How long clients that are busy have, once draining, for a next request whose answer tells them that it is the last. Ending their
+/// connections between two requests would lose the one on its way.
+const NOTICE: Duration = Duration::from_millis(250);
 /// Time between two ticks, and the least there is.
 const TICK: Duration = Duration::from_millis(100);
 const TICK_MIN: Duration = Duration::from_millis(5);
+/// So many connections falling idle within a second leave enough memory behind that giving it back is worth a pause.
+const COOLED_MANY: u32 = 256;
+/// Free buffers kept then.
+const BUFFERS_SPARE: usize = 16;

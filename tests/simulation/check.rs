@@ -142,7 +142,7 @@ pub fn check_refusal(reason: Reason, upstream: &Upstream, health_checks: bool, n
     };
     let located = |id| upstream.target(id, 0).is_some();
     let well: Vec<_> =
-        upstream.endpoints().filter(|(id, endpoint)| usable(&endpoint) && located(*id)).map(|(_, endpoint)| endpoint).collect();
+        upstream.endpoints().filter(|(id, endpoint)| usable(endpoint) && located(*id)).map(|(_, endpoint)| endpoint).collect();
     match reason {
         Reason::NoHealthyEndpoint | Reason::Unresolved => {
             assert!(well.is_empty(), "{reason:?} though {} is well", well[0].name());

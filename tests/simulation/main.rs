@@ -7,8 +7,10 @@
 mod chance;
 mod check;
 mod core;
+mod goals;
 mod scenario;
 mod servers;
+mod traffic;
 mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

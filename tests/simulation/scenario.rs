@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ringway::balancer::STRATEGIES;
-use ringway::config::{Config, Endpoint, HashKey, Outlier, Queue, Route, StatusRange, Time, Upstream};
+use ringway::config::{Config, Endpoint, HashKey, Outlier, Queue, Route, StatusRange, Target, Time, Upstream};
 
 use crate::chance::Chance;
 
@@ -162,4 +162,13 @@ pub fn detection(config: &Config) -> Duration {
         interval * 11 / 10 * (check.fall + 1) + check.timeout.get()
     });
     Duration::from_millis(600) + each.max().unwrap_or_default()
+}
+
+/// The server that an endpoint's `url` leads to.
+pub fn url_port(url: &str) -> u16 {
+    match url.parse().expect("a good url") {
+        Target::Address(address) => address.port(),
+        Target::Name { port, .. } => port,
+        Target::Unix(path) => path.to_str().and_then(|path| path[1..].parse().ok()).expect("a number"),
+    }
 }

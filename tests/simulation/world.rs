@@ -1,25 +1,24 @@
 //! The world: events in order of time, messages that get lost, and what must come true in the end.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ringway::address::Address;
 use ringway::balancer::Seat;
 use ringway::clock::Instant;
-use ringway::config::{Config, Endpoint, Route, Strategy, Target};
-use ringway::error::Reason;
-use ringway::exchange::{Attempted, Plan, Step};
-use ringway::reconcile::{Lookup, ProbeId, Reconciler, Report, ShareKey, Update};
+use ringway::config::{Config, Endpoint};
+use ringway::exchange::{Attempted, Plan};
+use ringway::reconcile::{Lookup, ProbeId, Reconciler, Report, Update};
 
 use crate::chance::Chance;
-use crate::check::{Ceilings, check_refusal};
-use crate::core::{Core, Request};
-use crate::scenario::{Scenario, detection, recovery};
+use crate::check::Ceilings;
+use crate::core::Core;
+use crate::scenario::{Scenario, recovery};
 use crate::servers::{self, Mode, Servers};
 
-enum Event {
+pub enum Event {
     Arrive(usize),
     Step(usize, u64),
     Attempted(usize, u64, Attempted),
@@ -38,26 +37,26 @@ enum Event {
 }
 
 pub struct World {
-    seed: u64,
-    chance: Chance,
-    now: Instant,
-    order: u64,
-    events: BTreeMap<(Instant, u64), Event>,
-    config: Config,
-    generation: u64,
-    scenario: Scenario,
-    spare: Vec<(String, Endpoint)>,
-    cores: Vec<Core>,
-    reconciler: Reconciler,
-    servers: Servers,
-    ceilings: Ceilings,
+    pub seed: u64,
+    pub chance: Chance,
+    pub now: Instant,
+    pub order: u64,
+    pub events: BTreeMap<(Instant, u64), Event>,
+    pub config: Config,
+    pub generation: u64,
+    pub scenario: Scenario,
+    pub spare: Vec<(String, Endpoint)>,
+    pub cores: Vec<Core>,
+    pub reconciler: Reconciler,
+    pub servers: Servers,
+    pub ceilings: Ceilings,
     /// Messages get lost, servers fail, configurations change.
-    stormy: bool,
+    pub stormy: bool,
     /// Between two requests on a core, on average; none if there are no more.
-    pace: Option<Duration>,
-    requests: u64,
+    pub pace: Option<Duration>,
+    pub requests: u64,
     /// The last things that happened.
-    trail: VecDeque<String>,
+    pub trail: VecDeque<String>,
 }
 
 /// One run.
@@ -118,12 +117,12 @@ impl World {
         world
     }
 
-    fn after(&mut self, delay: Duration, event: Event) {
+    pub fn after(&mut self, delay: Duration, event: Event) {
         self.order += 1;
         self.events.insert((self.now + delay, self.order), event);
     }
 
-    fn note(&mut self, line: String) {
+    pub fn note(&mut self, line: String) {
         if self.trail.len() == 60 {
             self.trail.pop_front();
         }
@@ -131,7 +130,7 @@ impl World {
     }
 
     /// Lets time pass.
-    fn pass(&mut self, time: Duration) {
+    pub fn pass(&mut self, time: Duration) {
         let until = self.now + time;
         while let Some(entry) = self.events.first_entry()
             && entry.key().0 <= until
@@ -179,140 +178,6 @@ impl World {
             Event::Reload => self.reload(),
         }
         None
-    }
-
-    fn arrive(&mut self, core: usize) {
-        let Some(pace) = self.pace else { return };
-        let micros = pace.as_micros() as u64;
-        let gap = self.chance.micros(0, 2 * micros);
-        self.after(gap, Event::Arrive(core));
-        self.requests += 1;
-        let id = self.requests;
-        let route = self.chance.draw() as usize % self.config.routes.len();
-        let path = format!("/r{route}/{}", self.chance.draw());
-        let peer = IpAddr::from((self.chance.draw() as u32).to_be_bytes());
-        let method = *self.chance.one_of(&["GET", "GET", "POST"]);
-        let request = Request::new(self.cores[core].view.clone(), method, &path, peer, self.now);
-        self.cores[core].requests.insert(id, request);
-        self.after(Duration::ZERO, Event::Step(core, id));
-        if self.chance.percent(3) {
-            let patience = self.chance.micros(0, 300_000);
-            self.after(patience, Event::Leave(core, id));
-        }
-    }
-
-    fn step(&mut self, core: usize, id: u64) -> Option<usize> {
-        let draw = self.chance.draw();
-        let now = self.now;
-        let request = self.cores[core].requests.get_mut(&id)?;
-        let step = request.step(now, draw);
-        if !matches!(step, Step::Relay)
-            && let Some(port) = request.server.take()
-        {
-            // The attempt before was given up.
-            self.servers.all.get_mut(&port).expect("it was asked").in_flight -= 1;
-        }
-        match step {
-            Step::Page(page) => panic!("{page:?} was not asked for"),
-            Step::Pause(until) => self.after(until.since(now), Event::Step(core, id)),
-            Step::Wait(place) => self.cores[core].wait(place, id),
-            Step::Relay => {
-                let body = request.body.0;
-                self.after(body, Event::Finish(core, id));
-            }
-            Step::Refuse(refusal) => {
-                let request = self.cores[core].end(id).expect("it just asked");
-                let view = request.exchange.view().clone();
-                let upstream = view.member(request.exchange.route()).upstream.borrow();
-                *self.cores[core].refused.entry((request.exchange.route(), refusal.reason.code())).or_default() += 1;
-                check_refusal(refusal.reason, &upstream, view.plan.config.features.health_checks, now);
-                self.wake(core, request.held);
-            }
-            Step::Attempt(attempt) => {
-                request.held = Some((attempt.route, attempt.pool));
-                let address = attempt.address.as_ref().expect("only endpoints with an address are picked");
-                let port = port(address);
-                request.server = Some(port);
-                let deadline = request.exchange.deadline();
-                let upstream = request.exchange.view().plan.upstreams[attempt.upstream].settings.id.clone();
-                let cores = self.cores.len();
-                let server = self.servers.at(port, cores);
-                server.in_flight += 1;
-                server.attempts[core] += 1;
-                let in_flight = u64::from(server.in_flight);
-                let mut outcome = server.outcome(self.config.timeouts.first_byte.get(), self.stormy, &mut self.chance, now);
-                self.check_server(&upstream, port, in_flight);
-                if now + outcome.after > deadline {
-                    outcome.after = deadline.since(now);
-                    outcome.attempted.ending = ringway::exchange::Ending::Failed(Reason::RequestTimeout);
-                }
-                self.cores[core].requests.get_mut(&id).expect("it just asked").body = outcome.body;
-                self.after(outcome.after, Event::Attempted(core, id, outcome.attempted));
-            }
-        }
-        Some(core)
-    }
-
-    /// What a server itself sees of its limit.
-    fn check_server(&self, upstream: &str, port: u16, in_flight: u64) {
-        let settings = self.config.upstreams.iter().find(|settings| settings.id == upstream);
-        let here = |endpoint: &&Endpoint| url_port(&endpoint.url) == port;
-        if let Some(endpoint) = settings.and_then(|settings| settings.endpoints.iter().find(here)) {
-            let allowed = self.ceilings.allowed(&ShareKey::Endpoint(upstream.into(), endpoint.name().into()));
-            assert!(in_flight <= allowed, "{} has {in_flight} of {allowed} in flight", endpoint.name());
-        }
-    }
-
-    fn attempted(&mut self, core: usize, id: u64, attempted: Attempted) -> Option<usize> {
-        let draw = self.chance.draw();
-        let request = self.cores[core].requests.get_mut(&id)?;
-        let view = request.exchange.view().clone();
-        let member = view.member(request.exchange.route());
-        let retries = member.upstream.borrow_mut().budget().retries();
-        let before = request.exchange.tally().retries;
-        let route = request.exchange.route();
-        request.attempted(attempted, self.now, draw);
-        if request.exchange.tally().retries > before {
-            let mut upstream = member.upstream.borrow_mut();
-            let settings = upstream.settings().retry.clone();
-            let budget = upstream.budget();
-            let bound = (budget.active() * u32::from(settings.budget_percent) / 100).max(settings.budget_min);
-            // A retry that is repeated has given its place back before; others may hold more since requests have ended.
-            assert!(budget.retries() <= bound, "{} retries of {bound} on route {route}, {retries} before", budget.retries());
-            assert!(request.exchange.tally().retries <= view.plan.routes[route].retries);
-        }
-        self.step(core, id)
-    }
-
-    fn finish(&mut self, core: usize, id: u64) -> Option<usize> {
-        let mut request = self.cores[core].end(id)?;
-        request.exchange.ended(request.body.1, self.now);
-        self.cores[core].served[request.exchange.route()] += 1;
-        self.left(core, request);
-        Some(core)
-    }
-
-    /// The client leaves.
-    fn leave(&mut self, core: usize, id: u64) -> Option<usize> {
-        let request = self.cores[core].end(id)?;
-        self.left(core, request);
-        Some(core)
-    }
-
-    fn left(&mut self, core: usize, request: Request) {
-        if let Some(port) = request.server {
-            let cores = self.cores.len();
-            self.servers.at(port, cores).in_flight -= 1;
-        }
-        let held = request.held;
-        drop(request);
-        self.wake(core, held);
-    }
-
-    fn wake(&mut self, core: usize, held: Option<(usize, u32)>) {
-        for id in self.cores[core].wake_next(held) {
-            self.after(Duration::ZERO, Event::Step(core, id));
-        }
     }
 
     fn wake_all(&mut self, core: usize) {
@@ -409,77 +274,6 @@ impl World {
         self.pace = Some(Duration::from_millis(60));
         self.servers.all.values_mut().for_each(|server| server.mode = Mode::Up);
     }
-
-    /// All are well, and everybody knows: each core sends requests to each endpoint and gets answers on each route.
-    fn assert_all_serve(&mut self) {
-        self.note("all should serve".into());
-        self.servers.all.values_mut().for_each(|server| server.attempts.fill(0));
-        for core in &mut self.cores {
-            core.served.fill(0);
-            core.refused.clear();
-        }
-        self.pace = Some(Duration::from_millis(8));
-        self.pass(Duration::from_secs(3));
-        let cores = self.cores.len();
-        for (index, Core { served, refused, .. }) in self.cores.iter().enumerate() {
-            assert!(served.iter().any(|&served| served > 0) || self.scarce(None) > 1, "core {index} serves nothing, refused {refused:?}");
-            for (route, &served) in self.config.routes.iter().zip(served) {
-                let name = route.name();
-                assert!(served > 0 || self.scarce(Some(route)) > 1, "core {index} serves nothing on {name}, refused {refused:?}");
-            }
-        }
-        for upstream in &self.config.upstreams {
-            let sent: Vec<Vec<u64>> =
-                upstream.endpoints.iter().map(|endpoint| self.servers.at(url_port(&endpoint.url), cores).attempts.clone()).collect();
-            let weights: u64 = upstream.endpoints.iter().map(|endpoint| u64::from(endpoint.weight)).sum();
-            // What it has seen of an endpoint that failed fades within minutes only, by design.
-            let forgives = upstream.strategy != Strategy::PeakEwma;
-            for (endpoint, attempts) in upstream.endpoints.iter().zip(&sent) {
-                let open = endpoint.max_concurrent_requests == 0 || endpoint.max_concurrent_requests as usize >= cores;
-                for core in (0..cores).filter(|_| open && forgives) {
-                    // Enough that chance alone would not leave an endpoint out.
-                    let enough = 25 * weights.div_ceil(u64::from(endpoint.weight));
-                    let all: u64 = sent.iter().map(|attempts| attempts[core]).sum();
-                    assert!(all < enough || attempts[core] > 0, "{} of {} gets {attempts:?} of {sent:?}", endpoint.name(), upstream.id);
-                }
-            }
-        }
-    }
-
-    /// How many of the limits that a request passes (on this route, or any) have less than one for each core. Where there are two,
-    /// a core's turns may miss each other; where the gateway's is one, there may be no time for each route.
-    fn scarce(&self, route: Option<&Route>) -> usize {
-        let scarce = |limit: u32| limit > 0 && (limit as usize) < self.cores.len();
-        let on = |route: &Route| {
-            let upstream = self.config.upstreams.iter().find(|upstream| upstream.id == route.upstream).expect("a checked route");
-            let limits = upstream.endpoints.iter().map(|endpoint| endpoint.max_concurrent_requests);
-            let endpoints = if limits.clone().all(|limit| limit > 0) { limits.sum() } else { 0 };
-            usize::from(scarce(route.max_concurrent_requests)) + usize::from(scarce(endpoints))
-        };
-        let gateway = usize::from(scarce(self.config.limits.max_concurrent_requests));
-        match route {
-            Some(route) => 2 * gateway + on(route),
-            None => gateway + self.config.routes.iter().map(on).min().unwrap_or(0),
-        }
-    }
-
-    /// A server dies: those that are probed get nothing any more once all know.
-    fn assert_the_dead_are_left_alone(&mut self) {
-        let endpoints =
-            self.config.upstreams.iter().flat_map(|upstream| upstream.endpoints.iter().map(move |endpoint| (upstream, endpoint)));
-        let all: Vec<(u16, bool)> = endpoints
-            .map(|(upstream, endpoint)| (url_port(&endpoint.url), upstream.health_check.enabled && upstream.panic_threshold == 0))
-            .collect();
-        let (port, known) = *self.chance.one_of(&all);
-        self.note(format!("server {port} dies"));
-        let cores = self.cores.len();
-        self.servers.at(port, cores).mode = *self.chance.one_of(&[Mode::Down, Mode::Hanging]);
-        self.pass(detection(&self.config));
-        self.servers.at(port, cores).attempts.fill(0);
-        self.pass(Duration::from_secs(1));
-        let attempts = &self.servers.at(port, cores).attempts;
-        assert!(!known || attempts.iter().all(|&attempts| attempts == 0), "the dead server {port} gets {attempts:?}");
-    }
 }
 
 impl Drop for World {
@@ -496,17 +290,9 @@ fn plan(config: &Config, generation: u64) -> Plan {
     Plan::build(config.clone(), generation, generation).unwrap_or_else(problems)
 }
 
-fn port(address: &Address) -> u16 {
+pub fn port(address: &Address) -> u16 {
     match address {
         Address::Tcp(address) => address.port(),
         Address::Unix(path) => path.to_str().and_then(|path| path[1..].parse().ok()).expect("a number"),
-    }
-}
-
-fn url_port(url: &str) -> u16 {
-    match url.parse().expect("a good url") {
-        Target::Address(address) => address.port(),
-        Target::Name { port, .. } => port,
-        Target::Unix(path) => path.to_str().and_then(|path| path[1..].parse().ok()).expect("a number"),
     }
 }

@@ -54,7 +54,7 @@ pub fn run(options: Options) -> ExitCode {
         }
     });
     let on_ready: run::OnReady = Box::new(move |running| drop(ready.send(running.clone())));
-    let ended = super::ended(run::run(loaded, run::Options { path: None, on_ready: Some(on_ready) }));
+    let ended = super::ended(run::run(loaded, run::Options { on_ready: Some(on_ready), ..run::Options::default() }));
     let _ = shown.join();
     ended
 }

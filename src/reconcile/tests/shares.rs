@@ -162,7 +162,7 @@ impl Stage {
     fn calm(&mut self, rounds: u64, busy: &[usize], from: u64) -> Vec<u64> {
         let mut served = vec![0; self.shares.len()];
         for round in from..from + rounds {
-            for core in 0..self.shares.len() {
+            for (core, served) in served.iter_mut().enumerate() {
                 while self.shares[core].in_flight() > 0 {
                     self.shares[core].give();
                 }
@@ -171,7 +171,7 @@ impl Stage {
                 }
                 if busy.contains(&core) {
                     while self.shares[core].try_take() {
-                        served[core] += 1;
+                        *served += 1;
                     }
                     while self.shares[core].try_queue() {}
                 }

@@ -1,0 +1,101 @@
+"""The table: figures, ratios and targets as Markdown, with the machine they come from."""
+
+import datetime
+import os
+import platform
+import re
+import subprocess
+from pathlib import Path
+
+from figures import PROXIES
+from peers import PROJECT
+
+
+def table(figures):
+    """One row a figure. A target is met, not met, undecided or not measured; only a good measurement says met."""
+    others = [name for name in PROXIES if name != "ringway"]
+    head = ["figure", *PROXIES, *(f"÷ {name}" for name in others), "target for ringway"]
+    rows = [head, ["---", *["---:"] * (len(head) - 2), "---"]]
+    reasons = []
+    for figure in figures:
+        cells = [figure.title + (f" ({figure.note})" if figure.note else "")]
+        for name in PROXIES:
+            value = figure.values.get(name)
+            if isinstance(value, str):
+                reasons.append(f"- {figure.title}, {name}: not measured: {value}")
+            cells.append(show(value, figure.unit))
+        cells += [ratio(figure.ratios.get(name)) for name in others]
+        cells.append("; ".join(verdict(figure, target) for target in figure.targets))
+        rows.append(cells)
+    lines = ["| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in rows]
+    return "\n".join(lines + ([""] + reasons if reasons else [])) + "\n"
+
+
+def show(value, unit):
+    if isinstance(value, str):
+        return "not measured"
+    if value is None:
+        return ""
+    digits = 2 if value < 20 else 1 if value < 100 else 0
+    return f"{value:,.{digits}f}" + (f" {unit}" if unit else "")
+
+
+def ratio(found):
+    """The median, and the middle half of the rounds where there were rounds."""
+    if not found:
+        return ""
+    return f"{found[0]:.2f}" + (f" ({found[1]:.2f}-{found[2]:.2f})" if len(found) == 3 else "")
+
+
+def verdict(figure, target):
+    """Whether a target is met, on the unrounded value."""
+    if target.against:
+        wanted, found = f"≤ {target.limit:.2f} × {target.against}", figure.ratios.get(target.against, (None,))[0]
+    else:
+        wanted, found = f"≤ {target.limit:,} {figure.unit}".strip(), figure.values.get("ringway")
+    if not isinstance(found, float):
+        return f"{wanted}: **not measured**"
+    if figure.doubt:
+        return f"{wanted}: **undecided**, {figure.doubt}"
+    return f"{wanted}: {'met' if found <= target.limit else '**not met**'}"
+
+
+def machine(profile):
+    """Where and of what the figures are."""
+    model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.M)
+    memory = re.search(r"^MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text(), re.M)
+    facts = {
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "CPU": f"{model[1] if model else platform.machine()}, {len(os.sched_getaffinity(0))} cores",
+        "memory": f"{int(memory[1]) >> 20} GiB" if memory else "unknown",
+        "kernel": platform.release(),
+        "ringway": f"{commit()}, profile {profile}",
+        "nginx": first_line(["nginx", "-v"]),
+        "HAProxy": first_line(["haproxy", "-v"]),
+        "wrk": first_line(["wrk", "-v"]),
+        "valgrind": first_line(["valgrind", "--version"]),
+        "load before": "%.2f" % os.getloadavg()[0],
+    }
+    return facts
+
+
+def commit():
+    """The commit that is checked out, and whether it was changed."""
+    name = first_line(["git", "-C", PROJECT, "rev-parse", "--short=12", "HEAD"])
+    changed = subprocess.run(["git", "-C", PROJECT, "status", "--porcelain", "-uno"], capture_output=True).stdout
+    return name + (" with changes" if changed else "")
+
+
+def first_line(command):
+    try:
+        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return ((done.stdout or done.stderr).strip().splitlines() or ["unknown"])[0].strip()
+
+
+def page(figures, facts, notes):
+    """The whole result."""
+    listed = "".join(f"- {name}: {value}\n" for name, value in facts.items())
+    noted = "".join(f"{note}\n\n" for note in notes)
+    return f"# ringway beside others\n\n{table(figures)}\n{noted}## The machine\n\n{listed}"

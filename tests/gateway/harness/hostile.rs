@@ -1,0 +1,152 @@
+//! An endpoint that is a closure over a raw socket, so that it can do what no server does.
+
+use std::net::TcpListener;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use super::{Message, Wire, until};
+
+/// An endpoint.
+pub struct Hostile {
+    pub address: String,
+    shared: Arc<Shared>,
+    accepting: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    seen: Mutex<Vec<Message>>,
+    connections: AtomicUsize,
+    open: AtomicUsize,
+    stop: AtomicBool,
+    told: AtomicUsize,
+}
+
+/// One connection to it.
+pub struct Peer {
+    wire: Wire,
+    shared: Arc<Shared>,
+    /// How many connections there were before it.
+    pub index: usize,
+}
+
+impl Hostile {
+    /// Does `serve` with each connection, which is closed after it.
+    pub fn start(serve: impl Fn(&mut Peer) + Send + Sync + 'static) -> Hostile {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let shared = Arc::new(Shared::default());
+        let (serve, accepted) = (Arc::new(serve), shared.clone());
+        let accepting = std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let shared = accepted.clone();
+                if shared.stop.load(SeqCst) {
+                    return;
+                }
+                shared.open.fetch_add(1, SeqCst);
+                let mut peer = Peer { wire: Wire::of(stream.unwrap()), index: shared.connections.fetch_add(1, SeqCst), shared };
+                let serve = serve.clone();
+                std::thread::spawn(move || serve(&mut peer));
+            }
+        });
+        Hostile { address, shared, accepting: Some(accepting) }
+    }
+
+    /// Answers each request with these bytes and keeps the connection.
+    pub fn answering(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Hostile {
+        Hostile::start(move |peer| {
+            while peer.request().is_some() {
+                if peer.try_send(&bytes).is_err() {
+                    return;
+                }
+            }
+        })
+    }
+
+    /// Answers the first request of each connection with these bytes and closes.
+    pub fn answering_once(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Hostile {
+        Hostile::start(move |peer| {
+            if peer.request().is_some() {
+                let _ = peer.try_send(&bytes);
+            }
+        })
+    }
+
+    /// The requests read so far.
+    pub fn seen(&self) -> Vec<Message> {
+        self.shared.seen.lock().unwrap().clone()
+    }
+
+    /// The latest request read.
+    pub fn last(&self) -> Message {
+        self.shared.seen.lock().unwrap().last().expect("a request").clone()
+    }
+
+    /// Connections so far.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(SeqCst)
+    }
+
+    /// Lets one connection that waits to be told go on.
+    pub fn tell(&self) {
+        self.shared.told.fetch_add(1, SeqCst);
+    }
+
+    /// Waits until so many connections are open.
+    #[track_caller]
+    pub fn wait_open(&self, count: usize) {
+        until("the endpoint's connections", || (self.shared.open.load(SeqCst) == count).then_some(()));
+    }
+}
+
+impl Drop for Hostile {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, SeqCst);
+        drop(std::net::TcpStream::connect(&self.address));
+        let _ = self.accepting.take().map(JoinHandle::join);
+    }
+}
+
+impl Peer {
+    /// The next request, whole; none if the connection ends before.
+    pub fn request(&mut self) -> Option<Message> {
+        let request = self.wire.try_message(true).ok()?;
+        self.shared.seen.lock().unwrap().push(request.clone());
+        Some(request)
+    }
+
+    /// Waits until the test says so.
+    pub fn wait_told(&self) {
+        let told = &self.shared.told;
+        until("the test to tell", || told.fetch_update(SeqCst, SeqCst, |told| told.checked_sub(1)).ok());
+    }
+
+    /// The next request's head.
+    pub fn head(&mut self) -> Option<Message> {
+        let request = self.wire.try_message(false).ok()?;
+        self.shared.seen.lock().unwrap().push(request.clone());
+        Some(request)
+    }
+}
+
+impl Deref for Peer {
+    type Target = Wire;
+
+    fn deref(&self) -> &Wire {
+        &self.wire
+    }
+}
+
+impl DerefMut for Peer {
+    fn deref_mut(&mut self) -> &mut Wire {
+        &mut self.wire
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.shared.open.fetch_sub(1, SeqCst);
+    }
+}

@@ -1,0 +1,19 @@
+//! The gateway as clients, endpoints and operators meet it: real processes over sockets, raw bytes, programs that nobody here wrote.
+
+mod harness;
+
+mod bodies;
+mod client_faults;
+mod drain;
+mod endpoint_faults;
+mod headers;
+mod independent;
+mod limits;
+mod process;
+mod refused_requests;
+mod refused_responses;
+mod relaying;
+mod reload;
+mod retries;
+mod routing;
+mod upgrades;

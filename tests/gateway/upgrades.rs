@@ -1,0 +1,115 @@
+//! Upgraded connections: bytes both ways, untouched, as WebSockets need it.
+
+use serde_json::json;
+
+use crate::harness::{DRIVERS, Gateway, Hostile, until};
+
+const ASK: &str = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n";
+const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: y\r\n\r\n";
+
+/// Switches protocols, greets in the same packet, then sends back what it gets, and says goodbye at the end.
+fn echo() -> Hostile {
+    Hostile::start(|peer| {
+        peer.head();
+        peer.send(format!("{SWITCH}greetings"));
+        loop {
+            match peer.piece() {
+                piece if piece.is_empty() => break,
+                piece => peer.send(piece),
+            };
+        }
+        peer.send("goodbye");
+    })
+}
+
+#[test]
+fn bytes_pass_both_ways_as_they_are() {
+    let endpoint = echo();
+    for driver in DRIVERS {
+        let gateway = Gateway::with(&endpoint.address, json!({ "runtime": { "driver": driver } }));
+        let mut client = gateway.connect();
+        // The first bytes right behind the request, as some clients do.
+        let answer = client.ask(format!("{ASK}\x01ahead"));
+        assert_eq!((answer.status(), answer.field("upgrade"), answer.field("connection")), (101, Some("websocket"), Some("upgrade")));
+        assert_eq!(answer.field("sec-websocket-accept"), Some("y"));
+        assert_eq!(client.bytes(15), b"greetings\x01ahead");
+        let seen = endpoint.last();
+        assert_eq!((seen.field("upgrade"), seen.field("connection")), (Some("websocket"), Some("upgrade")));
+        assert_eq!(seen.field("sec-websocket-key"), Some("x"));
+
+        let every_byte: Vec<u8> = (0..=255).collect();
+        for _ in 0..3 {
+            client.send(&every_byte);
+            assert_eq!(client.bytes(256), every_byte);
+        }
+        let mut sending = client.split();
+        let sent = every_byte.repeat(8000);
+        let sender = std::thread::spawn({
+            let sent = sent.clone();
+            move || sending.send(sent).finish()
+        });
+        assert!(client.bytes(sent.len()) == sent);
+        sender.join().unwrap();
+        assert_eq!(client.rest().0, b"goodbye", "the client's end reaches the endpoint, whose last words reach the client");
+        gateway.wait_idle();
+        assert_eq!(gateway.metric("gateway_upgrades_total"), 1.0);
+        endpoint.wait_open(0);
+    }
+}
+
+#[test]
+fn either_side_may_end_it() {
+    let endpoint = Hostile::start(|peer| {
+        peer.head();
+        peer.send(SWITCH);
+        peer.piece();
+    });
+    let gateway = Gateway::to(&endpoint.address);
+    let mut client = gateway.connect();
+    assert_eq!(client.ask(ASK).status(), 101);
+    client.send("end!");
+    client.assert_closed();
+    drop(client);
+    let mut client = gateway.connect();
+    assert_eq!(client.ask(ASK).status(), 101);
+    client.reset();
+    endpoint.wait_open(0);
+    gateway.wait_idle();
+}
+
+#[test]
+fn silence_ends_it() {
+    let endpoint = echo();
+    let gateway = Gateway::with(&endpoint.address, json!({ "timeouts": { "upgrade_idle": "300ms", "request": "100ms" } }));
+    let mut client = gateway.connect();
+    client.ask(ASK);
+    assert_eq!(client.bytes(9), b"greetings");
+    // Words keep it open for longer than either time.
+    let begun = std::time::Instant::now();
+    until("longer than upgrade_idle", || {
+        client.send("a");
+        assert_eq!(client.bytes(1), b"a");
+        (begun.elapsed().as_millis() > 500).then_some(())
+    });
+    client.rest();
+    endpoint.wait_open(0);
+    gateway.wait_idle();
+}
+
+#[test]
+fn an_answer_other_than_the_switch_is_an_answer() {
+    let endpoint = Hostile::answering("HTTP/1.1 426 Upgrade Required\r\nUpgrade: h2\r\nConnection: Upgrade\r\nContent-Length: 2\r\n\r\nno");
+    let gateway = Gateway::to(&endpoint.address);
+    let mut client = gateway.connect();
+    for _ in 0..2 {
+        let answer = client.ask(ASK);
+        assert_eq!((answer.status(), answer.text()), (426, "no"));
+    }
+}
+
+#[test]
+fn a_switch_that_nobody_asked_for_is_refused() {
+    let endpoint = Hostile::answering(SWITCH);
+    let gateway = Gateway::to(&endpoint.address);
+    assert_eq!(gateway.get("/").refusal(), (502, "unexpected_upgrade"));
+}

@@ -1,0 +1,248 @@
+//! The architecture as a test: who may use whom, what deciding modules must not touch, how files look.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each module of the library and those it may use. A line up the list may not be used by one further down its own group.
+const MAY_USE: &[(&str, &[&str])] = &[
+    // Shared words.
+    ("address", &[]),
+    ("clock", &[]),
+    ("error", &[]),
+    ("http", &[]),
+    ("metrics", &["error"]),
+    // Deciding: pure.
+    ("config", &["http"]),
+    ("http1", &["error", "http"]),
+    ("router", &["config", "error", "http"]),
+    ("retry", &["config", "error"]),
+    ("health", &["clock", "config", "error"]),
+    ("limiter", &["clock"]),
+    ("balancer", &["clock", "config"]),
+    ("reconcile", &["address", "balancer", "clock", "config", "health", "limiter"]),
+    ("upstream", &["address", "balancer", "clock", "config", "error", "health", "limiter", "reconcile", "retry"]),
+    (
+        "exchange",
+        &["address", "balancer", "clock", "config", "error", "http", "http1", "limiter", "reconcile", "retry", "router", "upstream"],
+    ),
+    // Moving bytes: these three serve the tools too, so they know no configuration and no exchange.
+    ("net", &["address", "clock"]),
+    ("client", &["clock", "error", "http", "http1", "net"]),
+    ("server", &["clock", "error", "http", "http1", "net"]),
+    ("proxy", &["client", "clock", "config", "error", "exchange", "http", "http1", "metrics", "net", "router", "server"]),
+    // Running: threads.
+    ("log", &["config"]),
+    ("admin", &["clock", "config", "error", "exchange", "http", "http1", "log", "metrics", "net"]),
+    ("worker", &["admin", "balancer", "clock", "config", "error", "exchange", "log", "metrics", "net", "proxy", "reconcile", "server"]),
+    (
+        "coordinator",
+        &["address", "admin", "clock", "config", "error", "exchange", "http", "http1", "log", "metrics", "net", "reconcile", "worker"],
+    ),
+    ("run", &["admin", "clock", "config", "coordinator", "exchange", "log", "metrics", "net", "router", "worker"]),
+];
+
+/// The modules that decide: what they need of the outside is an argument, what they want done is a return value.
+const DECIDING: &[&str] = &["config", "http1", "router", "retry", "health", "limiter", "balancer", "reconcile", "upstream", "exchange"];
+
+/// What must not stand in a deciding module, with the files that may have it all the same, and why.
+const IMPURE: &[(&str, &[&str])] = &[
+    ("std::time::Instant", &[]),
+    ("SystemTime", &[]),
+    ("Clock::start", &[]),
+    ("TcpStream", &[]),
+    ("TcpListener", &[]),
+    ("UdpSocket", &[]),
+    ("std::thread", &[]),
+    ("RandomState", &[]),
+    (".await", &[]),
+    ("async fn", &[]),
+    ("monoio", &[]),
+    // The configuration is read from files and the environment, at the start and on reload.
+    ("std::fs", &["config/load.rs", "config/expand.rs"]),
+    ("std::env", &["config/load.rs", "config/expand.rs"]),
+];
+
+/// Where `unsafe` is allowed by name; each place says why it is sound.
+const UNSAFE: &[&str] = &["src/clock.rs", "src/http1/scan.rs", "src/net/sys.rs"];
+
+/// Lines of a file, at most.
+const LINES_MAX: usize = 400;
+
+#[test]
+fn modules_use_only_what_they_may() {
+    let mut found = BTreeSet::new();
+    for (path, text) in sources("src") {
+        let Some(module) = module(&path) else { continue };
+        let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == module) else {
+            panic!("{} is part of no module that this test knows: give `{module}` a line in MAY_USE", path.display());
+        };
+        for used in uses(without_tests(&text)) {
+            if used != module && !allowed.contains(&used.as_str()) && MAY_USE.iter().any(|(name, _)| *name == used) {
+                found.insert(format!("{}: `{module}` uses `{used}`", path.display()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "borders crossed (see MAY_USE):\n{}", lines(found));
+}
+
+#[test]
+fn deciding_modules_touch_nothing_outside() {
+    let mut found = BTreeSet::new();
+    for (path, text) in sources("src") {
+        if !module(&path).is_some_and(|module| DECIDING.contains(&module.as_str())) {
+            continue;
+        }
+        for (number, line) in without_tests(&text).lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+            for (word, files) in IMPURE {
+                if line.contains(word) && !files.iter().any(|file| path.ends_with(file)) {
+                    found.insert(format!("{}:{}: {word}", path.display(), number + 1));
+                }
+            }
+        }
+    }
+    assert!(found.is_empty(), "what decides must be given what it needs:\n{}", lines(found));
+}
+
+#[test]
+fn only_net_knows_the_runtime() {
+    let found: BTreeSet<_> = sources("src")
+        .into_iter()
+        .filter(|(path, text)| !path.starts_with("src/net") && without_comments(text).contains("monoio::"))
+        .map(|(path, _)| path.display().to_string())
+        .collect();
+    assert!(found.is_empty(), "another driver shall be able to come under `net`:\n{}", lines(found));
+}
+
+#[test]
+fn unsafe_stands_where_it_is_allowed() {
+    let found: BTreeSet<_> = sources("src")
+        .into_iter()
+        .filter(|(path, text)| {
+            let has = without_comments(text).split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe");
+            has && !UNSAFE.iter().any(|allowed| path.ends_with(allowed))
+        })
+        .map(|(path, _)| path.display().to_string())
+        .collect();
+    assert!(found.is_empty(), "{}", lines(found));
+}
+
+#[test]
+fn files_open_with_a_sentence_and_stay_short() {
+    let mut found = BTreeSet::new();
+    for (path, text) in ["src", "tests", "tools", "bench"].into_iter().flat_map(sources) {
+        if !text.starts_with("//! ") {
+            found.insert(format!("{} doesn't open with a `//!` line", path.display()));
+        }
+        let count = text.lines().count();
+        if count > LINES_MAX {
+            found.insert(format!("{} has {count} lines, {LINES_MAX} are allowed", path.display()));
+        }
+    }
+    assert!(found.is_empty(), "{}", lines(found));
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    let mut found = BTreeSet::new();
+    for (path, text) in ["src", "tests", "tools", "bench"].into_iter().flat_map(sources) {
+        for word in ["todo!", "unimplemented!", concat!("FIX", "ME"), concat!("TO", "DO"), concat!("#[", "ignore")] {
+            if text.contains(word) && !path.ends_with("tests/tidy.rs") {
+                found.insert(format!("{}: {word}", path.display()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", lines(found));
+}
+
+#[test]
+fn the_map_names_every_module() {
+    let map = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md is there");
+    let missing: BTreeSet<_> = MAY_USE.iter().filter(|(name, _)| !map.contains(&format!("`{name}"))).map(|(name, _)| *name).collect();
+    assert!(missing.is_empty(), "ARCHITECTURE.md doesn't say what these are for: {missing:?}");
+}
+
+/// All Rust files below a folder, by their path from the root.
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    let mut files = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let text = fs::read_to_string(&path).expect("sources are text");
+                files.push((path.strip_prefix(root()).expect("below the root").to_owned(), text));
+            }
+        }
+    }
+    assert!(folder == "bench" || !files.is_empty());
+    files.sort();
+    files
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The library's module that a file is part of.
+fn module(path: &Path) -> Option<String> {
+    let below = path.strip_prefix("src").ok()?;
+    let first = below.components().next()?.as_os_str().to_str()?;
+    let name = first.strip_suffix(".rs").unwrap_or(first);
+    // The program and the library's own list of modules.
+    (!matches!(name, "lib" | "main" | "cli") && !is_test(path)).then(|| name.to_owned())
+}
+
+fn is_test(path: &Path) -> bool {
+    path.iter().any(|part| matches!(part.to_str(), Some("tests" | "laws" | "tests.rs" | "laws.rs")))
+}
+
+/// A file without its test module, which ends it.
+fn without_tests(text: &str) -> &str {
+    text.find("#[cfg(test)]\nmod tests {").map_or(text, |at| &text[..at])
+}
+
+fn without_comments(text: &str) -> String {
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect()
+}
+
+/// The library's modules that a text names: `crate::a::..` and `use crate::{a, b::..}`.
+fn uses(text: &str) -> BTreeSet<String> {
+    let text = without_comments(text);
+    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let mut found = BTreeSet::new();
+    for (at, _) in text.match_indices("crate::") {
+        let rest = &text[at + "crate::".len()..];
+        let Some(list) = rest.strip_prefix('{') else {
+            found.insert(word(rest));
+            continue;
+        };
+        let (mut depth, mut begins) = (0, true);
+        for (at, c) in list.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => begins = true,
+                c if begins && depth == 0 && !c.is_whitespace() => {
+                    found.insert(word(&list[at..]));
+                    begins = false;
+                }
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+fn lines<T: std::fmt::Display>(found: BTreeSet<T>) -> String {
+    found.into_iter().map(|line| format!("  {line}\n")).collect()
+}
+
+#[test]
+fn uses_are_found_in_either_form() {
+    let found = uses("use crate::{log, net::{self, Link}, worker};\n// crate::proxy\nlet x = crate::router::normalise();\n");
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["log", "net", "router", "worker"]);
+}
