@@ -71,8 +71,8 @@ impl Division {
         self.lots.iter_mut().for_each(|lot| lot.known = false);
     }
 
-    /// What a core holds and needs. With `later`, some time has passed since its claim before: a quarter of
-    /// what it needed before is forgotten.
+    /// What a core holds and needs. With `later`, some time has passed since the claim before: a quarter of what it needed then
+    /// is forgotten.
     pub fn claim(&mut self, core: usize, claim: &Claim, later: bool) {
         let lot = &mut self.lots[core];
         if !lot.known {
@@ -141,16 +141,15 @@ impl Part {
     ///
     /// Nothing moves while every core has what it needs, so that steady demand moves nothing.
     fn aim(&mut self, now: Instant) -> bool {
-        if self.total == Share::UNLIMITED {
-            self.portions.iter_mut().for_each(|portion| portion.target = portion.granted);
-            return false;
-        }
         let granted: u64 = self.portions.iter().map(|portion| u64::from(portion.granted)).sum();
         // Where there is enough, each core has one in any case: a core that has none of an endpoint would send nothing there as long
         // as it has others, and so never show that it needs one.
         let floor = u32::from(self.total as usize >= self.portions.len());
         let short = |portion: &Portion| portion.need.max(floor) > portion.granted;
-        if granted == u64::from(self.total) && !self.portions.iter().any(short) {
+        let fits = granted == u64::from(self.total) && !self.portions.iter().any(short);
+        if fits || self.total == Share::UNLIMITED {
+            self.portions.iter_mut().for_each(|portion| portion.target = portion.granted);
+            self.settled = None;
             return false;
         }
         let needing = self.portions.iter().filter(|portion| portion.need > 0).count();
