@@ -138,7 +138,7 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
     let signals = Signals::install().map_err(|error| StartError::Process { what: "handle signals", error })?;
     net::set_descriptor_limit();
     let clock = Clock::start();
-    let plan = Arc::new(build(&loaded).map_err(StartError::Config)?);
+    let plan = Arc::new(build(&loaded, 1).map_err(StartError::Config)?);
 
     let cores = core_affinity::get_core_ids().unwrap_or_default();
     let quota = std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -192,7 +192,7 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
         loaded,
         path: options.path,
         load: Box::new(load),
-        build: Box::new(|loaded| build(loaded).map(Arc::new)),
+        build: Box::new(|loaded, generation| build(loaded, generation).map(Arc::new)),
         admin,
         signals,
     };
@@ -225,12 +225,12 @@ pub fn with_routes(problems: config::Problems) -> config::Problems {
     })
 }
 
-/// Makes a configuration ready to serve.
+/// Makes a configuration ready to serve, as the plan of this generation: 1 at the start, one more for each one put in force.
 ///
 /// # Errors
 /// What can't be served, with its place in the file.
-pub fn build(loaded: &Loaded) -> Result<Plan, config::Problems> {
-    Plan::build(loaded.config.clone(), loaded.hash, 1)
+pub fn build(loaded: &Loaded, generation: u64) -> Result<Plan, config::Problems> {
+    Plan::build(loaded.config.clone(), loaded.hash, generation)
         .map_err(|problems| loaded.source.problems(problems.into_iter().map(|problem| (problem.path, problem.message))))
 }
 

@@ -20,7 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("health", &["clock", "config", "error"]),
     ("limiter", &["clock"]),
     ("balancer", &["clock", "config"]),
-    ("reconcile", &["address", "clock", "config", "health", "limiter"]),
+    ("reconcile", &["address", "balancer", "clock", "config", "health", "limiter"]),
     ("upstream", &["address", "balancer", "clock", "config", "error", "health", "limiter", "reconcile", "retry"]),
     (
         "exchange",

@@ -13,7 +13,7 @@ use super::args::Format;
 /// Reads a configuration and compiles it, as a start would.
 pub fn load(path: &Path) -> Result<(Loaded, Arc<Plan>), Problems> {
     let loaded = run::load(path)?;
-    let plan = run::build(&loaded)?;
+    let plan = run::build(&loaded, 1)?;
     Ok((loaded, Arc::new(plan)))
 }
 

@@ -58,8 +58,8 @@ pub struct Seat {
 
 /// Reads a configuration file.
 pub type Load = Box<dyn FnMut(&Path) -> Result<Loaded, Problems> + Send>;
-/// Compiles a configuration into what workers use.
-pub type Build = Box<dyn FnMut(&Loaded) -> Result<Arc<Plan>, Problems> + Send>;
+/// Compiles a configuration into what workers use, as the plan of this generation.
+pub type Build = Box<dyn FnMut(&Loaded, u64) -> Result<Arc<Plan>, Problems> + Send>;
 
 /// What the coordinator is given.
 pub struct Setup {
@@ -151,13 +151,14 @@ impl Coordinator {
         let Setup { clock, shared, workers, reports, loaded, path, load, build, signals, .. } = setup;
         let Loaded { config, hash, .. } = loaded;
         shared.switch_metrics_page(config.features.metrics);
+        let generation = shared.loading().generation;
         let cores = u32::try_from(workers.len()).expect("fewer than 2^32 workers");
         Coordinator {
             clock,
             shared,
             workers: workers.into_iter().map(|seat| (seat, Post::default(), false)).collect(),
             reports,
-            reconciler: Reconciler::new(cores, &config, clock.now()),
+            reconciler: Reconciler::new(cores, &config, generation, clock.now()),
             started: config.clone(),
             config,
             hash,
@@ -182,16 +183,13 @@ impl Coordinator {
         if self.signals.take_hangup() {
             let _ = self.reload(now);
         }
-        for update in self.reconciler.tick(now).into_iter().zip(&mut self.workers) {
-            let (update, (_, post, _)) = update;
+        for (update, (_, post, _)) in self.reconciler.tick(now).into_iter().zip(&mut self.workers) {
             if post.update(update) {
                 self.shared.registry.process.updates_replaced.add(1);
             }
         }
         let changes = self.reconciler.changes();
-        for change in &changes {
-            log::info(format_args!("{change}"));
-        }
+        changes.iter().for_each(|change| log::info(format_args!("{change}")));
         let ticks = &self.shared.registry.process.ticks;
         if !changes.is_empty() || ticks.count().is_multiple_of(SHOW_EVERY) {
             self.show_endpoints();
@@ -218,7 +216,7 @@ impl Coordinator {
             if let Err(failure) = &result {
                 log::debug(format_args!("probe failed upstream={} endpoint={} error=\"{failure}\"", id.upstream, id.endpoint));
             }
-            self.reconciler.on_probe(&id, result.is_ok(), now);
+            self.reconciler.on_probe(&id, result.is_ok());
         }
         let draw = self.draw();
         for due in self.reconciler.due_probes(now, draw) {
@@ -238,19 +236,19 @@ impl Coordinator {
         let counts = &self.shared.registry.process.lookups;
         while let Some((lookup, answer)) = self.lookups.take() {
             counts.add(if answer.is_ok() { GOOD } else { BAD }, 1);
-            match answer {
-                Ok(addresses) => self.reconciler.on_resolved(&lookup.upstream, &lookup.endpoint, addresses, now),
-                Err(error) => {
-                    let Lookup { upstream, endpoint, host, .. } = &lookup;
-                    log::warn(format_args!(
-                        "host name not found upstream={upstream} endpoint={endpoint} host={host} error=\"{error}\"; addresses known before stay in use"
-                    ));
-                }
-            }
+            let addresses = answer.unwrap_or_else(|error| {
+                let Lookup { upstream, endpoint, host, .. } = &lookup;
+                log::warn(format_args!(
+                    "host name not found upstream={upstream} endpoint={endpoint} host={host} error=\"{error}\"; addresses known before stay in use"
+                ));
+                Vec::new()
+            });
+            self.reconciler.on_resolved(&lookup, addresses, now);
         }
         for due in self.reconciler.due_lookups(now) {
-            let (host, port) = (due.host.clone(), due.port);
-            self.lookups.ask(due, host, port);
+            if !self.lookups.ask(due.clone(), due.host.clone(), due.port) {
+                self.reconciler.on_resolved(&due, Vec::new(), now);
+            }
         }
     }
 
@@ -268,7 +266,7 @@ impl Coordinator {
     fn send_posts(&mut self) {
         for (index, (seat, post, gone)) in self.workers.iter_mut().enumerate() {
             let sent = post.send(|command| seat.commands.try_send(command));
-            if sent.urgent {
+            if sent.any {
                 (seat.ring)();
             }
             if (sent.gone || (seat.ended)()) && !*gone && !self.drain.begun() {
@@ -347,7 +345,9 @@ impl Coordinator {
             result.problems.push("the configuration did not come from a file, so there is nothing to reload".into());
             return result;
         };
-        let loaded = (self.load)(&path).and_then(|loaded| (self.build)(&loaded).map(|plan| (loaded, plan)));
+        // The one that follows if the plan is put in force.
+        let generation = self.shared.loading().generation + 1;
+        let loaded = (self.load)(&path).and_then(|loaded| (self.build)(&loaded, generation).map(|plan| (loaded, plan)));
         let hash = match loaded {
             Err(problems) => {
                 counts.reloads.add(BAD, 1);
@@ -379,7 +379,7 @@ impl Coordinator {
         (self.config, self.hash) = (config, hash);
         log::configure(self.config.features.logging.then_some(self.config.logging.level));
         self.shared.switch_metrics_page(self.config.features.metrics);
-        self.reconciler.reconfigure(&self.config, now);
+        self.reconciler.reconfigure(&self.config, plan.generation, now);
         self.workers.iter_mut().for_each(|(_, post, _)| post.plan(plan.clone()));
         let (upstreams, routes) = (self.config.upstreams.len(), self.config.routes.len());
         log::info(format_args!("reloaded: a new configuration is in force hash={hash:016x} upstreams={upstreams} routes={routes}"));

@@ -19,8 +19,8 @@ pub(super) struct Post {
 /// What came of sending.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sent {
-    /// Something was sent that must not wait for the worker's own tick.
-    pub urgent: bool,
+    /// Something was sent: the worker takes it when it is rung.
+    pub any: bool,
     /// The worker isn't there any more.
     pub gone: bool,
 }
@@ -45,9 +45,8 @@ impl Post {
     pub fn send(&mut self, mut try_send: impl FnMut(Command) -> Result<(), TrySendError<Command>>) -> Sent {
         let mut sent = Sent::default();
         while let Some(command) = self.next() {
-            let urgent = !matches!(command, Command::Update(_));
             match try_send(command) {
-                Ok(()) => sent.urgent |= urgent,
+                Ok(()) => sent.any = true,
                 Err(TrySendError::Full(command)) => {
                     self.put_back(command);
                     break;
@@ -97,9 +96,9 @@ mod tests {
     fn what_fits_is_sent_and_the_rest_waits() {
         let (commands, inbox) = bounded(1);
         let mut post = post();
-        assert_eq!(post.send(|command| commands.try_send(command)), Sent { urgent: false, gone: false });
+        assert_eq!(post.send(|command| commands.try_send(command)), Sent { any: true, gone: false });
         assert!(matches!(inbox.try_recv(), Ok(Command::Update(_))));
-        assert_eq!(post.send(|command| commands.try_send(command)), Sent { urgent: true, gone: false });
+        assert_eq!(post.send(|command| commands.try_send(command)), Sent { any: true, gone: false });
         assert!(matches!(inbox.try_recv(), Ok(Command::Drain)));
         assert_eq!(post.send(|command| commands.try_send(command)), Sent::default());
         assert!(inbox.try_recv().is_err(), "each is sent once");

@@ -64,7 +64,7 @@ fn stage(change: impl FnOnce(&mut Config)) -> Stage {
         loaded: loaded(change),
         path: Some("gateway.json".into()),
         load: Box::new(move |_| reading.lock().unwrap().clone()),
-        build: Box::new(|loaded| crate::run::build(loaded).map(Arc::new)),
+        build: Box::new(|loaded, generation| crate::run::build(loaded, generation).map(Arc::new)),
         admin: Some(listener),
         signals: signals.clone(),
     };
@@ -123,7 +123,7 @@ fn a_good_reload_reaches_every_worker() {
     *stage.next.lock().unwrap() = Ok(loaded(|config| config.limits.uri = crate::config::Size::from_bytes(99)));
     stage.signals.raise(SIGHUP);
     for worker in 0..2 {
-        assert!(matches!(stage.command(worker), Some(Command::Plan(_))));
+        assert!(matches!(stage.command(worker), Some(Command::Plan(plan)) if plan.generation == 2));
     }
     stage.wait_for("the generation", |shared| shared.loading().generation == 2);
     stage.wait_for("both bells", |_| stage.rings.load(SeqCst) >= 2);

@@ -123,12 +123,16 @@ impl View {
                 member.upstream.borrow_mut().apply(truth, now);
             }
         }
+        let mut next = 0;
         for share in &update.shares {
             match &share.key {
                 ShareKey::Gateway => self.gateway.borrow_mut().apply(share.grant),
                 ShareKey::Route(name) => {
-                    if let Some(index) = self.plan.routes.iter().position(|route| route.name == *name) {
+                    // They come in the routes' order, if with gaps.
+                    let routes = &self.plan.routes;
+                    if let Some(index) = (next..routes.len()).chain(0..next).find(|&index| routes[index].name == *name) {
                         self.routes[index].borrow_mut().apply(share.grant);
+                        next = index + 1;
                     }
                 }
                 ShareKey::Upstream(_) | ShareKey::Endpoint(..) => {}

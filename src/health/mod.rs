@@ -2,5 +2,7 @@
 //! core and `reconcile` over all of them.
 
 mod eject;
+mod rise;
 
 pub use eject::{EJECTIONS_MAX, ejection_time, is_failure, is_failure_status, may_eject};
+pub use rise::Vitals;

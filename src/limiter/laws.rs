@@ -40,6 +40,7 @@ fn op() -> impl Strategy<Value = Op> {
 struct Model {
     limit: Option<u32>,
     queue: u32,
+    has_queue: bool,
     version: u64,
     running: u32,
     waiting: u32,
@@ -62,8 +63,9 @@ proptest! {
     #[test]
     fn a_share_is_what_its_model_is(limit in 0..8_u32, queue in 0..6_u32, ops in prop::collection::vec(op(), 0..120)) {
         let mut share = Share::new(limit, queue, 1, 2);
-        let (limit, queue) = (Model::first(limit), initial_share(queue, 1, 2));
-        let mut model = Model { limit, queue, version: 0, running: 0, waiting: 0, seen: vec![(0, 0)], refused: 0 };
+        let has_queue = queue > 0;
+        let (limit, queue) = (Model::first(limit), initial_share(queue, 0, 2));
+        let mut model = Model { limit, queue, has_queue, version: 0, running: 0, waiting: 0, seen: vec![(0, 0)], refused: 0 };
         for op in ops {
             match op {
                 Op::Take => {
@@ -105,18 +107,22 @@ proptest! {
                         model.version = 0;
                     }
                     model.limit = if limit == 0 { None } else { model.limit.or(Model::first(limit)) };
-                    if model.queue == 0 || queue == 0 {
-                        model.queue = initial_share(queue, 1, 2);
+                    if !model.has_queue || queue == 0 {
+                        model.queue = initial_share(queue, 0, 2);
                     }
+                    model.has_queue = queue > 0;
                 }
                 Op::BeginAgain(limit, queue) => {
                     share.begin_again(limit, queue, 1, 2);
-                    (model.version, model.limit, model.queue) = (0, Model::first(limit), initial_share(queue, 1, 2));
+                    (model.version, model.limit, model.queue) = (0, Model::first(limit), initial_share(queue, 0, 2));
+                    model.has_queue = queue > 0;
                 }
                 Op::Claim => {
                     let most = |part: fn(&(u32, u32)) -> u32| model.seen.iter().map(part).max().unwrap_or(0) + model.refused;
                     let expected = Claim {
                         version: model.version,
+                        limit: model.limit.unwrap_or(Share::UNLIMITED),
+                        queue: model.queue,
                         in_flight: model.running,
                         waiting: model.waiting,
                         demand: most(|seen| seen.0 + seen.1),

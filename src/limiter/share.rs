@@ -11,6 +11,8 @@ pub struct Share {
     version: u64,
     limit: u32,
     queue: u32,
+    /// Whether the settings have a queue at all: a share of it may be 0 all the same.
+    has_queue: bool,
     in_flight: u32,
     waiting: u32,
     /// The most in flight and waiting since the last claim.
@@ -26,6 +28,10 @@ pub struct Share {
 pub struct Claim {
     /// The newest grant that this share has taken over; 0 if it still is the initial share.
     pub version: u64,
+    /// What it may have in flight.
+    pub limit: u32,
+    /// What it may have waiting.
+    pub queue: u32,
     /// Requests in flight.
     pub in_flight: u32,
     /// Requests waiting.
@@ -53,18 +59,19 @@ impl Share {
 
     /// This core's first share of a setting in which 0 means no limit; `queue` is the setting of the queue before it.
     pub fn new(limit: u32, queue: u32, core: u32, cores: u32) -> Self {
-        let mut share = Share::of(0, initial_share(queue, core, cores));
+        let mut share = Share::of(0, first_queue(queue, core, cores));
+        share.has_queue = queue > 0;
         share.limit = first_limit(limit, core, cores);
         share
     }
 
     /// A share of exactly so much; here a limit of 0 lets nothing through.
     pub const fn of(limit: u32, queue: u32) -> Self {
-        Share { version: 0, limit, queue, in_flight: 0, waiting: 0, peak: 0, peak_waiting: 0, refused: 0 }
+        Share { version: 0, limit, queue, has_queue: queue > 0, in_flight: 0, waiting: 0, peak: 0, peak_waiting: 0, refused: 0 }
     }
 
     /// Takes over changed settings. A share that was limited and stays so keeps its size: the coordinator moves it to the new
-    /// total. One that becomes limited begins with its initial share.
+    /// total. One that becomes limited begins with its initial share. The same goes for the queue.
     pub fn reconfigure(&mut self, limit: u32, queue: u32, core: u32, cores: u32) {
         if limit == 0 {
             self.limit = Share::UNLIMITED;
@@ -72,16 +79,18 @@ impl Share {
             self.limit = first_limit(limit, core, cores);
             self.version = 0;
         }
-        if self.queue == 0 || queue == 0 {
-            self.queue = initial_share(queue, core, cores);
+        if !self.has_queue || queue == 0 {
+            self.queue = first_queue(queue, core, cores);
         }
+        self.has_queue = queue > 0;
     }
 
     /// Becomes a first share again, as of a limit that was gone and has come back; what is in flight stays counted.
     pub fn begin_again(&mut self, limit: u32, queue: u32, core: u32, cores: u32) {
         self.version = 0;
         self.limit = first_limit(limit, core, cores);
-        self.queue = initial_share(queue, core, cores);
+        self.queue = first_queue(queue, core, cores);
+        self.has_queue = queue > 0;
     }
 
     /// Takes one slot, unless the share is used up or others have waited for longer.
@@ -170,11 +179,6 @@ impl Share {
         self.limit != Share::UNLIMITED
     }
 
-    /// Sets what may be in flight.
-    pub fn set_limit(&mut self, limit: u32) {
-        self.limit = limit;
-    }
-
     /// Takes over what the coordinator grants, unless a newer grant was seen.
     pub fn apply(&mut self, grant: Grant) {
         if grant.version <= self.version {
@@ -192,6 +196,8 @@ impl Share {
     pub fn claim(&mut self) -> Claim {
         let claim = Claim {
             version: self.version,
+            limit: self.limit,
+            queue: self.queue,
             in_flight: self.in_flight,
             waiting: self.waiting,
             demand: self.peak.saturating_add(self.refused),
@@ -206,4 +212,10 @@ impl Share {
 
 const fn first_limit(limit: u32, core: u32, cores: u32) -> u32 {
     if limit == 0 { Share::UNLIMITED } else { initial_share(limit, core, cores) }
+}
+
+/// The remainder goes to the last cores, as that of the limit goes to the first: a core without a slot is likelier to have a
+/// place to wait for one.
+const fn first_queue(queue: u32, core: u32, cores: u32) -> u32 {
+    initial_share(queue, cores - 1 - core, cores)
 }

@@ -41,6 +41,8 @@ pub struct EndpointReport {
     pub attempts: u64,
     /// Those of them that count as failures.
     pub failures: u64,
+    /// Requests in flight on this core.
+    pub in_flight: u32,
     /// Until when this core has ejected it by itself; in the past, it has not.
     pub ejected_until: Instant,
 }

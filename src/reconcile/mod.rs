@@ -1,7 +1,24 @@
 //! The coordinator's decisions: the reports of all cores become one truth, which goes back to each core as an update.
+//!
+//! ```text
+//! reports -> on_report --\
+//! probes  -> on_probe ----> upstreams, endpoints, divisions of limits -> tick -> one update a core
+//! names   -> on_resolved -/
+//! ```
+//!
+//! Reports and updates are snapshots. Those that are lost, late or repeated cost freshness, never a limit.
 
+mod change;
+mod divide;
+mod division;
+mod endpoint;
 mod message;
-mod standin;
-pub use standin::*;
+mod reconciler;
+#[cfg(test)]
+mod tests;
+mod upstream;
+mod window;
 
+pub use change::{Cause, Change, What};
 pub use message::{EndpointReport, EndpointUpdate, Report, ShareGrant, ShareKey, ShareReport, Update, UpstreamReport, UpstreamUpdate};
+pub use reconciler::{Lookup, Probe, ProbeId, Reconciler, State};

@@ -1,5 +1,6 @@
 //! One endpoint on one core, and how endpoints keep their slots through a reconfiguration.
 
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -161,14 +162,16 @@ impl Upstream {
     /// Brings the slots in line with the settings. At the very beginning endpoints don't go through slow start.
     pub(super) fn place_endpoints(&mut self, beginning: bool) {
         let settings = Arc::clone(&self.settings);
-        let wanted = |endpoint: &Endpoint| settings.endpoints.iter().any(|wanted| wanted.name() == &*endpoint.name);
+        let wanted: HashSet<&str> = settings.endpoints.iter().map(config::Endpoint::name).collect();
         for endpoint in self.slots.iter_mut().flatten() {
-            endpoint.leaving = endpoint.leaving || !wanted(endpoint);
+            endpoint.leaving = endpoint.leaving || !wanted.contains(&*endpoint.name);
         }
         self.free_left_slots();
+        let occupied = |(slot, endpoint): (usize, &Option<Endpoint>)| endpoint.as_ref().map(|endpoint| (Arc::clone(&endpoint.name), slot));
+        let known: HashMap<Arc<str>, usize> = self.slots.iter().enumerate().filter_map(occupied).collect();
+        let mut empty = (0..self.slots.len()).filter(|&slot| self.slots[slot].is_none()).collect::<Vec<_>>().into_iter();
         for wanted in &settings.endpoints {
-            let known = |endpoint: &Option<Endpoint>| endpoint.as_ref().is_some_and(|endpoint| &*endpoint.name == wanted.name());
-            if let Some(slot) = self.slots.iter().position(known) {
+            if let Some(&slot) = known.get(wanted.name()) {
                 let endpoint = self.slots[slot].as_mut().expect("just found");
                 if endpoint.leaving {
                     endpoint.leaving = false;
@@ -181,7 +184,7 @@ impl Upstream {
             }
             let share = Share::new(wanted.max_concurrent_requests, 0, self.seat.core, self.seat.cores);
             let endpoint = Endpoint::new(wanted, share, beginning);
-            match self.slots.iter().position(Option::is_none) {
+            match empty.next() {
                 Some(slot) => self.slots[slot] = Some(endpoint),
                 None => {
                     self.slots.push(Some(endpoint));

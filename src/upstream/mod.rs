@@ -222,6 +222,11 @@ impl Upstream {
         self.queue.leave_queue();
     }
 
+    /// This core's share of the queue.
+    pub fn queue(&self) -> &Share {
+        &self.queue
+    }
+
     /// Requests in the queue.
     pub fn waiting(&self) -> u32 {
         self.queue.waiting()

@@ -15,13 +15,15 @@ impl Upstream {
             return;
         }
         self.version = update.version;
-        for (index, truth) in update.endpoints.iter().enumerate() {
-            if let Some(slot) = self.find(&truth.endpoint, index) {
+        let mut next = 0;
+        for truth in &update.endpoints {
+            if let Some(slot) = self.find(&truth.endpoint, &mut next) {
                 self.apply_to(slot, truth);
             }
         }
-        for (index, share) in update.shares.iter().enumerate() {
-            self.apply_share(share, index);
+        let mut next = 0;
+        for share in &update.shares {
+            self.apply_share(share, &mut next);
         }
         self.refresh(now);
     }
@@ -40,11 +42,11 @@ impl Upstream {
         }
     }
 
-    fn apply_share(&mut self, share: &ShareGrant, hint: usize) {
+    fn apply_share(&mut self, share: &ShareGrant, next: &mut usize) {
         match &share.key {
             ShareKey::Upstream(_) => self.queue.apply(share.grant),
             ShareKey::Endpoint(_, endpoint) => {
-                if let Some(slot) = self.find(endpoint, hint) {
+                if let Some(slot) = self.find(endpoint, next) {
                     self.slots[slot].as_mut().expect("just found").share.apply(share.grant);
                 }
             }
@@ -52,13 +54,13 @@ impl Upstream {
         }
     }
 
-    /// The slot of an endpoint that is part of the settings; looks at `hint` first.
-    fn find(&self, name: &str, hint: usize) -> Option<usize> {
-        let here = |slot: usize| self.slots[slot].as_ref().is_some_and(|endpoint| !endpoint.leaving && &*endpoint.name == name);
-        if hint < self.slots.len() && here(hint) {
-            return Some(hint);
-        }
-        (0..self.slots.len()).find(|&slot| here(slot))
+    /// The slot of an endpoint that is part of the settings. Looks from slot `next` on and leaves there the one after: lists are
+    /// mostly in order of the slots, if with gaps.
+    fn find(&self, name: &str, next: &mut usize) -> Option<usize> {
+        let here = |&slot: &usize| self.slots[slot].as_ref().is_some_and(|endpoint| !endpoint.leaving && &*endpoint.name == name);
+        let slot = (*next..self.slots.len()).chain(0..*next).find(here)?;
+        *next = slot + 1;
+        Some(slot)
     }
 
     /// What this core has seen; begins a new span of demand.
@@ -73,6 +75,7 @@ impl Upstream {
                 endpoint: Arc::clone(&endpoint.name),
                 attempts: endpoint.attempts,
                 failures: endpoint.failures,
+                in_flight: endpoint.in_flight(),
                 ejected_until,
             });
             if endpoint.share.is_limited() {

@@ -44,7 +44,11 @@ impl Worker {
                     let next = View::next(&core.view.borrow(), plan, now);
                     core.view.replace(Rc::new(next));
                 }
-                Command::Update(update) => core.view.borrow().apply(&update, now),
+                Command::Update(update) => {
+                    core.view.borrow().apply(&update, now);
+                    // Shares may have grown.
+                    core.waiters.wake_all();
+                }
                 Command::Drain => {
                     core.draining.set(true);
                     self.end_idle_from = now + NOTICE;

@@ -15,7 +15,7 @@ const SCHEMA: &str = include_str!("../../../config/schema.json");
 fn all_of_them_are_good() {
     for (name, text) in [("gateway.json", GATEWAY), ("minimal.json", MINIMAL), ("demo.json", DEMO)] {
         let loaded = load(name, text).unwrap_or_else(|problems| panic!("{problems}"));
-        crate::run::build(&loaded).unwrap_or_else(|problems| panic!("{problems}"));
+        crate::run::build(&loaded, 1).unwrap_or_else(|problems| panic!("{problems}"));
     }
 }
 

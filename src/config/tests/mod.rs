@@ -27,7 +27,7 @@ fn load(name: &str, text: &str) -> Result<Loaded, Problems> {
 /// What is said about a bad configuration, a line each, without the file's name.
 fn said(name: &str, text: &str) -> Vec<String> {
     let problems = match load(name, text) {
-        Ok(loaded) => crate::run::build(&loaded).err().expect("a problem"),
+        Ok(loaded) => crate::run::build(&loaded, 1).err().expect("a problem"),
         Err(problems) => problems,
     };
     let lines: Vec<String> = problems.to_string().lines().map(|line| line.replacen(&format!("{name}:"), "", 1)).collect();

@@ -1,0 +1,157 @@
+//! The truth about one upstream: its endpoints, and the queue before their limits.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::change::What;
+use super::division::Division;
+use super::endpoint::Endpoint;
+use super::{ShareGrant, ShareKey, ShareReport, UpstreamReport, UpstreamUpdate};
+use crate::clock::Instant;
+use crate::config::{self, Config, HealthCheck, HostHeader, Outlier};
+use crate::health;
+use crate::limiter::{Grant, Share};
+
+/// An upstream over all cores.
+#[derive(Clone, Debug)]
+pub(super) struct Upstream {
+    pub name: Arc<str>,
+    pub check: HealthCheck,
+    /// Between probes; `None` if there are none.
+    pub probe_interval: Option<Duration>,
+    pub resolve_interval: Duration,
+    pub host_header: HostHeader,
+    outlier: Outlier,
+    pub endpoints: Vec<Endpoint>,
+    by_name: HashMap<Arc<str>, usize>,
+    queue: Division,
+}
+
+impl Upstream {
+    /// An upstream by its settings; what is known of one of the same name is taken over.
+    pub fn new(config: &Config, settings: &config::Upstream, before: Option<Upstream>, cores: usize, now: Instant) -> Self {
+        let check = &settings.health_check;
+        let interval = check.interval.or(config.health_check_interval).map_or(PROBE_INTERVAL, config::Time::get);
+        let probe_interval = (check.enabled && config.features.health_checks).then_some(interval);
+        let mut outlier = settings.outlier_detection.clone();
+        outlier.enabled &= config.features.outlier_detection;
+        let mut known: HashMap<Arc<str>, Endpoint> = HashMap::new();
+        let mut queue = Division::new(Share::UNLIMITED, settings.queue.length, cores);
+        let mut probed_before = false;
+        if let Some(before) = before {
+            queue = before.queue;
+            queue.reconfigure(Share::UNLIMITED, settings.queue.length);
+            probed_before = before.probe_interval.is_some();
+            known.extend(before.endpoints.into_iter().map(|endpoint| (Arc::clone(&endpoint.name), endpoint)));
+        }
+        let number = settings.endpoints.len().max(1) as u32;
+        let endpoints: Vec<Endpoint> = (0..)
+            .zip(&settings.endpoints)
+            .map(|(index, settings)| {
+                // The first probes are spread over one interval, beginning at once.
+                let probe_at = now + interval.mul_f64(f64::from(index) / f64::from(number));
+                let mut endpoint = match known.remove(settings.name()) {
+                    Some(endpoint) => endpoint.reconfigure(settings, probe_at, now),
+                    None => Endpoint::new(settings, cores, probe_at, now),
+                };
+                endpoint.heed(probe_interval.is_some(), outlier.enabled);
+                if !probed_before {
+                    endpoint.probe_from(probe_at);
+                }
+                endpoint
+            })
+            .collect();
+        Upstream {
+            name: settings.id.as_str().into(),
+            check: check.clone(),
+            probe_interval,
+            resolve_interval: settings.resolve_interval.map_or(RESOLVE_INTERVAL, config::Time::get),
+            host_header: settings.host_header.clone(),
+            outlier,
+            by_name: endpoints.iter().map(|endpoint| Arc::clone(&endpoint.name)).zip(0..).collect(),
+            endpoints,
+            queue,
+        }
+    }
+
+    /// The position of an endpoint; looks at `hint` first and leaves the next position there, as lists are mostly in order.
+    pub fn find(&self, name: &str, hint: &mut usize) -> Option<usize> {
+        let index = match self.endpoints.get(*hint) {
+            Some(endpoint) if *endpoint.name == *name => *hint,
+            _ => *self.by_name.get(name)?,
+        };
+        *hint = index + 1;
+        Some(index)
+    }
+
+    /// Takes a core's report; tells what has changed with it, and where.
+    pub fn on_report(&mut self, core: usize, report: &UpstreamReport, later: bool, now: Instant, mut tell: impl FnMut(&Endpoint, What)) {
+        let mut ejected = None;
+        let mut hint = 0;
+        for seen in &report.endpoints {
+            let Some(index) = self.find(&seen.endpoint, &mut hint) else { continue };
+            let Some((until, cause)) = self.endpoints[index].on_report(core, seen, &self.outlier, now) else { continue };
+            if !self.outlier.enabled || !self.endpoints[index].is_usable() {
+                continue;
+            }
+            let out = *ejected.get_or_insert_with(|| self.count(|endpoint| endpoint.ejected));
+            if !self.endpoints[index].ejected && !health::may_eject(&self.outlier, self.count(|_| true), out) {
+                continue;
+            }
+            ejected = Some(out + usize::from(!self.endpoints[index].ejected));
+            self.endpoints[index].eject(until, &self.outlier);
+            tell(&self.endpoints[index], What::Ejected(until.since(now), cause));
+        }
+        let mut hint = 0;
+        for ShareReport { key, claim } in &report.shares {
+            let division = match key {
+                ShareKey::Endpoint(_, name) => self.find(name, &mut hint).and_then(|index| self.endpoints[index].division.as_mut()),
+                ShareKey::Upstream(_) => Some(&mut self.queue),
+                ShareKey::Gateway | ShareKey::Route(_) => None,
+            };
+            if let Some(division) = division {
+                division.claim(core, claim, later);
+            }
+        }
+    }
+
+    /// Counts usable endpoints.
+    fn count(&self, which: impl Fn(&Endpoint) -> bool) -> usize {
+        self.endpoints.iter().filter(|endpoint| endpoint.is_usable() && which(endpoint)).count()
+    }
+
+    /// Time has passed; whether cores should hear of it.
+    pub fn tick(&mut self, version: u64, now: Instant, mut tell: impl FnMut(&Endpoint, What)) -> bool {
+        let mut moved = self.queue.tick(version, now);
+        for endpoint in &mut self.endpoints {
+            if let Some(what) = endpoint.tick(&self.outlier, now) {
+                tell(endpoint, what);
+            }
+            if let Some(division) = &mut endpoint.division {
+                moved |= division.tick(version, now);
+            }
+        }
+        moved
+    }
+
+    /// What a core is told.
+    pub fn update(&self, core: usize, version: u64) -> UpstreamUpdate {
+        let limits = self.endpoints.iter().filter_map(|endpoint| {
+            let grant = endpoint.division.as_ref()?.grant(core)?;
+            Some(ShareGrant { key: ShareKey::Endpoint(Arc::clone(&self.name), Arc::clone(&endpoint.name)), grant })
+        });
+        let queue = |grant: Grant| ShareGrant { key: ShareKey::Upstream(Arc::clone(&self.name)), grant };
+        UpstreamUpdate {
+            upstream: Arc::clone(&self.name),
+            version,
+            endpoints: self.endpoints.iter().map(Endpoint::update).collect(),
+            shares: limits.chain(self.queue.grant(core).map(queue)).collect(),
+        }
+    }
+}
+
+/// Between probes, where no setting says.
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
+/// Between look-ups, where no setting says.
+const RESOLVE_INTERVAL: Duration = Duration::from_secs(30);

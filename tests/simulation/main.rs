@@ -1,0 +1,46 @@
+//! Simulation of the deciding half: several cores and the coordinator on one thread in virtual time. Endpoints fail by script,
+//! messages are lost, late, repeated and out of order, the configuration is reloaded in between.
+//!
+//! Everything follows from one number. A failure prints it: `RINGWAY_SEED=17 cargo test --test simulation` replays that run;
+//! `RINGWAY_SEEDS=5000` tries so many.
+
+mod chance;
+mod check;
+mod core;
+mod goals;
+mod scenario;
+mod servers;
+mod traffic;
+mod world;
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Runs by default.
+const SEEDS: u64 = 250;
+
+fn from_environment(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
+}
+
+#[test]
+fn whatever_happens_the_rules_hold() {
+    if let Some(seed) = from_environment("RINGWAY_SEED") {
+        return world::run(seed);
+    }
+    let (seeds, next) = (from_environment("RINGWAY_SEEDS").unwrap_or(SEEDS), AtomicU64::new(0));
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Relaxed);
+                    if seed >= seeds {
+                        return;
+                    }
+                    world::run(seed);
+                }
+            });
+        }
+    });
+}
