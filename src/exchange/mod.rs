@@ -8,13 +8,13 @@
 //!                    \-> failed ---> retry allowed: Pause -> Picking | refusal
 //! ```
 
+mod admit;
 mod incoming;
 mod page;
 mod plan;
 mod step;
 mod view;
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 pub use crate::retry::Ending;
@@ -27,9 +27,8 @@ pub use view::{Member, View};
 use crate::clock::Instant;
 use crate::error::Reason;
 use crate::http::RequestHead;
-use crate::limiter::Share;
 use crate::retry::{self, Situation, Verdict};
-use crate::router::{Captures, Routed};
+use crate::router::Captures;
 use crate::upstream::{Ask, Outcome, Permit, Tried, Unavailable};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,103 +141,6 @@ impl Exchange {
             Stage::Over(reason) => self.refuse(reason),
             Stage::Arrived | Stage::Admitting | Stage::Attempting => unreachable!("an attempt is reported before the next step"),
         }
-    }
-
-    fn arrive(
-        &mut self,
-        request: &Incoming<'_>,
-        captures: &mut Captures,
-        normal: &mut Vec<u8>,
-        path: &mut Vec<u8>,
-        now: Instant,
-    ) -> Option<Step> {
-        let view = self.view.clone();
-        let plan = &view.plan;
-        path.clear();
-        normal.clear();
-        let received = request.head.path.of(request.bytes);
-        let changed = match crate::router::normalise(received, normal) {
-            Ok(changed) => changed,
-            Err(reason) => return Some(self.refuse(reason)),
-        };
-        let matched: &[u8] = if changed { normal } else { received };
-        if let Some(page) = plan.page(matched) {
-            return Some(Step::Page(page));
-        }
-        let lookup = request.lookup(matched);
-        match plan.router.route(&lookup, captures) {
-            Routed::Route(index) => {
-                self.route = index.0 as usize;
-                let rewrite = plan.router.rewrite(index);
-                if !rewrite.keeps() {
-                    rewrite.write(matched, captures, path);
-                } else if changed {
-                    path.extend_from_slice(matched);
-                }
-            }
-            Routed::MethodNotAllowed => {
-                let mut step = self.refusal(Reason::MethodNotAllowed);
-                step.allow = Some(plan.router.allowed(&lookup));
-                return Some(Step::Refuse(step));
-            }
-            Routed::NoRoute => return Some(self.refuse(Reason::NoRoute)),
-        }
-        let route = &plan.routes[self.route];
-        self.retries_left = route.retries;
-        if !route.timeout.is_zero() {
-            self.deadline = now + route.timeout;
-        }
-        self.stage = Stage::Admitting;
-        None
-    }
-
-    /// Takes the gateway's and the route's places; `None` once both are held.
-    fn take_places(&mut self, now: Instant) -> Option<Step> {
-        let view = self.view.clone();
-        if !self.holds.gateway {
-            if let Some(step) = self.place(&view.gateway, Place::Gateway, now) {
-                return Some(step);
-            }
-            self.holds.gateway = true;
-        }
-        if !self.holds.route {
-            if let Some(step) = self.place(view.route(self.route), Place::Route(self.route), now) {
-                return Some(step);
-            }
-            self.holds.route = true;
-        }
-        view.member(self.route).upstream.borrow_mut().budget().begin();
-        self.holds.request_budget = true;
-        self.stage = Stage::Picking;
-        None
-    }
-
-    /// Takes one place below a limit, else one in its queue; `None` once it is taken.
-    fn place(&mut self, share: &RefCell<Share>, place: Place, now: Instant) -> Option<Step> {
-        let mut share = share.borrow_mut();
-        if self.queued != Some(place) {
-            if share.try_take() {
-                return None;
-            }
-            if !share.try_queue() {
-                drop(share);
-                return Some(self.refuse(Reason::QueueFull));
-            }
-            self.queued = Some(place);
-            self.patience = now + self.view.plan.config.limits.queue_timeout.get();
-            return Some(Step::Wait(place));
-        }
-        if share.take_queued() {
-            self.queued = None;
-            return None;
-        }
-        if now < self.patience {
-            return Some(Step::Wait(place));
-        }
-        share.leave_queue();
-        drop(share);
-        self.queued = None;
-        Some(self.refuse(Reason::QueueTimeout))
     }
 
     fn pick(&mut self, request: &Incoming<'_>, now: Instant, draw: u64) -> Step {

@@ -1,6 +1,7 @@
 //! Tests of an upstream on one core: single rules here, whatever happens in `model`.
 
 mod model;
+mod ops;
 
 use std::time::Duration;
 
