@@ -36,12 +36,14 @@ impl Ceilings {
     }
 
     pub fn reload(&mut self, config: &Config, cores: &[Core]) {
-        let before: HashMap<ShareKey, [u64; 2]> = self.keys.drain(..).zip(self.allowed.drain(..)).collect();
+        let amounts = self.limits.drain(..).zip(self.allowed.drain(..));
+        let before: HashMap<ShareKey, _> = self.keys.drain(..).zip(amounts).collect();
         *self = Ceilings::new(config, cores.len());
         for (key, allowed) in self.keys.iter().zip(&mut self.allowed) {
-            let before = before.get(key).copied().unwrap_or([ANY; 2]);
-            // No queue before is as no limit before: a first share is begun with.
-            let queue = if before[1] == 0 { ANY } else { before[1] };
+            let (limits, before) = before.get(key).copied().unwrap_or(([ANY; 2], [ANY; 2]));
+            // No queue before is as no limit before: cores begin with a first share, and one that has not heard of the time without a
+            // queue goes on with its share.
+            let queue = if limits[1] == 0 { ANY } else { before[1] };
             *allowed = [allowed[0].max(before[0]), allowed[1].max(queue)];
         }
         (0..cores.len()).for_each(|core| self.measure(core, &cores[core].view));
