@@ -133,10 +133,12 @@ def each(figure, names, say, measure):
     return figure.divide()
 
 
-def instructions(peers, say, connections, lengths=(2_000, 12_000), names=PROXIES):
+def instructions(peers, say, connections, lengths=(2_000, 12_000), names=PROXIES, varied=False):
     """User instructions per request: what a longer run costs more, over the requests it has more."""
     plural = "1 connection" if connections == 1 else f"{connections} connections"
-    targets = [Target(INSTRUCTIONS_LIMIT)] if connections == GATE_CONNECTIONS else []
+    targets = [Target(INSTRUCTIONS_LIMIT)] if connections == GATE_CONNECTIONS and not varied else []
+    if varied:
+        plural += ", a header different each time"
     figure = Figure(f"User instructions per request, {plural}", "", targets)
     drivers = []
 
@@ -145,7 +147,7 @@ def instructions(peers, say, connections, lengths=(2_000, 12_000), names=PROXIES
         valgrind = ["valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={counts}.%p"]
         proxy = peers.start(name, 60, valgrind, one_process=True)
         try:
-            ask_many(PORTS[name], connections, count)
+            ask_many(PORTS[name], connections, count, varied)
             if name == "ringway":
                 drivers.append(driver())
             if not proxy.end(60, lambda: touch(PORTS[name])):

@@ -52,13 +52,15 @@ class Client:
         return self.receive()
 
 
-def ask_many(port, connections, count):
-    """So many requests in all, each connection's one after the other, all connections at once."""
+def ask_many(port, connections, count, varied=False):
+    """So many requests in all, each connection's one after the other, all connections at once. Varied ones are of the same length,
+    but differ in a header each time, as they seldom do on one connection."""
     clients = [Client(port) for _ in range(connections)]
     try:
-        for _ in range(count // connections):
+        for number in range(count // connections):
+            request = re.sub(rb"session=\w{8}", b"session=%08d" % number, REQUEST) if varied else REQUEST
             for client in clients:
-                client.send()
+                client.send(request)
             for client in clients:
                 client.receive()
     except OSError as error:

@@ -44,9 +44,15 @@ impl PeakEwma {
     fn expected(&self, slot: u32, now: Instant) -> f64 {
         let expected = self.endpoints[slot as usize].latency.map_or(self.typical, |(latency, at)| {
             let weight = fade(now.since(at));
-            latency * weight + self.typical * (1.0 - weight)
+            self.bounded(latency) * weight + self.typical * (1.0 - weight)
         });
         expected.max(1.0)
+    }
+
+    /// However bad it was, it is tried again when that much has faded: after about a minute.
+    #[inline]
+    fn bounded(&self, latency: f64) -> f64 {
+        if self.typical > 0.0 { latency.min(self.typical * WORST) } else { latency }
     }
 
     #[inline]
@@ -85,29 +91,26 @@ impl Balance for PeakEwma {
         let latency = latency.as_nanos() as f64;
         let expected = self.expected(slot, now);
         let seen = if failed {
-            (latency.max(expected).max(self.typical) * PENALTY).min(PENALTY_MAX).max(latency)
+            latency.max(expected).max(self.typical) * PENALTY
         } else {
             self.typical += (latency - self.typical) * if self.typical == 0.0 { 1.0 } else { TYPICAL_PART };
             latency
         };
-        let known = &mut self.endpoints[slot as usize].latency;
-        let learnt = match *known {
+        let learnt = match self.endpoints[slot as usize].latency {
             Some((before, at)) if seen < expected => {
                 let weight = fade(now.since(at));
-                before * weight + seen * (1.0 - weight)
+                self.bounded(before) * weight + seen * (1.0 - weight)
             }
             _ => seen,
         };
-        *known = Some((learnt, now));
+        self.endpoints[slot as usize].latency = Some((learnt, now));
     }
 }
 
-/// How much of what was seen so long ago still counts: 1 at first, a third after [`FADE`], nothing in the end. The reciprocal of
-/// the exponential function's series: as smooth, and cheaper.
+/// How much of what was seen so long ago still counts: a third after [`FADE`], soon nothing.
 #[inline]
 fn fade(age: Duration) -> f64 {
-    let age = age.as_nanos() as f64 / FADE;
-    1.0 / (1.0 + age * (1.0 + age * (0.5 + age / 6.0)))
+    (-(age.as_nanos() as f64) / FADE).exp()
 }
 
 /// Nanoseconds over which what was seen fades: 10 s, Finagle's default.
@@ -116,8 +119,8 @@ const FADE: f64 = 10e9;
 /// How much longer than a good answer a failure counts as.
 const PENALTY: f64 = 8.0;
 
-/// Failures in a row count as so many nanoseconds at most: 10 s.
-const PENALTY_MAX: f64 = 10e9;
+/// The worst that is remembered of an endpoint, in times of what is typical.
+const WORST: f64 = 32.0;
 
 /// The part that one answer has in what is typical.
 const TYPICAL_PART: f64 = 1.0 / 64.0;

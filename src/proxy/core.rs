@@ -52,7 +52,7 @@ pub struct Core {
     pub(super) chance: Cell<u64>,
     /// The first half of this core's request ids.
     id: [u8; 16],
-    /// Warm spells that ended since this was last asked.
+    /// Connections that fell idle since this was last asked.
     pub(super) cooled: Cell<u32>,
 }
 
@@ -152,13 +152,12 @@ impl Core {
         session
     }
 
-    /// How many connections have fallen idle or ended since this was last called.
+    /// How many connections have fallen idle since this was last called.
     pub fn take_cooled(&self) -> u32 {
         self.cooled.take()
     }
 
     pub(super) fn keep(&self, session: Box<Session>) {
-        self.cooled.set(self.cooled.get() + 1);
         let mut sessions = self.sessions.borrow_mut();
         if sessions.len() < SESSIONS_KEPT {
             sessions.push(session);

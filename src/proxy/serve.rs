@@ -55,7 +55,8 @@ impl Service for Core {
         self.session(client)
     }
 
-    fn end(&self, session: Self::Session) {
+    fn end(&self, session: Self::Session, cold: bool) {
+        self.cooled.set(self.cooled.get() + u32::from(cold));
         self.keep(session);
     }
 

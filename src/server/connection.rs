@@ -71,8 +71,8 @@ pub trait Service: 'static {
     fn give_buffer(&self, buf: Vec<u8>);
     /// Begins a warm spell.
     fn begin(&self, client: &Client) -> Self::Session;
-    /// Ends a warm spell.
-    fn end(&self, session: Self::Session);
+    /// Ends a warm spell; `cold` if the connection stays, and waits without a buffer.
+    fn end(&self, session: Self::Session, cold: bool);
     /// The session's request head, which the next request is parsed into.
     fn head<'a>(&self, session: &'a mut Self::Session) -> &'a mut RequestHead;
     /// Serves the request whose head is parsed and whose bytes are at the front of `inbound`; uses up head and body.
@@ -113,7 +113,7 @@ async fn warm<S: Service>(service: &S, client: &Client, first: bool) -> Spell {
     let mut inbound = Inbound::new(service.take_buffer());
     let spell = requests(service, client, &mut session, &mut inbound, first).await;
     service.give_buffer(inbound.into_buf());
-    service.end(session);
+    service.end(session, matches!(spell, Spell::Cold));
     spell
 }
 

@@ -32,7 +32,7 @@ impl World {
             let sent: Vec<Vec<u64>> =
                 upstream.endpoints.iter().map(|endpoint| self.servers.at(url_port(&endpoint.url), cores).attempts.clone()).collect();
             let weights: u64 = upstream.endpoints.iter().map(|endpoint| u64::from(endpoint.weight)).sum();
-            // What it has seen of an endpoint that failed fades within minutes only, by design.
+            // One that goes by latency leaves the slowest out while the others wait less; `balancer/laws` say that it tries it again.
             let forgives = upstream.strategy != Strategy::PeakEwma;
             for (endpoint, attempts) in upstream.endpoints.iter().zip(&sent) {
                 let open = endpoint.max_concurrent_requests == 0 || endpoint.max_concurrent_requests as usize >= cores;

@@ -85,6 +85,30 @@ fn one_that_was_slow_is_tried_again_after_a_while() {
 }
 
 #[test]
+fn one_that_hung_is_tried_again_within_two_minutes() {
+    let mut core = core(3);
+    for _ in 0..20 {
+        observe(&mut core, 0, Duration::from_secs(15), true);
+    }
+    // The others take 1 ms, give or take a tenth, ten times a second each.
+    let second = |core: &mut Core| {
+        for tenth in 0..10_u64 {
+            for slot in [1, 2] {
+                observe(core, slot, FAST * (90 + (tenth * 7 + u64::from(slot)) as u32 % 21) / 100, false);
+            }
+            core.now = core.now + Duration::from_millis(100);
+        }
+    };
+    (0..10).for_each(|_| second(&mut core));
+    for _ in 0..20 {
+        observe(&mut core, 0, Duration::from_secs(15), true);
+    }
+    assert_eq!(counts(&mut core, 300)[0], 0);
+    (0..120).for_each(|_| second(&mut core));
+    assert!(counts(&mut core, 300)[0] > 0);
+}
+
+#[test]
 fn a_new_one_is_not_flooded() {
     let mut core = core(3);
     for _ in 0..100 {
