@@ -83,8 +83,9 @@ fn failures_of_an_endpoint_are_hidden_by_another() {
     let (_demo, lines) = start();
     let listening = wait(&lines, &["listening on http://"]);
     let address = listening.strip_prefix("listening on http://").unwrap();
-    let good = (0..20).filter(|_| get(address, "/users/7?fail=0.2").starts_with("HTTP/1.1 200 ")).count();
-    assert!(good >= 19, "{good} of 20, where one endpoint alone would have answered 16");
+    let bad: Vec<String> =
+        (0..20).map(|_| get(address, "/users/7?fail=0.2")).filter(|answer| !answer.starts_with("HTTP/1.1 200 ")).collect();
+    assert!(bad.len() <= 2, "{} of 20 failed, where one endpoint alone would have failed 4: {bad:#?}", bad.len());
     let retried = get(address, "/gateway/metrics");
     let retries = retried.lines().find_map(|line| line.strip_prefix("gateway_upstream_retries_total ")).expect("the counter");
     assert!(retries.parse::<f64>().unwrap() >= 3.0, "{retries}");
