@@ -1,17 +1,17 @@
 //! Small pieces of messages, written without allocating.
 
-/// The last chunk, and no trailers.
-pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
-
 /// The last chunk's size line; trailers and an empty line follow.
 pub const LAST_CHUNK_SIZE: &[u8] = b"0\r\n";
 
 /// What ends a line, and a chunk's data.
 pub const LINE_END: &[u8] = b"\r\n";
 
+/// The longest size line: 16 hexadecimal digits and a line end.
+pub const CHUNK_PREFIX_MAX: usize = 18;
+
 /// A chunk's size line. The length must not be 0: that would be the last chunk.
 #[inline]
-pub fn chunk_prefix(length: usize, buf: &mut [u8; 18]) -> &[u8] {
+pub fn chunk_prefix(length: usize, buf: &mut [u8; CHUNK_PREFIX_MAX]) -> &[u8] {
     debug_assert!(length > 0);
     let mut at = 16;
     let mut rest = length as u64;
@@ -26,21 +26,6 @@ pub fn chunk_prefix(length: usize, buf: &mut [u8; 18]) -> &[u8] {
     }
 }
 
-/// A number in decimal digits.
-#[inline]
-pub fn decimal(number: u64, buf: &mut [u8; 20]) -> &[u8] {
-    let mut at = buf.len();
-    let mut rest = number;
-    loop {
-        at -= 1;
-        buf[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            return &buf[at..];
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,7 +34,6 @@ mod tests {
     fn numbers_are_those_the_standard_library_writes() {
         let edges = (0..64).flat_map(|bit| [(1u64 << bit) - 1, 1 << bit, (1 << bit) + 1]).chain([u64::MAX, 9, 10, 99, 100]);
         for number in edges {
-            assert_eq!(decimal(number, &mut [0; 20]), number.to_string().as_bytes());
             if number > 0 {
                 assert_eq!(chunk_prefix(number as usize, &mut [0; 18]), format!("{number:x}\r\n").as_bytes());
             }

@@ -1,10 +1,10 @@
 //! Framing a decoded chunked body anew, within the buffer it was received in: the frame goes before and after the data.
 
 use crate::error::Reason;
-use crate::http1::Chunked;
+use crate::http1::{Chunked, write};
 
-/// Bytes to leave free at a buffer's front: 16 hexadecimal digits and a line end.
-pub(super) const FRONT: usize = 18;
+/// Bytes to leave free at a buffer's front: for a chunk's size line.
+pub(super) const FRONT: usize = write::CHUNK_PREFIX_MAX;
 
 /// What to send of a buffer.
 pub(super) struct Piece {
@@ -35,21 +35,17 @@ pub(super) fn frame(buf: &mut Vec<u8>, data: usize) -> usize {
     if data == 0 {
         return FRONT;
     }
-    let mut at = FRONT - 2;
-    buf[at..FRONT].copy_from_slice(b"\r\n");
-    let mut left = data;
-    while left > 0 {
-        at -= 1;
-        buf[at] = b"0123456789abcdef"[left & 15];
-        left >>= 4;
-    }
-    buf.extend_from_slice(b"\r\n");
+    let mut prefix = [0; FRONT];
+    let prefix = write::chunk_prefix(data, &mut prefix);
+    let at = FRONT - prefix.len();
+    buf[at..FRONT].copy_from_slice(prefix);
+    buf.extend_from_slice(write::LINE_END);
     at
 }
 
 /// Ends a chunked body.
 pub(super) fn finish(buf: &mut Vec<u8>, trailers: &[u8]) {
-    buf.extend_from_slice(b"0\r\n");
+    buf.extend_from_slice(write::LAST_CHUNK_SIZE);
     buf.extend_from_slice(trailers);
-    buf.extend_from_slice(b"\r\n");
+    buf.extend_from_slice(write::LINE_END);
 }

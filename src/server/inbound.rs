@@ -19,11 +19,6 @@ impl Inbound {
         &self.buf[self.start..]
     }
 
-    /// The unused bytes, to be changed in place.
-    pub fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.buf[self.start..]
-    }
-
     /// Uses up so many bytes.
     #[inline]
     pub fn consume(&mut self, count: usize) {

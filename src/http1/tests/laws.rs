@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::http1::write::{LAST_CHUNK, LAST_CHUNK_SIZE, chunk_prefix};
+use crate::http1::write::{LAST_CHUNK_SIZE, chunk_prefix};
 use crate::http1::{Chunked, refusal};
 
 /// Bytes that come near to messages: pieces of them, in any order, and any bytes.
@@ -188,11 +188,7 @@ proptest! {
             wire.extend_from_slice(b"\r\n");
         }
         let lines: String = trailers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        if lines.is_empty() {
-            wire.extend_from_slice(LAST_CHUNK);
-        } else {
-            wire.extend_from_slice(&[LAST_CHUNK_SIZE, lines.as_bytes(), b"\r\n"].concat());
-        }
+        wire.extend_from_slice(&[LAST_CHUNK_SIZE, lines.as_bytes(), b"\r\n"].concat());
         let end = wire.len();
         wire.extend_from_slice(b"next message");
 
