@@ -130,7 +130,8 @@ pub struct Timeouts {
     pub connect: Time,
     /// For the first byte of an endpoint's answer once the request is sent (504).
     pub first_byte: Time,
-    /// For the whole request; not counted for upgraded connections. A route's `timeout` goes before it.
+    /// From a request's head to the head of its answer, retries included (504). Bodies and upgraded connections have limits of their
+    /// own, so that streams aren't cut. A route's `timeout` goes before it.
     pub request: Time,
     /// On upgraded connections, without a byte in either direction.
     pub upgrade_idle: Time,

@@ -38,7 +38,8 @@ pub struct Route {
     pub response: HeaderEdits,
     /// Headers added to the request; the same as `request.add_headers`.
     pub add_headers: BTreeMap<String, String>,
-    /// For the whole request; else `timeouts.request`. `0s` is no limit, as streams and long polls need.
+    /// From a request's head to the head of its answer, retries included; else `timeouts.request`. `0s` is no limit, as long polls
+    /// need.
     pub timeout: Option<Time>,
     /// How often a failed request is tried again on another endpoint, where that is safe: at most 10 times, else once.
     #[schemars(range(max = 10))]
