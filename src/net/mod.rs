@@ -8,6 +8,8 @@ mod doorbell;
 mod link;
 mod ring;
 mod sys;
+#[cfg(test)]
+mod tests;
 
 pub use accept::{Acceptor, Stopper, bind};
 pub use both::{First, both, first};

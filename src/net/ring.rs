@@ -79,7 +79,10 @@ pub fn run_on<F: Future>(engines: &[Engine], entries: u32, main: impl FnOnce(Eng
     for &engine in engines {
         if engine == Engine::Epoll {
             match RuntimeBuilder::<LegacyDriver>::new().with_entries(entries).enable_timer().build() {
-                Ok(mut runtime) => return Ok(runtime.block_on(main(engine))),
+                Ok(mut runtime) => {
+                    URING.set(false);
+                    return Ok(runtime.block_on(main(engine)));
+                }
                 Err(error) => refused = error,
             }
         } else {

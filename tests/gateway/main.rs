@@ -5,6 +5,7 @@ mod harness;
 mod bodies;
 mod client_faults;
 mod connections;
+mod deadlines;
 mod drain;
 mod endpoint_faults;
 mod headers;
