@@ -8,6 +8,7 @@ mod connections;
 mod deadlines;
 mod drain;
 mod endpoint_faults;
+mod engine;
 mod headers;
 mod independent;
 mod limits;
