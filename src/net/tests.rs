@@ -366,7 +366,8 @@ fn connecting_ends_in_time() {
 fn draining_ends_those_that_wait_for_a_next_message_alone() {
     on_each(|| async {
         let deadlines = Rc::<Deadlines>::default();
-        let ways: [(fn(&Timer, Instant), bool); 6] = [
+        type Set = fn(&Timer, Instant);
+        let ways: [(Set, bool); 6] = [
             (Timer::wake_at, true),
             (Timer::hush_idle_at, true),
             (Timer::close_idle_at, true),
