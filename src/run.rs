@@ -79,6 +79,8 @@ pub enum StartError {
         /// What went wrong.
         error: io::Error,
     },
+    /// The engine that the configuration insists on can't be had.
+    Engine(net::RingError),
     /// Something else the process needs was refused.
     Process {
         /// What.
@@ -118,6 +120,7 @@ impl fmt::Display for StartError {
             }
             StartError::Config(problems) => write!(f, "{problems}"),
             StartError::Worker { index, error } => write!(f, "cannot start worker {index}: {error}"),
+            StartError::Engine(error) => write!(f, "{error}"),
             StartError::Process { what, error } => write!(f, "cannot {what}: {error}"),
         }
     }
@@ -140,6 +143,9 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
     let clock = Clock::start();
     let plan = Arc::new(build(&loaded, 1).map_err(StartError::Config)?);
 
+    if config.runtime.driver == config::Driver::IoUring {
+        net::try_uring(config.runtime.ring_entries).map_err(StartError::Engine)?;
+    }
     let cores = core_affinity::get_core_ids().unwrap_or_default();
     let quota = std::thread::available_parallelism().map_or(1, NonZero::get);
     let seats = seats(config.runtime.workers, config.runtime.pin, &cores, quota);

@@ -123,3 +123,105 @@ fn slot<T: Default>(list: &mut Vec<T>, index: usize) -> &mut T {
     }
     &mut list[index]
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::io::Write;
+    use std::net::{Shutdown, TcpListener, TcpStream};
+
+    use super::*;
+    use crate::address::Address;
+    use crate::net::{Deadlines, Engine, run_on};
+
+    const KEY: Key = Key { upstream: 2, slot: 1, generation: 7 };
+    const KEEP: KeepAlive = KeepAlive { connections: 2, idle: Duration::from_secs(10), requests: 3, max_age: Duration::from_secs(60) };
+
+    fn at(millis: u64) -> Instant {
+        Instant::ZERO + Duration::from_millis(millis)
+    }
+
+    fn on_each<F: Future<Output = ()>>(test: fn() -> F) {
+        for engines in [&[Engine::UringDefer, Engine::UringCoop, Engine::Uring][..], &[Engine::Epoll]] {
+            std::thread::scope(|scope| scope.spawn(|| run_on(engines, 64, |_| test()).unwrap()).join().unwrap());
+        }
+    }
+
+    /// A connection opened at the beginning, and the endpoint's side of it.
+    async fn open() -> (Rc<Connection>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let deadlines = Rc::<Deadlines>::default();
+        let (link, timer) = net::connect(&Address::Tcp(listener.local_addr().unwrap()), |fd| deadlines.timer(fd)).await.unwrap();
+        (Rc::new(Connection { timer, link, born: Instant::ZERO, requests: Cell::new(1) }), listener.accept().unwrap().0)
+    }
+
+    fn takes(pool: &Pool, careful: bool, now: Instant) -> Option<*const Connection> {
+        pool.take(KEY, careful, now).map(|connection| Rc::as_ptr(&connection))
+    }
+
+    #[test]
+    fn the_latest_is_taken_first_as_many_as_are_kept() {
+        on_each(|| async {
+            let pool = Pool::default();
+            let (first, second, third) = (open().await, open().await, open().await);
+            for (connection, _) in [&first, &second, &third] {
+                pool.give(KEY, connection.clone(), &KEEP, at(0));
+            }
+            assert_eq!(pool.len(), 2);
+            let other = Key { generation: 8, ..KEY };
+            assert_eq!(takes(&pool, true, at(1)), Some(Rc::as_ptr(&second.0)));
+            assert!(pool.take(other, true, at(1)).is_none(), "another endpoint in the same slot");
+            assert!(pool.is_empty(), "what led to the old one is dropped");
+        });
+    }
+
+    #[test]
+    fn what_the_endpoint_closed_or_wrote_to_is_not_used() {
+        on_each(|| async {
+            let close: fn(&mut TcpStream) = |peer| peer.shutdown(Shutdown::Write).unwrap();
+            let write: fn(&mut TcpStream) = |peer| peer.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+            for spoil in [close, write] {
+                let pool = Pool::default();
+                let (good, (bad, mut peer)) = (open().await, open().await);
+                let give = || {
+                    pool.give(KEY, good.0.clone(), &KEEP, at(0));
+                    pool.give(KEY, bad.clone(), &KEEP, at(0));
+                };
+                give();
+                spoil(&mut peer);
+                net::Stream::readable(&bad.link).await.unwrap();
+                // A request that must not be repeated, at once; any other, later than a millisecond.
+                for (careful, now) in [(true, at(0)), (false, at(2))] {
+                    assert_eq!(takes(&pool, careful, now), Some(Rc::as_ptr(&good.0)));
+                    assert!(pool.is_empty());
+                    give();
+                }
+                pool.sweep(at(3));
+                assert_eq!((pool.len(), takes(&pool, false, at(3))), (1, Some(Rc::as_ptr(&good.0))));
+            }
+        });
+    }
+
+    #[test]
+    fn age_and_wear_end_a_connection() {
+        on_each(|| async {
+            let pool = Pool::default();
+            let (connection, _peer) = open().await;
+            let give = |now| pool.give(KEY, connection.clone(), &KEEP, now);
+            give(at(0));
+            assert_eq!(takes(&pool, false, at(10_000)), None, "idle too long");
+            give(at(0));
+            pool.sweep(at(9_999));
+            assert_eq!(pool.len(), 1);
+            pool.sweep(at(10_000));
+            assert_eq!(pool.len(), 0);
+            give(at(60_000));
+            assert_eq!(pool.len(), 0, "too old");
+            connection.requests.set(3);
+            give(at(1));
+            assert_eq!(pool.len(), 0, "worn");
+            pool.give(KEY, connection.clone(), &KeepAlive { idle: Duration::ZERO, requests: 0, max_age: Duration::ZERO, ..KEEP }, at(1));
+            assert!(takes(&pool, true, Instant::MAX - Duration::from_nanos(1)).is_some(), "zero is no limit");
+        });
+    }
+}

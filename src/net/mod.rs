@@ -8,6 +8,8 @@ mod doorbell;
 mod link;
 mod ring;
 mod sys;
+#[cfg(test)]
+mod tests;
 
 pub use accept::{Acceptor, Stopper, bind};
 pub use both::{First, both, first};
@@ -15,7 +17,7 @@ pub use buffers::Buffers;
 pub use deadlines::{Deadlines, Timer};
 pub use doorbell::{Bell, Doorbell};
 pub use link::{Link, connect};
-pub use ring::{Engine, RingError, run_on};
+pub use ring::{Engine, RingError, run_on, try_uring};
 pub use sys::{readable_at_once, readable_now, reset_on_close, set_descriptor_limit};
 
 use std::future::Future;

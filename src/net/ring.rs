@@ -58,7 +58,7 @@ pub(super) fn is_uring() -> bool {
     URING.get()
 }
 
-fn ring(engine: Engine, entries: u32) -> RuntimeBuilder<IoUringDriver> {
+fn flags(engine: Engine, entries: u32) -> io_uring::Builder {
     let mut flags = io_uring::IoUring::builder();
     flags.setup_cqsize(entries * 4);
     if matches!(engine, Engine::UringDefer) {
@@ -67,7 +67,15 @@ fn ring(engine: Engine, entries: u32) -> RuntimeBuilder<IoUringDriver> {
     if matches!(engine, Engine::UringCoop) {
         flags.setup_coop_taskrun();
     }
-    RuntimeBuilder::<IoUringDriver>::new().with_entries(entries).uring_builder(flags)
+    flags
+}
+
+/// Tries whether a process may have an io_uring at all, before anything depends on it.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn try_uring(entries: u32) -> Result<(), RingError> {
+    flags(Engine::Uring, entries).build(entries).map(drop).map_err(RingError)
 }
 
 /// Runs a core on this thread until `main` ends, on the best engine among `engines` that the kernel grants.
@@ -79,11 +87,15 @@ pub fn run_on<F: Future>(engines: &[Engine], entries: u32, main: impl FnOnce(Eng
     for &engine in engines {
         if engine == Engine::Epoll {
             match RuntimeBuilder::<LegacyDriver>::new().with_entries(entries).enable_timer().build() {
-                Ok(mut runtime) => return Ok(runtime.block_on(main(engine))),
+                Ok(mut runtime) => {
+                    URING.set(false);
+                    return Ok(runtime.block_on(main(engine)));
+                }
                 Err(error) => refused = error,
             }
         } else {
-            match ring(engine, entries).enable_timer().build() {
+            let ring = RuntimeBuilder::<IoUringDriver>::new().with_entries(entries).uring_builder(flags(engine, entries));
+            match ring.enable_timer().build() {
                 Ok(mut runtime) => {
                     URING.set(true);
                     return Ok(runtime.block_on(main(engine)));

@@ -99,6 +99,8 @@ impl Core {
         let patience = || connection.timer.close_at(after(self.now(), first_byte).min(deadline));
         if upload.is_none() {
             patience();
+        } else {
+            connection.timer.close_at(deadline);
         }
         let limits = &plan.upstreams[attempt.upstream].head_limits;
         let mut interims = 0;
@@ -123,7 +125,9 @@ impl Core {
                                 // What the client did wrong ends the wait; an endpoint that stopped taking may have answered.
                                 Err(reason) if reason.fault() == Fault::Client => Some(reason),
                                 _ => {
-                                    patience();
+                                    if !connection.timer.expired() {
+                                        patience();
+                                    }
                                     None
                                 }
                             };
@@ -182,6 +186,7 @@ impl Core {
         );
         client.timer.close_at(after(self.now(), write));
         let (result, out) = client.link.send(out, 0).await;
+        client.timer.clear();
         self.buffers.give(out);
         result.map(|_| ()).map_err(|_| Reason::ClientLeft)
     }

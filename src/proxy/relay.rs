@@ -60,6 +60,8 @@ impl Core {
                 date: &self.date.get(),
             },
         );
+        // The time that the client takes is not the endpoint's.
+        answered.connection.timer.clear();
         let mut reusable = head.connection.keep_alive;
         let buf = std::mem::take(&mut answered.buf);
         let behind = buf.len() - head.length;
@@ -115,7 +117,7 @@ impl Core {
         self.counters.bytes_out.add((buf.len() - from) as u64);
         let (result, buf) = match upload {
             None => client.link.send(buf, from).await,
-            Some(upload) => beside(upload, client.link.send(buf, from)).await,
+            Some(upload) => beside(upload, client.link.send(buf, from), || ()).await,
         };
         let result = match result {
             Ok(_) => Ok(()),
@@ -126,17 +128,27 @@ impl Core {
     }
 
     /// Receives the next piece of the body behind what `buf` holds; `Ok(false)` at the stream's end.
-    async fn more(&self, answered: &mut Answered<'_>, terms: &Terms<'_>, buf: Vec<u8>) -> (Result<bool, Reason>, Vec<u8>) {
-        let connection = &answered.connection;
-        connection.timer.close_at(after(self.now(), terms.plan.config.timeouts.body_idle.get()));
-        let (result, buf) = match &mut answered.upload {
-            None => connection.link.recv(buf).await,
-            Some(upload) => beside(upload, connection.link.recv(buf)).await,
+    async fn more(&self, client: &Client, answered: &mut Answered<'_>, terms: &Terms<'_>, buf: Vec<u8>) -> (Result<bool, Reason>, Vec<u8>) {
+        // The time that the endpoint takes is not the client's.
+        client.timer.clear();
+        let Answered { connection, upload, .. } = answered;
+        let limit = || connection.timer.close_at(after(self.now(), terms.plan.config.timeouts.body_idle.get()));
+        let (result, buf) = match upload {
+            // The endpoint may wait for the rest of the upload, which has limits of its own.
+            Some(upload) if upload.ended().is_none() => beside(upload, connection.link.recv(buf), limit).await,
+            _ => {
+                limit();
+                connection.link.recv(buf).await
+            }
         };
         self.woke();
+        let unsent = || upload.as_ref().and_then(|upload| upload.ended()?.result.err());
         let result = match result {
-            Ok(received) if received > 0 => Ok(true),
-            _ if connection.timer.expired() => Err(Reason::ResponseBodyTimeout),
+            Ok(received) if received > 0 => {
+                connection.timer.clear();
+                Ok(true)
+            }
+            _ if connection.timer.expired() => Err(unsent().unwrap_or(Reason::ResponseBodyTimeout)),
             Ok(_) => Ok(false),
             Err(_) => Err(Reason::ClosedMidBody),
         };
@@ -170,7 +182,7 @@ impl Core {
         while left > 0 && result.is_ok() {
             buf.clear();
             let received;
-            (received, buf) = self.more(answered, terms, buf).await;
+            (received, buf) = self.more(client, answered, terms, buf).await;
             result = received.and_then(|more| if more { Ok(()) } else { Err(Reason::ClosedMidBody) });
             if result.is_ok() {
                 if buf.len() as u64 > left {
@@ -230,7 +242,7 @@ impl Core {
             // Shorter than that if its piece went with the head.
             buf.resize(FRONT, 0);
             let received;
-            (received, buf) = self.more(answered, terms, buf).await;
+            (received, buf) = self.more(client, answered, terms, buf).await;
             if let Err(reason) = received.and_then(|more| if more { Ok(()) } else { Err(Reason::ClosedMidBody) }) {
                 return (Err(reason), false);
             }
@@ -260,7 +272,7 @@ impl Core {
                 buf.truncate(FRONT);
             }
             let received;
-            (received, buf) = self.more(answered, terms, buf).await;
+            (received, buf) = self.more(client, answered, terms, buf).await;
             if !received? {
                 break;
             }

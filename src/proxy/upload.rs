@@ -14,7 +14,7 @@ use crate::client::Connection;
 use crate::error::Reason;
 use crate::http::Framing;
 use crate::http1::{self, Chunked};
-use crate::net::Stream;
+use crate::net::{Stream, Timer};
 use crate::server::Client;
 
 /// How an upload ended.
@@ -47,9 +47,17 @@ impl<'a> Upload<'a> {
     pub(super) fn begin(core: &'a Core, client: &'a Client, up: Rc<Connection>, framing: Framing, first: Vec<u8>, terms: Terms) -> Self {
         let work = async move {
             let mut rest = Vec::new();
+            let way = Way {
+                from: core.deadlines.timer(client.link.fd()),
+                to: core.deadlines.timer(up.link.fd()),
+                core,
+                client,
+                up: &up,
+                idle: terms.idle,
+            };
             let result = match framing {
-                Framing::Length(left) => counted(core, client, &up, left, first, terms).await,
-                _ => chunked(core, client, &up, first, &mut rest, terms).await,
+                Framing::Length(left) => counted(&way, left, first).await,
+                _ => chunked(&way, first, &mut rest, terms).await,
             };
             Ended { result, rest }
         };
@@ -76,10 +84,13 @@ impl<'a> Upload<'a> {
     }
 }
 
-/// Does `work` while the upload goes on. Boxed: most requests have none.
-pub(super) async fn beside<T>(upload: &mut Upload<'_>, work: impl Future<Output = T>) -> T {
-    let never = |_: &Ended| None::<Infallible>;
-    match Box::pin(beside_until(upload, work, never)).await {
+/// Does `work` while the upload goes on, and calls `on_end` once when the upload ends. Boxed: most requests have none.
+pub(super) async fn beside<T>(upload: &mut Upload<'_>, work: impl Future<Output = T>, on_end: impl Fn()) -> T {
+    let go_on = |_: &Ended| {
+        on_end();
+        None::<Infallible>
+    };
+    match Box::pin(beside_until(upload, work, go_on)).await {
         Ok(done) => done,
     }
 }
@@ -103,49 +114,65 @@ pub(super) async fn beside_until<T, E>(
     .await
 }
 
-/// Receives the next piece of the client's body after what `buf` holds.
-async fn receive(core: &Core, client: &Client, up: &Connection, buf: Vec<u8>, idle: Duration) -> (Result<usize, Reason>, Vec<u8>) {
-    let limit = after(core.now(), idle);
-    client.timer.hush_at(limit);
-    up.timer.close_at(limit);
-    let (result, buf) = client.link.recv(buf).await;
-    core.woke();
-    let result = match result {
-        Ok(received) if received > 0 => {
-            // The client has done its part: the time that the endpoint takes for it is not the client's.
-            client.timer.clear();
-            core.counters.bytes_in.add(received as u64);
-            Ok(received)
-        }
-        _ if client.timer.expired() => Err(Reason::BodyTimeout),
-        _ => Err(Reason::ClientLeft),
-    };
-    (result, buf)
+/// The way from the client to the endpoint. Its deadlines are its own: the answer comes the other way at the same time, and either
+/// would take the other's limit away.
+struct Way<'a> {
+    /// The client's deadline for sending.
+    from: Timer,
+    /// The endpoint's for taking it.
+    to: Timer,
+    core: &'a Core,
+    client: &'a Client,
+    up: &'a Connection,
+    idle: Duration,
 }
 
-async fn send(core: &Core, up: &Connection, buf: Vec<u8>, from: usize, idle: Duration) -> (Result<(), Reason>, Vec<u8>) {
-    up.timer.close_at(after(core.now(), idle));
-    let (result, buf) = up.link.send(buf, from).await;
-    let result = match result {
-        Ok(_) => Ok(()),
-        Err(_) if up.timer.expired() => Err(Reason::SendTimeout),
-        Err(_) => Err(Reason::SendFailed),
-    };
-    (result, buf)
+impl Way<'_> {
+    /// Receives the next piece of the client's body after what `buf` holds.
+    async fn receive(&self, buf: Vec<u8>) -> (Result<usize, Reason>, Vec<u8>) {
+        self.from.hush_at(after(self.core.now(), self.idle));
+        let (result, buf) = self.client.link.recv(buf).await;
+        self.core.woke();
+        let result = match result {
+            Ok(received) if received > 0 => {
+                // The client has done its part: the time that the endpoint takes for it is not the client's.
+                self.from.clear();
+                self.core.counters.bytes_in.add(received as u64);
+                Ok(received)
+            }
+            _ if self.from.expired() => Err(Reason::BodyTimeout),
+            _ => Err(Reason::ClientLeft),
+        };
+        (result, buf)
+    }
+
+    async fn send(&self, buf: Vec<u8>, from: usize) -> (Result<(), Reason>, Vec<u8>) {
+        self.to.close_at(after(self.core.now(), self.idle));
+        let (result, buf) = self.up.link.send(buf, from).await;
+        let result = match result {
+            Ok(_) => {
+                self.to.clear();
+                Ok(())
+            }
+            Err(_) if self.to.expired() => Err(Reason::SendTimeout),
+            Err(_) => Err(Reason::SendFailed),
+        };
+        (result, buf)
+    }
 }
 
-async fn counted(core: &Core, client: &Client, up: &Connection, mut left: u64, first: Vec<u8>, terms: Terms) -> Result<(), Reason> {
+async fn counted(way: &Way<'_>, mut left: u64, first: Vec<u8>) -> Result<(), Reason> {
     let mut buf = first;
     let mut result = Ok(());
     while left > 0 {
         if buf.is_empty() {
             // Never past the body's end, so that the next request stays where it is.
-            let room = usize::try_from(left).unwrap_or(usize::MAX).min(core.buffers.size());
+            let room = usize::try_from(left).unwrap_or(usize::MAX).min(way.core.buffers.size());
             if buf.capacity() > room {
                 buf = Vec::with_capacity(room);
             }
             let received;
-            (received, buf) = receive(core, client, up, buf, terms.idle).await;
+            (received, buf) = way.receive(buf).await;
             if let Err(reason) = received {
                 result = Err(reason);
                 break;
@@ -155,27 +182,27 @@ async fn counted(core: &Core, client: &Client, up: &Connection, mut left: u64, f
             }
         }
         left -= buf.len() as u64;
-        (result, buf) = send(core, up, buf, 0, terms.idle).await;
+        (result, buf) = way.send(buf, 0).await;
         if result.is_err() {
             break;
         }
         buf.clear();
     }
-    core.buffers.give(buf);
+    way.core.buffers.give(buf);
     result
 }
 
-async fn chunked(core: &Core, client: &Client, up: &Connection, first: Vec<u8>, rest: &mut Vec<u8>, terms: Terms) -> Result<(), Reason> {
+async fn chunked(way: &Way<'_>, first: Vec<u8>, rest: &mut Vec<u8>, terms: Terms) -> Result<(), Reason> {
     let mut decoder = Chunked::new(&terms.limits);
-    let mut buf = core.buffers.take();
+    let mut buf = way.core.buffers.take();
     buf.extend_from_slice(&[0; FRONT]);
     buf.extend_from_slice(&first);
-    core.buffers.give(first);
+    way.core.buffers.give(first);
     let mut total = 0u64;
     loop {
         if buf.len() == FRONT {
             let received;
-            (received, buf) = receive(core, client, up, buf, terms.idle).await;
+            (received, buf) = way.receive(buf).await;
             received?;
         }
         let piece = reframe(&mut decoder, &mut buf, true, rest)?;
@@ -184,10 +211,10 @@ async fn chunked(core: &Core, client: &Client, up: &Connection, first: Vec<u8>, 
             return Err(Reason::BodyTooLarge);
         }
         let sent;
-        (sent, buf) = send(core, up, buf, piece.from, terms.idle).await;
+        (sent, buf) = way.send(buf, piece.from).await;
         sent?;
         if piece.done {
-            core.buffers.give(buf);
+            way.core.buffers.give(buf);
             return Ok(());
         }
         buf.truncate(FRONT);

@@ -140,7 +140,11 @@ async fn requests<S: Service>(service: &S, client: &Client, session: &mut S::Ses
         }
         first = false;
         let next = match read_head(service, client, session, inbound).await {
-            Ok(true) => service.serve(client, session, inbound).await,
+            Ok(true) => {
+                // What limits the wait for a request doesn't limit the answer to it.
+                client.timer.clear();
+                service.serve(client, session, inbound).await
+            }
             Ok(false) => return Spell::Closed,
             Err(reason) => service.refuse(client, session, reason).await,
         };

@@ -1,17 +1,17 @@
 //! Accepting connections: each becomes a task that ends alone, even by a panic.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 
-use crate::log;
 use crate::net::{self, Acceptor, Link, Stopper, Stream};
 use crate::proxy::Core;
 use crate::server::{self, Client};
+use crate::{log, metrics};
 
 /// Begins to accept.
 pub(super) fn start(core: Rc<Core>, listener: TcpListener) -> io::Result<Stopper> {
@@ -36,7 +36,7 @@ pub(super) fn start(core: Rc<Core>, listener: TcpListener) -> io::Result<Stopper
     Ok(stopper)
 }
 
-fn welcome(core: &Rc<Core>, link: Link, peer: std::net::SocketAddr) {
+fn welcome(core: &Rc<Core>, link: Link, peer: SocketAddr) {
     core.counters.accepted.add(1);
     let limit = u64::from(core.view.borrow().plan.config.limits.connections);
     if core.counters.connections.count() >= limit {
@@ -49,14 +49,21 @@ fn welcome(core: &Rc<Core>, link: Link, peer: std::net::SocketAddr) {
     let client = Client { timer, link, peer };
     let core = core.clone();
     net::spawn(async move {
-        let served = AssertUnwindSafe(server::serve(core.clone(), client)).catch_unwind().await;
-        core.counters.connections.sub(1);
-        if served.is_err() {
-            core.counters.panics.add(1);
+        if !alone(&core.counters, peer, server::serve(core.clone(), client)).await {
             core.waiters.wake_all();
-            log::error(format_args!("a connection's task ended by a panic peer={peer}"));
         }
     });
+}
+
+/// Runs a connection's task to its end; a panic ends it alone. Whether it ended without one.
+async fn alone(counters: &metrics::Core, peer: SocketAddr, task: impl Future<Output = ()>) -> bool {
+    let ended = AssertUnwindSafe(task).catch_unwind().await;
+    counters.connections.sub(1);
+    if ended.is_err() {
+        counters.panics.add(1);
+        log::error(format_args!("a connection's task ended by a panic peer={peer}"));
+    }
+    ended.is_ok()
 }
 
 /// Says why, to a client that is one too many.
@@ -77,3 +84,70 @@ async fn turn_away(core: &Core, link: &Link) {
 
 /// How long accepting rests after an error.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+
+    use super::*;
+    use crate::net::{Engine, run_on};
+
+    #[test]
+    fn a_panic_ends_one_connection_and_is_counted() {
+        for engines in [&[Engine::UringDefer, Engine::UringCoop, Engine::Uring][..], &[Engine::Epoll]] {
+            let listener = net::bind("127.0.0.1:0".parse().unwrap(), 16, false).unwrap();
+            let address = listener.local_addr().unwrap();
+            let counters = Rc::new(metrics::Core::default());
+            // A connection that says so makes its task panic; others are sent back what they send.
+            let serve = |link: Link| async move {
+                loop {
+                    let (received, buf) = link.recv(Vec::new()).await;
+                    assert_ne!(buf, b"panic", "as asked");
+                    if received.is_ok_and(|count| count == 0) || link.send(buf, 0).await.0.is_err() {
+                        return;
+                    }
+                }
+            };
+            let clients = std::thread::spawn(move || {
+                let connect = || {
+                    let stream = TcpStream::connect(address).unwrap();
+                    stream.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
+                    stream
+                };
+                let (mut bad, mut good) = (connect(), connect());
+                let mut echo = |ask: &[u8; 2]| {
+                    good.write_all(ask).unwrap();
+                    let mut answer = [0; 2];
+                    good.read_exact(&mut answer).unwrap();
+                    assert_eq!(&answer, ask);
+                };
+                echo(b"ab");
+                bad.write_all(b"panic").unwrap();
+                assert_eq!(bad.read(&mut [0]).unwrap(), 0, "its connection is closed");
+                echo(b"cd");
+            });
+            run_on(engines, 64, |_| async {
+                let acceptor = Acceptor::new(listener).unwrap();
+                let ended = Rc::new(std::cell::Cell::new((0, 0)));
+                for _ in 0..2 {
+                    let (link, peer) = acceptor.next().await.unwrap().unwrap();
+                    counters.connections.add(1);
+                    let (counters, ended) = (counters.clone(), ended.clone());
+                    net::spawn(async move {
+                        let well = alone(&counters, peer, serve(link)).await;
+                        let (good, bad) = ended.get();
+                        ended.set((good + usize::from(well), bad + usize::from(!well)));
+                    });
+                }
+                while ended.get().0 + ended.get().1 < 2 {
+                    net::pause(Duration::from_millis(1)).await;
+                }
+                assert_eq!(ended.get(), (1, 1));
+            })
+            .unwrap();
+            clients.join().unwrap();
+            assert_eq!((counters.panics.count(), counters.connections.count()), (1, 0));
+        }
+    }
+}

@@ -77,7 +77,8 @@ impl Gateway {
         gateway
     }
 
-    fn launch(mut command: Command, config: &Value) -> Gateway {
+    /// By this command, which takes the program's arguments.
+    pub fn launch(mut command: Command, config: &Value) -> Gateway {
         let directory = directory();
         let file = directory.join("gateway.json");
         std::fs::write(&file, config.to_string()).unwrap();

@@ -1,0 +1,92 @@
+//! Each limit counts only against who is waited for: what was set for one wait doesn't end the next.
+
+use serde_json::json;
+
+use crate::harness::{DRIVERS, Gateway, Hostile, Origin, get, settled};
+
+fn gateway(endpoint: &str, driver: &str, timeouts: serde_json::Value) -> Gateway {
+    Gateway::with(
+        endpoint,
+        json!({ "runtime": { "driver": driver, "workers": 1 }, "timeouts": timeouts, "features": { "retries": false } }),
+    )
+}
+
+#[test]
+fn a_slow_answer_leaves_the_connection_usable() {
+    let origin = Origin::start();
+    for driver in DRIVERS {
+        // The first request follows the accept, the second an answer, and the third's head comes in two pieces.
+        let gateway = gateway(&origin.address, driver, json!({ "read": "200ms", "idle": "400ms" }));
+        let mut client = gateway.connect();
+        for begin in ["", "", "GET /delay/800ms HTTP/1.1\r\n"] {
+            client.send(begin);
+            let rest = get("/delay/800ms");
+            assert_eq!(client.ask(&rest[begin.len()..]).status(), 200);
+            // What the gateway received before it closes would be answered all the same.
+            gateway.wait_idle();
+        }
+        assert_eq!(client.ask(get("/size/1")).status(), 200);
+    }
+}
+
+#[test]
+fn an_endpoint_that_pauses_is_not_a_client_that_stalls() {
+    let origin = Origin::start();
+    let interim = Hostile::start(|peer| {
+        peer.request();
+        peer.send("HTTP/1.1 103 Early Hints\r\n\r\n");
+        std::thread::sleep(std::time::Duration::from_millis(400));
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    });
+    for driver in DRIVERS {
+        let gateway = gateway(&origin.address, driver, json!({ "write": "100ms" }));
+        for target in ["/trickle/15:400ms/size/30", "/trickle/15:400ms/size/30/chunked"] {
+            assert_eq!(gateway.get(target).body.len(), 30);
+        }
+        let gateway = self::gateway(&interim.address, driver, json!({ "write": "100ms" }));
+        let mut client = gateway.connect();
+        assert_eq!(client.ask(get("/")).status(), 103);
+        assert_eq!(client.message().text(), "ok");
+    }
+}
+
+#[test]
+fn a_client_that_pauses_is_not_an_endpoint_that_stalls() {
+    let origin = Origin::start();
+    for driver in DRIVERS {
+        let gateway = gateway(&origin.address, driver, json!({ "body_idle": "100ms", "first_byte": "100ms" }));
+        for target in ["/bytes/33554432", "/chunked/bytes/33554432"] {
+            let mut client = gateway.connect();
+            client.send(get(target));
+            settled(|| gateway.metric("gateway_sent_bytes_total"));
+            assert_eq!(client.message().body.len(), 32 << 20);
+        }
+    }
+}
+
+#[test]
+fn an_upload_that_ends_does_not_free_its_answer_of_limits() {
+    // The answer begins at once and never ends; the upload's end comes when the client has long stopped reading.
+    let endpoint = Hostile::start(|peer| {
+        peer.head();
+        let mut receiving = peer.split();
+        let answer = vec![b'x'; 64 << 20];
+        peer.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", answer.len()));
+        let sender = std::thread::spawn({
+            let mut sending = peer.split();
+            move || drop(sending.try_send(&answer))
+        });
+        receiving.rest();
+        sender.join().unwrap();
+    });
+    for driver in DRIVERS {
+        let gateway = gateway(&endpoint.address, driver, json!({ "write": "1s" }));
+        let mut client = gateway.connect();
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello");
+        settled(|| gateway.metric("gateway_sent_bytes_total"));
+        client.send("world");
+        gateway.wait("gateway_refusals_total{reason=\"client_stalled\"}", 1.0);
+        gateway.wait_idle();
+        gateway.wait("gateway_active_connections", 0.0);
+    }
+}
