@@ -165,7 +165,8 @@ fn upstreams(shared: &Shared) -> Response {
     let mut groups: Vec<(String, Vec<serde_json::Value>)> = Vec::new();
     for state in shared.endpoints() {
         let endpoint = json!({
-            "id": state.endpoint, "healthy": state.healthy, "ejected": state.ejected, "in_flight": state.in_flight,
+            "id": state.endpoint, "url": state.url, "resolved": state.resolved, "healthy": state.healthy, "ejected": state.ejected,
+            "in_flight": state.in_flight,
         });
         match groups.last_mut() {
             Some((upstream, endpoints)) if *upstream == state.upstream => endpoints.push(endpoint),
@@ -259,13 +260,16 @@ mod tests {
         let state = |upstream: &str, endpoint: &str, healthy| EndpointState {
             upstream: upstream.into(),
             endpoint: endpoint.into(),
+            url: "http://10.0.0.1:80".into(),
+            resolved: true,
             healthy,
             ejected: !healthy,
             in_flight: 2,
         };
         shared.set_endpoints(vec![state("a", "one", true), state("a", "two", false), state("b", "one", true)]);
         let page = parsed(&respond(Page::Upstreams, &shared));
-        assert_eq!(page["upstreams"][0]["endpoints"][1], json!({"id": "two", "healthy": false, "ejected": true, "in_flight": 2}));
+        let two = json!({"id": "two", "url": "http://10.0.0.1:80", "resolved": true, "healthy": false, "ejected": true, "in_flight": 2});
+        assert_eq!(page["upstreams"][0]["endpoints"][1], two);
         assert_eq!(page["upstreams"][1]["id"], "b");
         let metrics = respond(Page::Metrics, &shared).body;
         assert!(metrics.contains("\ngateway_upstream_endpoint_healthy{upstream=\"a\",endpoint=\"two\"} 0\n"));

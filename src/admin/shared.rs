@@ -50,6 +50,10 @@ pub struct EndpointState {
     pub upstream: String,
     /// Its name.
     pub endpoint: String,
+    /// Its `url`, as configured.
+    pub url: String,
+    /// Whether it is known where it is; `false` while its host name has no address.
+    pub resolved: bool,
     /// Whether its probes say it is well; `true` if it isn't probed.
     pub healthy: bool,
     /// Whether it is ejected for what requests showed.

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::rules::is_token;
 use super::written::{Written, written};
 use super::{HashKey, HostHeader, StatusRange, Target};
+use crate::http::is_token;
 
 impl fmt::Display for HashKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -189,7 +189,7 @@ impl Coordinator {
             }
         }
         let changes = self.reconciler.changes();
-        changes.iter().for_each(|change| log::info(format_args!("{change}")));
+        changes.iter().for_each(|change| (if change.is_trouble() { log::warn } else { log::info })(format_args!("{change}")));
         let ticks = &self.shared.registry.process.ticks;
         if !changes.is_empty() || ticks.count().is_multiple_of(SHOW_EVERY) {
             self.show_endpoints();
@@ -203,20 +203,18 @@ impl Coordinator {
     /// A number by chance (SplitMix64).
     fn draw(&mut self) -> u64 {
         self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.chance;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let z = (self.chance ^ (self.chance >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
 
     fn take_probes(&mut self, now: Instant) {
-        let counts = &self.shared.registry.process.probes;
         for (id, result) in self.probes.take() {
-            counts.add(if result.is_ok() { GOOD } else { BAD }, 1);
+            self.shared.registry.process.probes.add(if result.is_ok() { GOOD } else { BAD }, 1);
+            let turned = self.reconciler.on_probe(&id, result.is_ok());
             if let Err(failure) = &result {
-                log::debug(format_args!("probe failed upstream={} endpoint={} error=\"{failure}\"", id.upstream, id.endpoint));
+                failure.tell(&id.upstream, &id.endpoint, turned);
             }
-            self.reconciler.on_probe(&id, result.is_ok());
         }
         let draw = self.draw();
         for due in self.reconciler.due_probes(now, draw) {
@@ -256,6 +254,8 @@ impl Coordinator {
         let states = self.reconciler.snapshot().into_iter().map(|state| EndpointState {
             upstream: state.upstream.to_string(),
             endpoint: state.endpoint.to_string(),
+            url: state.url,
+            resolved: state.resolved,
             healthy: state.healthy,
             ejected: state.ejected,
             in_flight: state.in_flight,

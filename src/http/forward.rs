@@ -1,6 +1,7 @@
 //! Writing a received head for the other side: hop-by-hop headers stay behind, framing is written anew, the route's edits and the
 //! gateway's own headers come after what is passed on (RFC 9110 section 7.6).
 
+use std::io::Write;
 use std::net::IpAddr;
 
 use super::{Edits, Field, Framing, Known, RequestHead, ResponseHead, Span, Version};
@@ -56,6 +57,8 @@ pub struct RequestOut<'a> {
     pub additions: &'a Additions,
     /// Who sent it.
     pub sender: &'a Sender,
+    /// The client's address, as far as trusted proxies tell; the peer's if it isn't one.
+    pub client: IpAddr,
     /// The request's id.
     pub request_id: &'a [u8],
 }
@@ -145,7 +148,8 @@ fn write_trusted_sender(out: &mut Vec<u8>, request: &RequestOut<'_>) {
     out.extend_from_slice(peer);
     out.extend_from_slice(b"\r\n");
     if !told(Known::XRealIp) {
-        write_line(out, b"X-Real-IP", peer);
+        // Writing to a vector can't fail.
+        let _ = write!(out, "X-Real-IP: {}\r\n", request.client);
     }
     if !told(Known::XForwardedProto) {
         out.extend_from_slice(b"X-Forwarded-Proto: http\r\n");

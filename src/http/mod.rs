@@ -5,6 +5,7 @@ mod forward;
 mod head;
 mod known;
 mod method;
+mod token;
 
 pub use edits::Edits;
 pub use forward::{
@@ -13,3 +14,4 @@ pub use forward::{
 pub use head::{Connection, Field, Framing, RequestHead, ResponseHead, Span, Version};
 pub use known::Known;
 pub use method::Method;
+pub use token::{is_token, is_token_byte};

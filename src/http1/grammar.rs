@@ -1,12 +1,5 @@
 //! The character classes of RFC 9110 section 5.6 and RFC 9112 that more than one place needs.
 
-/// Whether a byte may stand in a token: a method, a header's name, an option.
-#[inline]
-pub(super) const fn is_token(byte: u8) -> bool {
-    matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'!' | b'#' | b'$' | b'%' | b'&' | b'\''
-        | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
-}
-
 /// Whether a byte is a control byte that may stand nowhere in a head: all but the horizontal tab.
 #[inline]
 pub(super) const fn is_control(byte: u8) -> bool {

@@ -1,6 +1,6 @@
 //! HTTP/1 on the wire (RFC 9112), pure: heads, framing, chunked coding. Strict: what two parsers could read differently is refused.
 //!
-//! A head is scanned once, eight bytes at a time. Only when something is wrong are its bytes walked again, one by one, to
+//! A head is scanned once, sixteen bytes at a time. Only when something is wrong are its bytes walked again, one by one, to
 //! name the first fault in them: so the name of a refusal depends neither on how the bytes arrived nor on what follows them.
 
 mod chunked;

@@ -1,8 +1,9 @@
 //! Why bytes are no request head: walks them slowly and names their first fault. Also a request's reasons as a response's.
 
 use super::Limits;
-use super::grammar::{is_control, is_space, is_token};
+use super::grammar::{is_control, is_space};
 use crate::error::Reason;
+use crate::http::is_token_byte;
 
 /// The first fault in the bytes of a request's head, in the order of the bytes. `None`: there is none yet, or the last
 /// bytes only begin one.
@@ -102,7 +103,7 @@ impl Walk<'_> {
         loop {
             match self.peek()? {
                 b' ' if self.at > start => break,
-                byte if is_token(byte) => self.at += 1,
+                byte if is_token_byte(byte) => self.at += 1,
                 byte if is_space(byte) => return Err(Reason::BadRequestLine.into()),
                 _ => return Err(self.stray(Reason::BadRequestLine, Reason::BadMethod)),
             }
@@ -147,7 +148,7 @@ impl Walk<'_> {
 
     fn name(&mut self) -> Result<(), Stop> {
         let start = self.at;
-        while is_token(self.peek()?) {
+        while is_token_byte(self.peek()?) {
             self.at += 1;
         }
         match self.peek()? {

@@ -3,7 +3,7 @@
 //! Each function answers where that byte is, or the number of bytes if there is none. What SSE2, which every x86-64 has, does
 //! to sixteen bytes, other machines do one by one.
 
-use super::grammar::is_token;
+use crate::http::is_token_byte;
 
 /// The end of the token that begins at `at`.
 #[inline]
@@ -166,7 +166,7 @@ static TOKENS: [bool; 256] = {
     let mut tokens = [false; 256];
     let mut byte = 0;
     while byte < tokens.len() {
-        tokens[byte] = is_token(byte as u8);
+        tokens[byte] = is_token_byte(byte as u8);
         byte += 1;
     }
     tokens
@@ -187,7 +187,7 @@ mod tests {
             let end = |is_end: &dyn Fn(u8) -> bool| bytes[start..].iter().position(|&b| is_end(b)).map_or(bytes.len(), |at| start + at);
             prop_assert_eq!(visible(&bytes, start), end(&|b| !(0x21..0x7f).contains(&b)));
             prop_assert_eq!(value(&bytes, start), end(&|b| (b < 0x20 && b != b'\t') || b == 0x7f));
-            prop_assert_eq!(token(&bytes, start), end(&|b| !is_token(b)));
+            prop_assert_eq!(token(&bytes, start), end(&|b| !is_token_byte(b)));
         }
 
         #[test]

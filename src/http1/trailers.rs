@@ -1,14 +1,15 @@
 //! Which trailer lines are well formed, and which fields may stand in trailers (RFC 9110 section 6.5.1).
 
-use super::grammar::{is_control, is_token};
+use super::grammar::is_control;
 use crate::error::Reason;
+use crate::http::is_token_byte;
 
 /// Whether to forward this line, given with its line end: true, or false if a field of this name says nothing in
 /// trailers. A malformed line is refused, and so is a field that a recipient which merges trailers into the headers
 /// would frame, route or authenticate the message by.
 pub(super) fn keep(line: &[u8]) -> Result<bool, Reason> {
     let line = line.strip_suffix(b"\r\n").ok_or(Reason::BadTrailer)?;
-    let colon = line.iter().position(|&b| !is_token(b)).ok_or(Reason::BadTrailer)?;
+    let colon = line.iter().position(|&b| !is_token_byte(b)).ok_or(Reason::BadTrailer)?;
     if colon == 0 || line[colon] != b':' || line[colon..].iter().any(|&b| is_control(b)) {
         return Err(Reason::BadTrailer);
     }

@@ -10,7 +10,7 @@ use crate::client::{Connection, HeadError, Key, read_head};
 use crate::clock::Instant;
 use crate::config::HostHeader;
 use crate::error::{Fault, Reason};
-use crate::exchange::{Attempt, Exchange, Plan, Trace, View};
+use crate::exchange::{Attempt, Exchange, Incoming, Plan, Trace, View};
 use crate::http::{Edits, Framing, RequestHead, RequestOut, ResponseOut, Version, write_request, write_response};
 use crate::http1;
 use crate::net::{self, Stream};
@@ -270,6 +270,7 @@ fn write_head(out: &mut Vec<u8>, session: &Session, bytes: &[u8], view: &View, a
             edits: &plan.routes[attempt.route].request,
             additions: &plan.additions,
             sender: &session.sender,
+            client: Incoming { head: &session.head, bytes, peer: session.peer.expect("set for each session") }.client(&plan.trusted),
             request_id: &session.id,
         },
     );

@@ -40,6 +40,13 @@ pub enum Cause {
     ErrorRate,
 }
 
+impl Change {
+    /// Whether it takes an endpoint out of service.
+    pub fn is_trouble(&self) -> bool {
+        matches!(self.what, What::Down | What::Ejected(..))
+    }
+}
+
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Change { upstream, endpoint, what } = self;
@@ -81,5 +88,12 @@ mod tests {
         let addresses = Arc::from(["10.0.0.1:80".parse().unwrap(), "10.0.0.2:80".parse().unwrap()]);
         let resolved = "endpoint has other addresses upstream=users endpoint=a addresses=10.0.0.1:80,10.0.0.2:80";
         assert_eq!(line(What::Resolved(addresses)), resolved);
+    }
+
+    #[test]
+    fn trouble_is_what_takes_an_endpoint_out_of_service() {
+        let trouble = |what| Change { upstream: "users".into(), endpoint: "a".into(), what }.is_trouble();
+        assert!(trouble(What::Down) && trouble(What::Ejected(Duration::from_secs(30), Cause::Consecutive)));
+        assert!(!trouble(What::Up) && !trouble(What::Returned) && !trouble(What::Resolved(Arc::from([]))));
     }
 }

@@ -125,7 +125,16 @@ impl Endpoint {
 
     /// Whether requests may go there as far as the settings say.
     pub fn is_usable(&self) -> bool {
-        self.used && (!self.addresses.is_empty() || !matches!(self.target, None | Some(Target::Name { .. })))
+        self.used && self.is_resolved()
+    }
+
+    /// Whether it is known where it is: by its `url`, or because its host name was found.
+    pub fn is_resolved(&self) -> bool {
+        !self.addresses.is_empty() || !matches!(self.target, None | Some(Target::Name { .. }))
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// Requests in flight, over all cores.

@@ -58,6 +58,10 @@ pub struct State {
     pub upstream: Arc<str>,
     /// The endpoint's name.
     pub endpoint: Arc<str>,
+    /// Its `url`, as configured.
+    pub url: String,
+    /// Whether it is known where it is; `false` while its host name has no address.
+    pub resolved: bool,
     /// What the probes say; `true` if there are none.
     pub healthy: bool,
     /// Whether it is ejected for what requests showed.
@@ -185,9 +189,10 @@ impl Reconciler {
         }
     }
 
-    /// A probe's result. That of a server which isn't the endpoint any more counts for nothing.
-    pub fn on_probe(&mut self, id: &ProbeId, ok: bool) {
-        let Some((upstream, index)) = self.endpoint(&id.upstream, &id.endpoint) else { return };
+    /// A probe's result; whether the endpoint is up or down by it. That of a server which isn't the endpoint any more counts
+    /// for nothing.
+    pub fn on_probe(&mut self, id: &ProbeId, ok: bool) -> bool {
+        let Some((upstream, index)) = self.endpoint(&id.upstream, &id.endpoint) else { return false };
         let Upstream { endpoints, check, name, .. } = upstream;
         let endpoint = &mut endpoints[index];
         if endpoint.probing == Some(id.number)
@@ -196,7 +201,9 @@ impl Reconciler {
             let change = change(name, endpoint, what);
             self.changes.push(change);
             self.changed = true;
+            return true;
         }
+        false
     }
 
     /// A look-up's result: the addresses, or none if it failed; then those known before stay in use.
@@ -295,6 +302,8 @@ impl Reconciler {
         let state = |(upstream, endpoint): (&Upstream, &Endpoint)| State {
             upstream: Arc::clone(&upstream.name),
             endpoint: Arc::clone(&endpoint.name),
+            url: endpoint.url().to_owned(),
+            resolved: endpoint.is_resolved(),
             healthy: endpoint.is_healthy(),
             ejected: endpoint.ejected,
             in_flight: endpoint.in_flight(),

@@ -1,7 +1,7 @@
 //! Conditions beyond host and path: methods, headers and query parameters.
 
 use crate::config;
-use crate::http::Method;
+use crate::http::{Method, is_token};
 
 use super::expression::Expression;
 use super::path::hex;
@@ -155,11 +155,6 @@ impl Methods {
 #[inline]
 pub(super) fn bit(method: Method) -> u16 {
     1 << method as u16
-}
-
-/// Whether a text is a token (RFC 9110 section 5.6.2).
-fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 /// The methods that are listed, in the order an `Allow` header shows them.

@@ -18,12 +18,20 @@ pub(super) fn start(core: Rc<Core>, listener: TcpListener) -> io::Result<Stopper
     let acceptor = Acceptor::new(listener)?;
     let stopper = acceptor.stopper();
     net::spawn(async move {
+        let mut told_at = None;
         while let Some(accepted) = acceptor.next().await {
             match accepted {
                 Ok((link, peer)) => welcome(&core, link, peer),
                 Err(error) => {
                     core.counters.accept_errors.add(1);
-                    log::warn(format_args!("a connection can't be accepted: {error}"));
+                    let now = core.woke();
+                    if told_at.is_none_or(|at| now >= at + TELL_AGAIN) {
+                        told_at = Some(now);
+                        log::warn(format_args!(
+                            "connections can't be accepted and wait in the kernel error=\"{error}\"; {}",
+                            remedy(&error)
+                        ));
+                    }
                     // Out of descriptors, most often: others end meanwhile.
                     net::pause(ACCEPT_PAUSE).await;
                 }
@@ -82,8 +90,19 @@ async fn turn_away(core: &Core, link: &Link) {
     let _ = link.recv(Vec::with_capacity(1024)).await;
 }
 
+/// What an operator can do about it.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EMFILE) => "raise the limit of open files (`ulimit -Hn`, LimitNOFILE= of the unit), or lower limits.connections",
+        Some(libc::ENFILE) => "the machine is out of open files: raise fs.file-max",
+        _ => "it is tried again and again",
+    }
+}
+
 /// How long accepting rests after an error.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often the log tells of it while it lasts; each time is counted in `gateway_accept_errors_total`.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

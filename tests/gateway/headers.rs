@@ -63,6 +63,10 @@ fn a_trusted_proxy_is_believed() {
     assert_eq!(seen.field("x-forwarded-port"), Some("443"));
     assert_eq!(seen.field("forwarded"), Some("for=1.1.1.1"));
     assert_eq!(seen.field("x-request-id"), Some("mine-1"));
+    // Most balancers send X-Forwarded-For alone; the first address from its end that isn't a trusted proxy's is the client's.
+    let seen = forwarded(trusting(), "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1, 2.2.2.2, 127.0.0.9\r\n\r\n");
+    assert_eq!(seen.field("x-forwarded-for"), Some("1.1.1.1, 2.2.2.2, 127.0.0.9, 127.0.0.1"));
+    assert_eq!(seen.field("x-real-ip"), Some("2.2.2.2"), "who the client is, not who the balancer is");
     let seen = forwarded(trusting(), &get("/"));
     assert_eq!((seen.field("x-forwarded-for"), seen.field("x-forwarded-proto")), (Some("127.0.0.1"), Some("http")));
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Rules;
 use crate::config::HeaderEdits;
-use crate::http::Known;
+use crate::http::{Known, is_token};
 
 pub(super) fn check_all(rules: &mut Rules<'_>, edits: &HeaderEdits, at: &dyn Fn(&str) -> String) {
     for (index, name) in edits.remove_headers.iter().enumerate() {
@@ -51,9 +51,4 @@ fn reserved(name: &str) -> Option<&'static str> {
         Known::Expect => Some("it is settled between the gateway and its peers"),
         _ => None,
     }
-}
-
-/// Whether a text is a token, as names of headers and methods are (RFC 9110 section 5.6.2).
-pub(in crate::config) fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }

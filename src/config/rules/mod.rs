@@ -11,8 +11,6 @@ use super::load::Source;
 use super::problem::there_are;
 use super::{Config, Size, Time};
 
-pub(super) use edits::is_token;
-
 /// A rule that is broken.
 #[derive(Debug)]
 pub(super) struct Broken {

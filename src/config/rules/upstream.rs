@@ -1,8 +1,9 @@
 //! Rules of upstreams and their endpoints.
 
 use super::gateway::PROBE_INTERVAL_MIN;
-use super::{Rules, is_token, request_path};
+use super::{Rules, request_path};
 use crate::config::{HealthCheck, Target, Time, Upstream};
+use crate::http::is_token;
 
 pub(super) fn check_all(rules: &mut Rules<'_>) {
     let upstreams = &rules.config.upstreams;

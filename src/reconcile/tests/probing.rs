@@ -50,11 +50,12 @@ fn one_probe_at_a_time_and_rise_and_fall() {
     assert!(told(&mut reconciler, 0, at(0)).healthy, "endpoints begin as healthy");
     let mut probe = due(&mut reconciler, 0, 0).remove(0);
     assert_eq!(due(&mut reconciler, 60 * SECOND, 0), [], "one is under way");
-    let mut now = 60 * SECOND;
+    let (mut now, mut before) = (60 * SECOND, true);
     for (ok, healthy) in [(false, true), (false, true), (false, false), (true, false), (true, true)] {
-        reconciler.on_probe(&probe.id, ok);
-        reconciler.on_probe(&probe.id, ok);
+        assert_eq!(reconciler.on_probe(&probe.id, ok), healthy != before, "whether it turned");
+        assert!(!reconciler.on_probe(&probe.id, ok), "it has been counted");
         assert_eq!(told(&mut reconciler, 0, at(now)).healthy, healthy);
+        before = healthy;
         now += 11 * SECOND;
         probe = due(&mut reconciler, now, 0).remove(0);
     }
@@ -130,6 +131,8 @@ fn another_server_is_judged_anew() {
     assert_eq!(healthy, [("b".to_owned(), false), ("a".to_owned(), true)]);
     let probe = due(&mut reconciler, 65 * SECOND, 0).remove(0);
     assert_eq!(probe.address, Address::Tcp("127.0.0.1:3".parse().unwrap()));
-    under_way.iter().for_each(|probe| reconciler.on_probe(&probe.id, false));
+    for probe in &under_way {
+        reconciler.on_probe(&probe.id, false);
+    }
     assert_eq!(due(&mut reconciler, 80 * SECOND, 0).len(), 1, "the old server's probe did not end the new one's");
 }
