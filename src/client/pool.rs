@@ -63,14 +63,13 @@ impl Pool {
         None
     }
 
-    /// Keeps a connection whose last answer is complete, or drops it if the settings say so.
+    /// Keeps a connection whose last answer is complete and whose deadline is cleared, or drops it if the settings say so.
     pub fn give(&self, key: Key, connection: Rc<Connection>, keep: &KeepAlive, now: Instant) {
         let too_old = !keep.max_age.is_zero() && now.since(connection.born) >= keep.max_age;
         let worn = keep.requests != 0 && connection.requests.get() >= keep.requests;
         if too_old || worn {
             return;
         }
-        connection.timer.clear();
         let mut upstreams = self.upstreams.borrow_mut();
         let stack = slot(slot(&mut upstreams, key.upstream as usize), key.slot as usize);
         if stack.len() < keep.connections {

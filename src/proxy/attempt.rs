@@ -100,7 +100,8 @@ impl Core {
         if upload.is_none() {
             patience();
         } else {
-            connection.timer.close_at(deadline);
+            // The upload has limits of its own, and whoever is slow in it is to blame.
+            connection.timer.clear();
         }
         let limits = &plan.upstreams[attempt.upstream].head_limits;
         let mut interims = 0;
@@ -125,9 +126,7 @@ impl Core {
                                 // What the client did wrong ends the wait; an endpoint that stopped taking may have answered.
                                 Err(reason) if reason.fault() == Fault::Client => Some(reason),
                                 _ => {
-                                    if !connection.timer.expired() {
-                                        patience();
-                                    }
+                                    patience();
                                     None
                                 }
                             };
