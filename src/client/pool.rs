@@ -54,7 +54,7 @@ impl Pool {
         let stack = upstreams.get_mut(key.upstream as usize)?.get_mut(key.slot as usize)?;
         while let Some(idle) = stack.pop() {
             self.count.set(self.count.get() - 1);
-            let look = careful || now.since(idle.since) > Duration::from_millis(1);
+            let look = careful || now > idle.since + FRESH;
             let good = idle.generation == key.generation && now < idle.until && !(look && net::readable_now(idle.connection.link.fd()));
             if good {
                 return Some(idle.connection);
@@ -115,6 +115,9 @@ impl Pool {
         self.count.set(0);
     }
 }
+
+/// A connection given so recently is taken without a look.
+const FRESH: Duration = Duration::from_millis(1);
 
 fn slot<T: Default>(list: &mut Vec<T>, index: usize) -> &mut T {
     if list.len() <= index {

@@ -259,6 +259,8 @@ fn write_head(out: &mut Vec<u8>, session: &Session, bytes: &[u8], view: &View, a
             upstream.endpoint(attempt.endpoint).settings().url.strip_prefix("http://").map(|host| host.trim_end_matches('/').as_bytes())
         }
     };
+    let peer = session.peer.expect("set for each session");
+    let client = if session.sender.trusted { Incoming { head: &session.head, bytes, peer }.client(&plan.trusted) } else { peer };
     write_request(
         out,
         &RequestOut {
@@ -269,7 +271,7 @@ fn write_head(out: &mut Vec<u8>, session: &Session, bytes: &[u8], view: &View, a
             edits: &plan.routes[attempt.route].request,
             additions: &plan.additions,
             sender: &session.sender,
-            client: Incoming { head: &session.head, bytes, peer: session.peer.expect("set for each session") }.client(&plan.trusted),
+            client,
             request_id: &session.id,
         },
     );
