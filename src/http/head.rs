@@ -98,6 +98,8 @@ pub struct RequestHead {
     pub fields: Vec<Field>,
     /// The lines that `fields` were parsed from, if they are remembered: those of the next head are often the same.
     pub(crate) lines: Vec<u8>,
+    /// Whether all but the request line's parts follows from `version` and `lines`: the head was accepted, and the target names no host.
+    pub(crate) settled: bool,
     /// How the body ends.
     pub framing: Framing,
     /// What the connection does afterwards.

@@ -15,10 +15,12 @@ pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> R
         Some(b'\r' | b'\n') => empty_lines(window, limits)?,
         _ => 0,
     };
+    let settled = std::mem::take(&mut head.settled).then_some(head.version);
     let mut facts = Facts::default();
-    match read(window, start, limits, head, &mut facts) {
-        Ok(()) => {
-            let accepted = accept(window, &facts, limits, head);
+    match read(window, start, limits, settled, head, &mut facts) {
+        Ok(same) => {
+            let accepted = accept(window, &facts, same, limits, head);
+            head.settled &= accepted == Ok(true);
             if accepted != Ok(true) {
                 head.lines.clear();
             }
@@ -30,9 +32,17 @@ pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> R
     }
 }
 
-/// Finds the head's parts.
+/// Finds the head's parts. `Ok(true)`: all but the request line is the same, and where it was, as in the head before, which was
+/// accepted with the version `settled`.
 #[inline]
-fn read(bytes: &[u8], start: usize, limits: &Limits, head: &mut RequestHead, facts: &mut Facts) -> Result<(), Stop> {
+fn read(
+    bytes: &[u8],
+    start: usize,
+    limits: &Limits,
+    settled: Option<Version>,
+    head: &mut RequestHead,
+    facts: &mut Facts,
+) -> Result<bool, Stop> {
     let method = scan::token(bytes, start);
     let target = space(bytes, start, method)?;
     let version = scan::visible(bytes, target);
@@ -47,8 +57,18 @@ fn read(bytes: &[u8], start: usize, limits: &Limits, head: &mut RequestHead, fac
     head.method = Method::from_bytes(&bytes[start..method]);
     head.target = span(target, version);
     let fields = line_end(bytes, line + 8)?;
+    let unmoved = head.fields.first().is_some_and(|first| first.name.start as usize == fields) && head.fields.len() <= limits.headers;
+    if settled == Some(head.version)
+        && bytes[target] == b'/'
+        && unmoved
+        && !head.lines.is_empty()
+        && bytes[fields..].starts_with(&head.lines)
+    {
+        head.length = fields + head.lines.len();
+        return Ok(true);
+    }
     head.length = gather(bytes, fields, limits.headers, &mut head.fields, &mut head.lines, facts)?;
-    Ok(())
+    Ok(false)
 }
 
 /// The first byte after the one space at `end`, before which there must be something.
@@ -63,7 +83,7 @@ fn space(bytes: &[u8], start: usize, end: usize) -> Result<usize, Stop> {
 
 /// Holds the parts to what they must be together.
 #[inline]
-fn accept(bytes: &[u8], facts: &Facts, limits: &Limits, head: &mut RequestHead) -> Result<bool, Reason> {
+fn accept(bytes: &[u8], facts: &Facts, same: bool, limits: &Limits, head: &mut RequestHead) -> Result<bool, Reason> {
     if head.target.end - head.target.start > u32::try_from(limits.uri).unwrap_or(u32::MAX) {
         return refuse(bytes, limits);
     }
@@ -74,6 +94,10 @@ fn accept(bytes: &[u8], facts: &Facts, limits: &Limits, head: &mut RequestHead) 
     head.path = form.path;
     head.query = form.query;
     head.has_query = form.has_query;
+    head.settled = form.authority.is_none();
+    if same {
+        return Ok(true);
+    }
     match facts.hosts {
         0 if head.version == Version::Http11 => return Err(Reason::MissingHost),
         0 => {}

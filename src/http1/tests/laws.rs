@@ -41,6 +41,28 @@ const PIECES: &[&[u8]] = &[
     b"\xff",
 ];
 
+/// All of one length but the last two.
+const REQUEST_LINES: &[&[u8]] = &[
+    b"GET /0123456789 HTTP/1.1\r\n",
+    b"GET http://e/12 HTTP/1.1\r\n",
+    b"GET /0123456789 HTTP/1.0\r\n",
+    b"POST /a?b=c HTTP/1.1\r\n\r\n",
+    b"POST /a?b=c/78 HTTP/1.1\r\n",
+    b"EXTENDEDVERB /a HTTP/1.1\r\n",
+    b"CONNECT e:12345 HTTP/1.1\r\n",
+    b"GET /#123456789 HTTP/1.1\r\n",
+    b"OPTIONS * HTTP/1.1\r\n",
+    b"GET / HTTP/1.1\r\n",
+];
+
+const LINES: &[&[u8]] = &[
+    b"Host: good\r\nX: y\r\n\r\n",
+    b"Host: good\r\nConnection: X\r\nX: y\r\nContent-Length: 5\r\n\r\n",
+    b"Host: good\r\nExpect: 100-continue\r\nTE: trailers\r\n\r\n",
+    b"X: y\r\n\r\n",
+    b"\r\n",
+];
+
 proptest! {
     #[test]
     fn nothing_panics_and_prefixes_agree(bytes in near_messages()) {
@@ -78,6 +100,24 @@ proptest! {
             prop_assert_eq!(parse_response(bytes, Method::Get, &limits, &mut response), read);
             if read == Ok(true) {
                 prop_assert_eq!(&response, &fresh);
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_lines_behind_another_request_line_mean_the_same(
+        heads in vec((prop::sample::select(REQUEST_LINES), prop::sample::select(LINES), proptest::option::of(0..60usize)), 1..12),
+    ) {
+        let limits = Limits::default();
+        let mut head = RequestHead::default();
+        for (line, lines, cut) in heads {
+            let bytes = [line, lines].concat();
+            let bytes = &bytes[..cut.unwrap_or(bytes.len()).min(bytes.len())];
+            let mut fresh = RequestHead::default();
+            let read = parse_request(bytes, &limits, &mut fresh);
+            prop_assert_eq!(parse_request(bytes, &limits, &mut head), read);
+            if read == Ok(true) {
+                prop_assert_eq!(&head, &fresh);
             }
         }
     }
