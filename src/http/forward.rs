@@ -82,7 +82,9 @@ pub fn write_request(out: &mut Vec<u8>, request: &RequestOut<'_>) {
             Known::Host => !as_received,
             Known::TransferEncoding => true,
             Known::XForwardedFor => !trusted || request.additions.x_forwarded,
-            Known::XForwardedProto | Known::XForwardedHost | Known::XForwardedPort | Known::XRealIp => !trusted,
+            Known::XForwardedProto | Known::XForwardedHost | Known::XForwardedPort => !trusted,
+            // A balancer that tells the client by X-Forwarded-For may pass on what the client made of this one.
+            Known::XRealIp => !trusted || (request.additions.x_forwarded && head.known(bytes, Known::XForwardedFor).is_some()),
             Known::Forwarded => !trusted || request.additions.forwarded,
             Known::XRequestId => request.additions.request_id && !id_kept,
             _ => field.hop,
@@ -147,7 +149,7 @@ fn write_trusted_sender(out: &mut Vec<u8>, request: &RequestOut<'_>) {
     }
     out.extend_from_slice(peer);
     out.extend_from_slice(b"\r\n");
-    if !told(Known::XRealIp) {
+    if told(Known::XForwardedFor) || !told(Known::XRealIp) {
         // Writing to a vector can't fail.
         let _ = write!(out, "X-Real-IP: {}\r\n", request.client);
     }
