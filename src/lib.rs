@@ -2,6 +2,7 @@
 
 // Shared words.
 pub mod address;
+pub mod chance;
 pub mod clock;
 pub mod error;
 pub mod http;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 const MAY_USE: &[(&str, &[&str])] = &[
     // Shared words.
     ("address", &[]),
+    ("chance", &[]),
     ("clock", &[]),
     ("error", &[]),
     ("http", &[]),
@@ -19,7 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("retry", &["config", "error"]),
     ("health", &["clock", "config", "error"]),
     ("limiter", &["clock"]),
-    ("balancer", &["clock", "config"]),
+    ("balancer", &["chance", "clock", "config"]),
     ("reconcile", &["address", "balancer", "clock", "config", "health", "limiter"]),
     ("upstream", &["address", "balancer", "clock", "config", "error", "health", "limiter", "reconcile", "retry"]),
     (
@@ -30,14 +31,29 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("net", &["address", "clock"]),
     ("client", &["clock", "error", "http", "http1", "net"]),
     ("server", &["clock", "error", "http", "http1", "net"]),
-    ("proxy", &["client", "clock", "config", "error", "exchange", "http", "http1", "metrics", "net", "router", "server"]),
+    ("proxy", &["chance", "client", "clock", "config", "error", "exchange", "http", "http1", "metrics", "net", "router", "server"]),
     // Running: threads.
     ("log", &["config"]),
     ("admin", &["clock", "config", "error", "exchange", "http", "http1", "log", "metrics", "net"]),
     ("worker", &["admin", "balancer", "clock", "config", "error", "exchange", "log", "metrics", "net", "proxy", "reconcile", "server"]),
     (
         "coordinator",
-        &["address", "admin", "clock", "config", "error", "exchange", "http", "http1", "log", "metrics", "net", "reconcile", "worker"],
+        &[
+            "address",
+            "admin",
+            "chance",
+            "clock",
+            "config",
+            "error",
+            "exchange",
+            "http",
+            "http1",
+            "log",
+            "metrics",
+            "net",
+            "reconcile",
+            "worker",
+        ],
     ),
     ("run", &["admin", "clock", "config", "coordinator", "exchange", "log", "metrics", "net", "router", "worker"]),
 ];

@@ -172,15 +172,6 @@ impl Iterator for Ones {
     }
 }
 
-/// Scrambles a number so that close ones end up far apart (the finaliser of splitmix64). A bijection.
-#[inline]
-pub const fn mix(value: u64) -> u64 {
-    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ (value >> 31)
-}
-
 /// A number below `bound` from a draw; 0 if `bound` is 0.
 #[inline]
 pub const fn below(draw: u64, bound: u64) -> u64 {

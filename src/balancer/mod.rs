@@ -17,7 +17,8 @@ mod turns;
 mod two_choices;
 mod weighted_round_robin;
 
-pub use choice::{Choice, Ones, Tried, WEIGHT_MAX, WEIGHT_UNIT, below, mix};
+pub use crate::chance::mix;
+pub use choice::{Choice, Ones, Tried, WEIGHT_MAX, WEIGHT_UNIT, below};
 
 use std::time::Duration;
 

@@ -24,6 +24,7 @@ use std::time::{Duration, SystemTime};
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::admin::{self, Desk, EndpointState, ReloadResult, Response, Shared};
+use crate::chance::Chance;
 use crate::clock::{Clock, Instant};
 use crate::config::{Config, Loaded, Problems};
 use crate::exchange::Plan;
@@ -143,7 +144,7 @@ struct Coordinator {
     probes: Probes<ProbeId>,
     lookups: Lookups<Lookup>,
     drain: Drain,
-    chance: u64,
+    chance: Chance,
 }
 
 impl Coordinator {
@@ -169,7 +170,7 @@ impl Coordinator {
             probes: Probes::new(clock, deadlines),
             lookups,
             drain: Drain::new(),
-            chance: std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0),
+            chance: Chance::new(std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0)),
         }
     }
 
@@ -200,14 +201,6 @@ impl Coordinator {
         ended
     }
 
-    /// A number by chance (SplitMix64).
-    fn draw(&mut self) -> u64 {
-        self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.chance ^ (self.chance >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
     fn take_probes(&mut self, now: Instant) {
         for (id, result) in self.probes.take() {
             self.shared.registry.process.probes.add(if result.is_ok() { GOOD } else { BAD }, 1);
@@ -216,7 +209,7 @@ impl Coordinator {
                 failure.tell(&id.upstream, &id.endpoint, turned);
             }
         }
-        let draw = self.draw();
+        let draw = self.chance.draw();
         for due in self.reconciler.due_probes(now, draw) {
             let ask = probe::Ask {
                 address: due.address,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::waiters::Waiters;
+use crate::chance::Chance;
 use crate::client::Pool;
 use crate::clock::{Clock, Instant};
 use crate::config::Timeouts;
@@ -49,7 +50,7 @@ pub struct Core {
     /// Boxed as they are used: taking one out moves a pointer.
     #[allow(clippy::vec_box)]
     pub(super) sessions: RefCell<Vec<Box<Session>>>,
-    pub(super) chance: Cell<u64>,
+    chance: Chance,
     /// The first half of this core's request ids.
     id: [u8; 16],
     /// Connections that fell idle since this was last asked.
@@ -109,7 +110,7 @@ impl Core {
             port,
             date: Cell::new(*b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"),
             sessions: RefCell::default(),
-            chance: Cell::new(chance),
+            chance: Chance::new(chance),
             id: digits(chance.rotate_left(32) ^ 0x5851_f42d_4c95_7f2d),
             cooled: Cell::new(0),
         }
@@ -130,14 +131,10 @@ impl Core {
         now
     }
 
-    /// The next random number (SplitMix64, <https://prng.di.unimi.it/splitmix64.c>); for spreading, not for secrets.
+    /// The next number by chance.
     #[inline]
     pub fn draw(&self) -> u64 {
-        let state = self.chance.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.chance.set(state);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.chance.draw()
     }
 
     pub(super) fn session(&self, client: &Client) -> Box<Session> {
