@@ -63,7 +63,7 @@ impl View {
         let mut pools = self.pools;
         let known: HashMap<Arc<str>, &Rc<Member>> =
             self.members.iter().map(|member| (member.upstream.borrow().name().clone(), member)).collect();
-        let switches = switches(&plan);
+        let switches = Switches::from(&plan.config.features);
         let members = plan.upstreams.iter().map(|upstream| match known.get(upstream.settings.id.as_str()) {
             Some(&member) => {
                 member.upstream.borrow_mut().reconfigure(upstream.settings.clone(), switches, now);
@@ -156,9 +156,4 @@ impl View {
         let upstreams = self.members.iter().map(|member| member.upstream.borrow_mut().report(now)).collect();
         Report { core: self.seat.core, sequence, generation: self.plan.generation, upstreams, shares }
     }
-}
-
-fn switches(plan: &Plan) -> Switches {
-    let features = &plan.config.features;
-    Switches { health_checks: features.health_checks, outlier_detection: features.outlier_detection, retries: features.retries }
 }

@@ -12,7 +12,7 @@ mod sys;
 mod tests;
 
 pub use accept::{Acceptor, Stopper, bind};
-pub use both::{First, both, first};
+pub use both::both;
 pub use buffers::Buffers;
 pub use deadlines::{Deadlines, Timer};
 pub use doorbell::{Bell, Doorbell};
