@@ -12,7 +12,7 @@ use crate::client::Pool;
 use crate::clock::{Clock, Instant};
 use crate::config::Timeouts;
 use crate::exchange::{Page, View};
-use crate::http::{RequestHead, ResponseHead, Sender};
+use crate::http::{RequestHead, RequestWriter, ResponseHead, ResponseWriter, Sender};
 use crate::metrics;
 use crate::net::{Buffers, Deadlines};
 use crate::router::Captures;
@@ -64,10 +64,12 @@ pub struct Session {
     pub(super) peer: Option<IpAddr>,
     pub(super) head: RequestHead,
     pub(super) response: ResponseHead,
+    pub(super) request_writer: RequestWriter,
+    pub(super) response_writer: ResponseWriter,
     pub(super) captures: Captures,
     /// The path without dot segments, where it had some.
     pub(super) normal: Vec<u8>,
-    /// The path that the endpoint sees, where it differs.
+    /// The path that the endpoint sees; empty if it's the received one.
     pub(super) path: Vec<u8>,
     pub(super) id: [u8; 32],
     pub(super) served: u32,
@@ -146,6 +148,8 @@ impl Core {
         }
         session.sender.trusted = self.view.borrow().plan.trusts(ip);
         session.served = 0;
+        session.request_writer.clear();
+        session.response_writer.clear();
         session
     }
 
@@ -171,13 +175,6 @@ impl Core {
         id[..16].copy_from_slice(&self.id);
         id[16..].copy_from_slice(&digits(self.draw()));
         id
-    }
-}
-
-impl Session {
-    /// The path that the endpoint sees, if it isn't the received one.
-    pub(super) fn path_out(&self) -> Option<&[u8]> {
-        (!self.path.is_empty()).then_some(&self.path)
     }
 }
 
