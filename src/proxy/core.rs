@@ -11,11 +11,10 @@ use crate::chance::Chance;
 use crate::client::Pool;
 use crate::clock::{Clock, Instant};
 use crate::config::Timeouts;
-use crate::exchange::{Page, View};
+use crate::exchange::{Incoming, Page, Scratch, View};
 use crate::http::{RequestHead, RequestWriter, ResponseHead, ResponseWriter, Sender};
 use crate::metrics;
 use crate::net::{Buffers, Deadlines};
-use crate::router::Captures;
 use crate::server::Client;
 
 /// A page the gateway answers itself: status, content type, body.
@@ -45,6 +44,8 @@ pub struct Core {
     pub draining: Cell<bool>,
     /// The port that clients connect to, as text.
     pub port: String,
+    /// Seconds since 1970 began.
+    pub wall: Cell<u64>,
     /// The `Date` line of the present second, with its line end.
     pub date: Cell<[u8; 37]>,
     /// Boxed as they are used: taking one out moves a pointer.
@@ -66,11 +67,7 @@ pub struct Session {
     pub(super) response: ResponseHead,
     pub(super) request_writer: RequestWriter,
     pub(super) response_writer: ResponseWriter,
-    pub(super) captures: Captures,
-    /// The path without dot segments, where it had some.
-    pub(super) normal: Vec<u8>,
-    /// The path that the endpoint sees; empty if it's the received one.
-    pub(super) path: Vec<u8>,
+    pub(super) scratch: Scratch,
     pub(super) id: [u8; 32],
     pub(super) served: u32,
 }
@@ -110,6 +107,7 @@ impl Core {
             pages,
             draining: Cell::new(false),
             port,
+            wall: Cell::new(0),
             date: Cell::new(*b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"),
             sessions: RefCell::default(),
             chance: Chance::new(chance),
@@ -175,6 +173,14 @@ impl Core {
         id[..16].copy_from_slice(&self.id);
         id[16..].copy_from_slice(&digits(self.draw()));
         id
+    }
+}
+
+impl Session {
+    /// The request as decisions see it, and what they work with.
+    pub(super) fn parts<'a>(&'a mut self, bytes: &'a [u8], wall: u64) -> (Incoming<'a>, &'a mut Scratch, &'a ResponseHead) {
+        let peer = self.peer.expect("set for each session");
+        (Incoming { head: &self.head, bytes, peer, wall }, &mut self.scratch, &self.response)
     }
 }
 

@@ -47,13 +47,14 @@ impl Core {
     pub(super) async fn relay(&self, client: &Client, session: &mut Session, answered: &mut Answered<'_>, terms: &Terms<'_>) -> Relayed {
         let mut out = self.buffers.take();
         let framing = framing_out(session);
-        let Session { head: request, response: head, response_writer, .. } = &mut *session;
+        let Session { head: request, response: head, response_writer, scratch, .. } = &mut *session;
         let response = ResponseOut {
             head,
             bytes: &answered.buf,
             framing,
             keep_length: head.framing == Framing::None && (request.method == Method::Head || head.status == 304),
             edits: &terms.plan.routes[terms.route].response,
+            changes: &scratch.notes.response,
             version: request.version,
             keep_alive: terms.keep,
             date: &self.date.get(),

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::http::{
-    Additions, Edits, RequestOut, RequestWriter, ResponseOut, ResponseWriter, Sender, Version, write_request, write_response,
+    Additions, Changes, Edits, RequestOut, RequestWriter, ResponseOut, ResponseWriter, Sender, Version, write_request, write_response,
 };
 
 const REQUEST_LINES: &[&str] = &[
@@ -50,6 +50,18 @@ fn rules() -> [(Edits, Additions); 3] {
     [(Edits::default(), all.clone()), (edits, all), (Edits::default(), Additions::default())]
 }
 
+/// Changes by number, with a value of this message's own.
+fn changes(number: usize, own: u8) -> Changes {
+    let mut changes = Changes::default();
+    if number & 1 != 0 {
+        changes.add("X-Own", &[own; 3]);
+    }
+    if number & 2 != 0 {
+        changes.set("X", &[own]);
+    }
+    changes
+}
+
 #[derive(Clone, Debug)]
 struct Ask {
     line: &'static str,
@@ -57,6 +69,7 @@ struct Ask {
     path: Option<&'static str>,
     host: Option<&'static str>,
     rules: usize,
+    changes: usize,
     id: u8,
     /// Another connection begins.
     new: bool,
@@ -65,15 +78,8 @@ struct Ask {
 fn ask() -> impl Strategy<Value = Ask> {
     let parts = (prop::sample::select(REQUEST_LINES), prop::sample::select(REQUEST_LINES_BEHIND));
     let rewritten = (option::weighted(0.1, Just("/p")), option::weighted(0.1, Just("o")));
-    (parts, rewritten, 0..3usize, b'a'..b'e', prop::bool::weighted(0.05)).prop_map(|((line, lines), (path, host), rules, id, new)| Ask {
-        line,
-        lines,
-        path,
-        host,
-        rules,
-        id,
-        new,
-    })
+    (parts, rewritten, 0..3usize, 0..4usize, b'a'..b'e', prop::bool::weighted(0.05))
+        .prop_map(|((line, lines), (path, host), rules, changes, id, new)| Ask { line, lines, path, host, rules, changes, id, new })
 }
 
 /// A few different ones, each several times in a row, as clients send them.
@@ -106,6 +112,7 @@ proptest! {
                 path: ask.path.map(str::as_bytes),
                 host: ask.host.map(str::as_bytes),
                 edits,
+                changes: &changes(ask.changes, ask.id),
                 additions,
                 sender: &sender,
                 client,
@@ -120,15 +127,15 @@ proptest! {
 
     #[test]
     fn responses(
-        answers in repeated((prop::sample::select(RESPONSES), 0..2usize, any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>())),
+        answers in repeated((prop::sample::select(RESPONSES), 0..2usize, 0..4usize, any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>())),
         swap in vec(0..24usize, 0..6),
     ) {
         let all = rules();
         let (mut head, mut writer) = (ResponseHead::default(), ResponseWriter::default());
-        let mut second = 0;
-        for &(bytes, rules, keep_alive, old, to_head, chunked) in answers.iter().chain(swap.iter().filter_map(|&at| answers.get(at))) {
+        let mut second = b'a';
+        for &(bytes, rules, changed, keep_alive, old, to_head, chunked) in answers.iter().chain(swap.iter().filter_map(|&at| answers.get(at))) {
             second += 1;
-            let date = format!("Date: Thu, 01 Jan 1970 00:00:{second:02} GMT\r\n");
+            let date = format!("Date: Thu, 01 Jan 1970 00:0:{second:03} GMT\r\n");
             let method = if to_head { Method::Head } else { Method::Get };
             prop_assert_eq!(parse_response(bytes.as_bytes(), method, &Limits::default(), &mut head), Ok(true));
             let response = ResponseOut {
@@ -137,6 +144,7 @@ proptest! {
                 framing: if chunked { Framing::Chunked } else { head.framing },
                 keep_length: to_head,
                 edits: &all[rules].0,
+                changes: &changes(changed, second),
                 version: if old { Version::Http10 } else { Version::Http11 },
                 keep_alive,
                 date: date.as_bytes(),
