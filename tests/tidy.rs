@@ -22,6 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("limiter", &["clock"]),
     // Each kind owns its settings, which the configuration lists; in return it uses the configuration's words.
     ("middleware", &["clock", "config", "error", "http", "router"]),
+    ("access", &["clock", "error", "http", "middleware"]),
     ("balancer", &["chance", "clock", "config"]),
     ("reconcile", &["address", "balancer", "clock", "config", "health", "limiter"]),
     ("upstream", &["address", "balancer", "clock", "config", "error", "health", "limiter", "reconcile", "retry"]),
@@ -49,7 +50,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("server", &["clock", "error", "http", "http1", "net"]),
     ("proxy", &["chance", "client", "clock", "config", "error", "exchange", "http", "http1", "metrics", "middleware", "net", "server"]),
     // Running: threads.
-    ("log", &["config"]),
+    ("log", &["clock", "config"]),
     ("admin", &["clock", "config", "error", "exchange", "http", "http1", "log", "metrics", "net"]),
     ("worker", &["admin", "balancer", "clock", "config", "error", "exchange", "log", "metrics", "net", "proxy", "reconcile", "server"]),
     (
@@ -76,7 +77,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 
 /// The modules that decide: what they need of the outside is an argument, what they want done is a return value.
 const DECIDING: &[&str] =
-    &["config", "http1", "router", "retry", "health", "limiter", "middleware", "balancer", "reconcile", "upstream", "exchange"];
+    &["config", "http1", "router", "retry", "health", "limiter", "middleware", "access", "balancer", "reconcile", "upstream", "exchange"];
 
 /// What must not stand in a deciding module, with the files that may have it all the same, and why.
 const IMPURE: &[(&str, &[&str])] = &[

@@ -2,6 +2,7 @@
 
 mod harness;
 
+mod access_log;
 mod bodies;
 mod client_faults;
 mod connections;
