@@ -20,9 +20,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("retry", &["config", "error"]),
     ("health", &["clock", "config", "error"]),
     ("limiter", &["clock"]),
+    ("breaker", &["clock", "config", "error", "health", "limiter"]),
     ("balancer", &["chance", "clock", "config"]),
-    ("reconcile", &["address", "balancer", "clock", "config", "health", "limiter"]),
-    ("upstream", &["address", "balancer", "clock", "config", "error", "health", "limiter", "reconcile", "retry"]),
+    ("reconcile", &["address", "balancer", "breaker", "clock", "config", "error", "health", "limiter"]),
+    ("upstream", &["address", "balancer", "breaker", "clock", "config", "error", "health", "limiter", "reconcile", "retry"]),
     (
         "exchange",
         &["address", "balancer", "clock", "config", "error", "http", "http1", "limiter", "reconcile", "retry", "router", "upstream"],
@@ -59,7 +60,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// The modules that decide: what they need of the outside is an argument, what they want done is a return value.
-const DECIDING: &[&str] = &["config", "http1", "router", "retry", "health", "limiter", "balancer", "reconcile", "upstream", "exchange"];
+const DECIDING: &[&str] =
+    &["config", "http1", "router", "retry", "health", "limiter", "breaker", "balancer", "reconcile", "upstream", "exchange"];
 
 /// What must not stand in a deciding module, with the files that may have it all the same, and why.
 const IMPURE: &[(&str, &[&str])] = &[

@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use super::change::{Cause, What};
 use super::division::Division;
-use super::window::Window;
 use super::{EndpointReport, EndpointUpdate, Lookup};
 use crate::address::Address;
 use crate::balancer::{below, mix};
 use crate::clock::Instant;
 use crate::config::{self, HostHeader, Outlier, Target};
-use crate::health::{self, Vitals};
+use crate::health::{self, Counts, Vitals, Window};
 
 /// An endpoint over all cores.
 #[derive(Clone, Debug)]
@@ -219,9 +218,10 @@ impl Endpoint {
         if let Some(before) = self.seen[core].replace(Seen { attempts, failures, in_flight })
             && attempts > before.attempts
         {
-            self.window.add(attempts - before.attempts, failures.saturating_sub(before.failures), outlier.window.get(), now);
+            let more = Counts { attempts: attempts - before.attempts, failures: failures.saturating_sub(before.failures), slow: 0 };
+            self.window.add(more, outlier.window.get(), now);
             let judged = failures > before.failures && outlier.error_rate > 0 && now >= self.ejected_until;
-            if judged && self.window.is_over(outlier.error_rate, outlier.min_requests) {
+            if judged && self.window.counts().is_over(outlier.error_rate, outlier.min_requests) {
                 return Some((now + health::ejection_time(outlier, self.ejections), Cause::ErrorRate));
             }
         }

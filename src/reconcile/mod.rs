@@ -17,7 +17,6 @@ mod reconciler;
 #[cfg(test)]
 mod tests;
 mod upstream;
-mod window;
 
 pub use change::{Cause, Change, What};
 pub use message::{EndpointReport, EndpointUpdate, Report, ShareGrant, ShareKey, ShareReport, Update, UpstreamReport, UpstreamUpdate};

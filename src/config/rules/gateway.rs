@@ -37,6 +37,9 @@ pub(super) fn check(rules: &mut Rules<'_>) {
     }
     runtime_and_limits(rules);
     features(rules);
+    if let Some(breaker) = &config.circuit_breaker {
+        super::breaker::check(rules, breaker, "circuit_breaker");
+    }
     if !config.forwarding.via.is_empty() && !config.forwarding.via.bytes().all(is_pseudonym) {
         rules.broken(
             "forwarding.via",
@@ -69,7 +72,6 @@ fn runtime_and_limits(rules: &mut Rules<'_>) {
 fn features(rules: &mut Rules<'_>) {
     let features = &rules.config.features;
     let absent = [
-        ("features.circuit_breaker", features.circuit_breaker, "circuit breakers", "\"outlier_detection\" ejects endpoints that fail"),
         ("features.rate_limit", features.rate_limit, "rate limits", "\"max_concurrent_requests\" limits requests at once"),
         ("features.authentication", features.authentication, "authentication", "leave it out"),
         ("features.cache", features.cache, "cache", "leave it out"),
