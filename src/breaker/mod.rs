@@ -150,6 +150,12 @@ impl Breaker {
         self.become_of(None, 0, now);
     }
 
+    /// Becomes a first one again, as of an endpoint that was gone and has come back; trials in flight stay counted.
+    pub fn begin_again(&mut self, settings: &CircuitBreaker, core: u32, cores: u32, now: Instant) {
+        self.reset(now);
+        self.trials.begin_again(settings.trials, 0, core, cores);
+    }
+
     /// Whether requests get through.
     pub fn state(&self, now: Instant) -> State {
         match self.until {

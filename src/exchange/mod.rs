@@ -16,6 +16,7 @@ mod step;
 mod view;
 
 use std::rc::Rc;
+use std::time::Duration;
 
 pub use crate::retry::Ending;
 pub use incoming::Incoming;
@@ -29,7 +30,7 @@ use crate::error::Reason;
 use crate::http::RequestHead;
 use crate::retry::{self, Situation, Verdict};
 use crate::router::Captures;
-use crate::upstream::{Ask, Outcome, Permit, Tried, Unavailable};
+use crate::upstream::{Ask, Outcome, Permit, Tried, Unavailable, Upstream};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -154,6 +155,7 @@ impl Exchange {
             key: upstream.hash_key().map_or(0, |key| request.hash_key(key, trusted)),
             client: if upstream.hashes_client() { request.client_hash(trusted) } else { 0 },
             tried: self.tried,
+            only_others: self.last_failure.is_some_and(took_its_time),
             queued,
         };
         let unavailable = match upstream.admit(&ask, now, draw) {
@@ -187,7 +189,11 @@ impl Exchange {
             self.queued = None;
         }
         drop(upstream);
-        self.refuse(self.last_failure.unwrap_or(unavailable.reason()))
+        let mut refusal = self.refusal(self.last_failure.unwrap_or(unavailable.reason()));
+        if let Unavailable::CircuitOpen(until) = unavailable {
+            refusal.retry_after = refusal.retry_after.map(|least| least.max(whole_seconds(until.since(now))));
+        }
+        Step::Refuse(refusal)
     }
 
     /// How the attempt went: decides whether its answer is relayed, another attempt is made, or the request is refused.
@@ -216,11 +222,11 @@ impl Exchange {
                 self.tally.stale_retries += 1;
                 Some(now)
             }
+            Verdict::Retry if !self.has_where_to_retry(&mut upstream, &permit, attempted.ending) => None,
             Verdict::Retry if now < self.deadline && upstream.budget().try_retry() => {
                 self.holds.retry_budget = true;
                 self.tally.retries += 1;
                 self.retries_left -= 1;
-                self.tried.add(permit.endpoint().slot);
                 Some(now + retry::backoff(settings, self.tally.retries, draw))
             }
             Verdict::Retry => {
@@ -249,6 +255,12 @@ impl Exchange {
                 self.refuse(reason)
             }
         }
+    }
+
+    /// Remembers that the endpoint was tried; whether there is any to be tried next. One that took its time isn't asked again.
+    fn has_where_to_retry(&mut self, upstream: &mut Upstream, permit: &Permit, ending: Ending) -> bool {
+        self.tried.add(permit.endpoint().slot);
+        !matches!(ending, Ending::Failed(reason) if took_its_time(reason)) || upstream.has_other(&self.tried)
     }
 
     fn situation(&self, attempted: Attempted, request: &RequestHead) -> Situation {
@@ -286,7 +298,8 @@ impl Exchange {
 
     fn refusal(&mut self, reason: Reason) -> Refusal {
         self.stage = Stage::Over(reason);
-        let asked = self.attempts > 0 || matches!(reason, Reason::NoHealthyEndpoint | Reason::EndpointsBusy | Reason::Unresolved);
+        let asked = self.attempts > 0
+            || matches!(reason, Reason::NoHealthyEndpoint | Reason::EndpointsBusy | Reason::Unresolved | Reason::CircuitOpen);
         let upstream = asked.then(|| self.view.member(self.route).upstream.borrow().settings().id.clone());
         Refusal { reason, retry_after: (reason.status() == 503).then_some(1), allow: None, upstream }
     }
@@ -333,6 +346,16 @@ impl Drop for Exchange {
         }
         self.release();
     }
+}
+
+/// Whether an attempt that failed for this reason took the time of another one.
+fn took_its_time(reason: Reason) -> bool {
+    matches!(reason, Reason::ConnectTimeout | Reason::SendTimeout | Reason::FirstByteTimeout)
+}
+
+/// So many seconds, rounded up: whoever asks again then doesn't come too early.
+fn whole_seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_secs() + u64::from(time.subsec_nanos() > 0)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::breaker;
 use crate::clock::Instant;
 use crate::limiter::{Claim, Grant};
 
@@ -30,6 +31,8 @@ pub struct UpstreamReport {
     pub endpoints: Vec<EndpointReport>,
     /// The limits of its endpoints and its queue.
     pub shares: Vec<ShareReport>,
+    /// The breaker of the upstream as a whole, if it has one.
+    pub breaker: Option<breaker::Report>,
 }
 
 /// What a core has seen of an endpoint.
@@ -45,6 +48,8 @@ pub struct EndpointReport {
     pub in_flight: u32,
     /// Until when this core has ejected it by itself; in the past, it has not.
     pub ejected_until: Instant,
+    /// Its breaker, if it has one.
+    pub breaker: Option<breaker::Report>,
 }
 
 /// From the coordinator to a core.
@@ -71,6 +76,8 @@ pub struct UpstreamUpdate {
     pub endpoints: Vec<EndpointUpdate>,
     /// The limits of its endpoints and its queue.
     pub shares: Vec<ShareGrant>,
+    /// The breaker of the upstream as a whole, if it has one.
+    pub breaker: Option<breaker::Update>,
 }
 
 /// The truth about an endpoint.
@@ -86,6 +93,8 @@ pub struct EndpointUpdate {
     pub ejections: u32,
     /// Where a host name leads, sorted; empty for an endpoint that isn't a host name, or before the first answer.
     pub addresses: Arc<[SocketAddr]>,
+    /// Its breaker, if it has one.
+    pub breaker: Option<breaker::Update>,
 }
 
 /// Which limit a share is part of.

@@ -8,6 +8,7 @@
 //!
 //! Reports and updates are snapshots. Those that are lost, late or repeated cost freshness, never a limit.
 
+mod breaker;
 mod change;
 mod divide;
 mod division;
@@ -18,6 +19,7 @@ mod reconciler;
 mod tests;
 mod upstream;
 
+pub use breaker::{BreakerState, Tally};
 pub use change::{Cause, Change, What};
 pub use message::{EndpointReport, EndpointUpdate, Report, ShareGrant, ShareKey, ShareReport, Update, UpstreamReport, UpstreamUpdate};
-pub use reconciler::{Lookup, Probe, ProbeId, Reconciler, State};
+pub use reconciler::{Lookup, Probe, ProbeId, Reconciler, State, UpstreamState};

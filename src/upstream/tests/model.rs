@@ -5,16 +5,19 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::ops::{Op, Wanted, op, wanted};
+use super::super::circuit::rules;
+use super::ops::{Op, Wanted, circuit_breaker, op, wanted};
 use super::*;
 use crate::balancer::{Ramp, WEIGHT_UNIT};
+use crate::breaker::{self, Attempt, State};
+use crate::config::{BreakerMode, BreakerScope, CircuitBreaker};
 use crate::health;
 use crate::limiter::initial_share;
 
 const SEAT: Seat = Seat { core: 1, cores: 2 };
 
 /// An endpoint as the model sees it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Known {
     leaving: bool,
     weight: u32,
@@ -31,6 +34,8 @@ struct Known {
     moves: u32,
     was_well: bool,
     ramp_from: Option<Instant>,
+    /// A breaker of the same kind, told of the same: its own rules are tested where it is.
+    breaker: Option<Breaker>,
 }
 
 impl Known {
@@ -50,7 +55,17 @@ impl Known {
             moves,
             was_well,
             ramp_from: None,
+            breaker: None,
         }
+    }
+
+    /// Whether its breaker lets one more through.
+    fn passes(&self, now: Instant) -> bool {
+        self.breaker.as_ref().is_none_or(|breaker| breaker.has_room(now))
+    }
+
+    fn is_open(&self, now: Instant) -> bool {
+        self.breaker.as_ref().is_some_and(|breaker| matches!(breaker.state(now), State::Open(_)))
     }
 
     /// Endpoints at the last place are host names.
@@ -67,6 +82,11 @@ struct Held {
     permit: Permit,
     name: usize,
     moves: u32,
+    started: Instant,
+    /// Trials of its endpoint's and of the upstream's breaker.
+    trials: [bool; 2],
+    /// Breakers were told how it went, and that it went wrong.
+    told: (bool, bool),
 }
 
 struct World {
@@ -80,6 +100,11 @@ struct World {
     moves: u32,
     eligible: Vec<usize>,
     panicking: bool,
+    whole: Option<Breaker>,
+}
+
+fn breaker(rules: &CircuitBreaker) -> Breaker {
+    Breaker::new(rules, SEAT.core, SEAT.cores)
 }
 
 fn name(number: usize) -> String {
@@ -100,8 +125,11 @@ impl World {
         let settings = with_endpoints(settings, 0, wanted);
         let real = Upstream::new(Arc::new(settings.clone()), SWITCHES, SEAT, Instant::ZERO);
         let known = wanted.iter().map(|wanted| (wanted.0, Known::new(wanted, true, 0))).collect();
+        let whole = rules(&settings, BreakerScope::Upstream).map(breaker);
         let (held, eligible) = (Vec::new(), Vec::new());
-        let mut world = World { real, settings, known, held, now: at(0), version: 0, waiting: 0, moves: 0, eligible, panicking: false };
+        let mut world =
+            World { real, settings, known, held, now: at(0), version: 0, waiting: 0, moves: 0, eligible, panicking: false, whole };
+        world.place_breakers();
         world.refresh();
         world
     }
@@ -111,7 +139,7 @@ impl World {
             Op::Admit { tried: slots, draw } => self.admit(tried(slots), *draw),
             Op::Answer(index, status) => self.record(*index, Outcome::Answered { status: *status }, *status >= 500, true),
             Op::Fail(index, reason) => {
-                let counts = *reason != Reason::OutOfDescriptors;
+                let counts = !matches!(reason, Reason::OutOfDescriptors | Reason::RequestTimeout);
                 self.record(*index, Outcome::Failed(*reason), counts, counts);
             }
             Op::Abandon(index) => self.record(*index, Outcome::Abandoned, false, false),
@@ -140,6 +168,7 @@ impl World {
                 self.update(truth, *number);
             }
             Op::Grant(number, limit) => self.grant(*number, *limit),
+            Op::Break(number, millis, limit) => self.hear_of_breaker(*number, *millis, *limit),
             Op::Advance(millis) => self.now = self.now + Duration::from_millis(*millis),
             Op::Reconfigure(strategy, wanted) => self.reconfigure(*strategy, wanted),
         }
@@ -147,15 +176,28 @@ impl World {
 
     fn admit(&mut self, tried: Tried, draw: u64) {
         self.refresh();
-        let ask = Ask { key: draw, client: draw, tried, queued: false };
+        let (now, enforced) = (self.now, self.settings.circuit_breaker.as_ref().is_some_and(|rules| rules.mode == BreakerMode::Enforce));
+        let ask = Ask { key: draw, client: draw, tried, ..Ask::default() };
         let admitted = self.real.admit(&ask, self.now, draw);
-        let open = |known: &Known| known.limit.is_none_or(|limit| known.in_flight < limit);
+        if enforced && self.whole.as_ref().is_some_and(|whole| !whole.has_room(now)) {
+            assert!(matches!(admitted, Err(Unavailable::CircuitOpen(_))), "{admitted:?}");
+            return;
+        }
+        let free = |known: &Known| known.limit.is_none_or(|limit| known.in_flight < limit);
+        let open = |known: &Known| free(known) && (!enforced || known.passes(now));
         let open: Vec<usize> = self.eligible.iter().copied().filter(|number| open(&self.known[number])).collect();
         let permit = match admitted {
             Ok(permit) => permit,
             Err(why) => {
                 let mut weighty = self.known.values().filter(|known| !known.leaving && known.weight > 0).peekable();
-                let expected = if self.waiting > 0 || !self.eligible.is_empty() {
+                let could = |known: &&Known| known.usable() && (known.was_well || self.panicking);
+                let mut could = self.known.values().filter(could).peekable();
+                let expected = if self.waiting > 0 {
+                    Unavailable::Busy
+                } else if could.peek().is_some() && could.all(|known| enforced && !known.passes(now)) {
+                    assert!(matches!(why, Unavailable::CircuitOpen(_)));
+                    why
+                } else if !self.eligible.is_empty() {
                     Unavailable::Busy
                 } else if weighty.peek().is_some() && weighty.all(|known| !known.usable()) {
                     Unavailable::Unresolved
@@ -183,7 +225,8 @@ impl World {
         }
         let known = self.known.get_mut(&number).expect("it is known");
         known.in_flight += 1;
-        self.held.push(Held { permit, name: number, moves: known.moves });
+        let trials = [&mut known.breaker, &mut self.whole].map(|breaker| breaker.as_mut().is_some_and(|breaker| breaker.pass(now)));
+        self.held.push(Held { permit, name: number, moves: known.moves, started: now, trials, told: (false, false) });
     }
 
     fn record(&mut self, index: Index, outcome: Outcome, failed: bool, counts: bool) {
@@ -193,6 +236,8 @@ impl World {
         let index = index.index(self.held.len());
         let held = &mut self.held[index];
         self.real.record(&mut held.permit, outcome, self.now);
+        self.tell_breakers(index, outcome);
+        let held = &self.held[index];
         let all = self.known.values().filter(|known| known.usable()).count();
         let ejected = self.known.values().filter(|known| known.usable() && known.ejected_until() > self.now).count();
         let known = self.known.get_mut(&held.name).expect("a permit keeps it");
@@ -214,8 +259,65 @@ impl World {
         self.real.release(held.permit, self.now);
         let known = self.known.get_mut(&held.name).expect("a permit keeps it");
         known.in_flight -= 1;
+        for (breaker, trial) in [&mut known.breaker, &mut self.whole].into_iter().zip(held.trials) {
+            breaker.iter_mut().filter(|_| trial).for_each(Breaker::give);
+        }
         if known.leaving && known.in_flight == 0 {
             self.known.remove(&held.name);
+        }
+    }
+
+    fn tell_breakers(&mut self, index: usize, outcome: Outcome) {
+        let (held, now) = (&mut self.held[index], self.now);
+        let Some(settings) = &self.settings.circuit_breaker else { return };
+        let ending = match outcome {
+            Outcome::Abandoned => return,
+            Outcome::Answered { status } => Ok(status),
+            Outcome::Failed(reason) => Err(reason),
+        };
+        let Some(mut verdict) = breaker::verdict(ending, now.since(held.started), settings) else { return };
+        let first = !held.told.0;
+        if !first {
+            verdict.slow = false;
+        }
+        if !first && (held.told.1 || verdict.is_good()) {
+            return;
+        }
+        held.told = (true, !verdict.is_good());
+        let attempt = |level: usize| Attempt { started: held.started, trial: held.trials[level], first };
+        let known = self.known.get_mut(&held.name).expect("a permit keeps it");
+        let here = known.moves == held.moves;
+        let endpoints = known.breaker.as_mut().filter(|_| here).is_some_and(|breaker| breaker.record(attempt(0), verdict, settings, now));
+        let whole = self.whole.as_mut().is_some_and(|breaker| breaker.record(attempt(1), verdict, settings, now));
+        if endpoints || whole {
+            self.refresh();
+        }
+    }
+
+    /// The coordinator's word on a breaker: open for so long, or closed; so many trials here.
+    fn hear_of_breaker(&mut self, number: usize, millis: Option<u64>, limit: u32) {
+        self.version += 1;
+        let now = self.now;
+        let until = millis.map(|millis| now + Duration::from_millis(millis));
+        let grant = Grant { version: self.version, limit, queue: 0 };
+        let word = breaker::Update { episode: now + Duration::from_nanos(self.version), until, opens: 1, trials: Some(grant) };
+        let Some(known) = self.known.get_mut(&number).filter(|known| !known.leaving) else {
+            // One of a name that isn't there stands for the upstream as a whole.
+            self.real.apply(&UpstreamUpdate { breaker: Some(word.clone()), ..update(self.version, vec![]) }, now);
+            self.whole.iter_mut().for_each(|breaker| breaker.apply(&word, now));
+            return self.refresh();
+        };
+        known.breaker.iter_mut().for_each(|breaker| breaker.apply(&word, now));
+        let (ejected_until, ejections) = (known.ejected, known.ejections);
+        let truth = EndpointUpdate { ejected_until, ejections, breaker: Some(word), ..truth(&name(number), known.healthy) };
+        self.real.apply(&update(self.version, vec![truth]), now);
+        self.refresh();
+    }
+
+    fn place_breakers(&mut self) {
+        let rules = rules(&self.settings, BreakerScope::Endpoint);
+        for known in self.known.values_mut().filter(|known| known.breaker.is_none()) {
+            known.breaker = rules.map(breaker);
         }
     }
 
@@ -265,12 +367,17 @@ impl World {
             if known.leaving || known.limit.is_none() || fresh.limit.is_none() {
                 known.limit = fresh.limit;
             }
+            if let (true, Some(breaker), Some(rules)) = (known.leaving, &mut known.breaker, &self.settings.circuit_breaker) {
+                breaker.begin_again(rules, SEAT.core, SEAT.cores, self.now);
+            }
             known.leaving = false;
             known.weight = wanted.1;
             if known.place != wanted.3 {
-                *known = Known { in_flight: known.in_flight, limit: known.limit, ..fresh };
+                known.breaker.iter_mut().for_each(|breaker| breaker.reset(self.now));
+                *known = Known { in_flight: known.in_flight, limit: known.limit, breaker: known.breaker.take(), ..fresh };
             }
         }
+        self.place_breakers();
         self.refresh();
     }
 
@@ -287,7 +394,9 @@ impl World {
         let usable = self.known.iter().filter(|(_, known)| known.usable());
         let (all, well) = (usable.clone().count(), usable.clone().filter(|(_, known)| known.was_well).count());
         self.panicking = (well as f64) < all as f64 * f64::from(self.settings.panic_threshold) / 100.0;
-        self.eligible = usable.filter(|(_, known)| known.was_well || self.panicking).map(|(&number, _)| number).collect();
+        let enforced = self.settings.circuit_breaker.as_ref().is_some_and(|rules| rules.mode == BreakerMode::Enforce);
+        let well = usable.filter(|(_, known)| (known.was_well || self.panicking) && !(enforced && known.is_open(now)));
+        self.eligible = well.map(|(&number, _)| number).collect();
     }
 
     fn check(&self) {
@@ -295,6 +404,8 @@ impl World {
         assert_eq!(real.endpoints().count(), self.known.len());
         assert_eq!(real.is_panicking(), self.panicking);
         assert_eq!(real.in_flight(), self.held.len() as u64);
+        assert_eq!(real.breaker().map(|breaker| breaker.state(self.now)), self.whole.as_ref().map(|breaker| breaker.state(self.now)));
+        let stale = self.now >= real.recheck_at;
         let (mut eligible, mut total_in_flight, mut total_weight) = (Vec::new(), 0, 0);
         for (id, endpoint) in real.endpoints() {
             let number: usize = endpoint.name()[1..].parse().expect("a name of ours");
@@ -305,7 +416,16 @@ impl World {
             assert_eq!(endpoint.ejected_until(), known.ejected_until());
             assert_eq!(endpoint.limit(), known.limit.unwrap_or(Share::UNLIMITED));
             let bit = |bits: &[u64]| bits[slot / 64] >> (slot % 64) & 1 == 1;
-            assert_eq!(bit(&real.open), bit(&real.eligible) && known.limit.is_none_or(|limit| known.in_flight < limit));
+            let enforced = self.settings.circuit_breaker.as_ref().is_some_and(|rules| rules.mode == BreakerMode::Enforce);
+            let free = known.limit.is_none_or(|limit| known.in_flight < limit);
+            let passes = !enforced || known.passes(self.now);
+            if !stale {
+                assert_eq!(bit(&real.open), bit(&real.eligible) && free && passes);
+            }
+            assert_eq!(
+                endpoint.breaker().map(|breaker| breaker.state(self.now)),
+                known.breaker.as_ref().map(|breaker| breaker.state(self.now))
+            );
             if bit(&real.eligible) {
                 eligible.push(number);
                 total_in_flight += u64::from(known.in_flight);
@@ -346,12 +466,13 @@ proptest! {
         slow_start in prop::option::of(1..3000_u64),
         consecutive_failures in 1_u32..4,
         max_ejection_percent in prop::sample::select(vec![0_u8, 50, 100]),
+        circuit_breaker in prop::option::of(circuit_breaker()),
         ops in prop::collection::vec(op(), 1..150),
     ) {
         let ejection_time = Time::from_millis(700);
         let outlier_detection = Outlier { consecutive_failures, max_ejection_percent, ejection_time, ..Outlier::default() };
         let slow_start = slow_start.map(Time::from_millis);
-        let settings = config::Upstream { panic_threshold, slow_start, outlier_detection, ..settings(&[]) };
+        let settings = config::Upstream { panic_threshold, slow_start, outlier_detection, circuit_breaker, ..settings(&[]) };
         let mut world = World::new(&settings, &first);
         world.check();
         for op in &ops {
