@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{BreakerMode, CircuitBreaker, Route, Size, Time, Upstream};
+use crate::middleware::Entry;
 
 /// The whole configuration file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +35,9 @@ pub struct Config {
     pub health_check_interval: Option<Time>,
     /// The circuit breaker of upstreams that have none of their own; by default, there is none.
     pub circuit_breaker: Option<CircuitBreaker>,
+    /// What every request passes between its route and its endpoint, in this order; a route's `middlewares` come after, or in place of
+    /// those of the same `id`.
+    pub middlewares: Vec<Entry>,
     /// Groups of endpoints that serve the same thing.
     pub upstreams: Vec<Upstream>,
     /// Which request goes to which upstream. The most specific match wins; see `priority`.
@@ -233,11 +237,11 @@ pub struct Features {
     pub retries: bool,
     /// Circuit breakers (`circuit_breaker`, the gateway's and upstreams').
     pub circuit_breaker: bool,
-    /// Rate limits. This version has none: `true` is refused.
+    /// Rate limits (`rate_limit` in `middlewares`).
     pub rate_limit: bool,
-    /// Authentication. This version has none: `true` is refused.
+    /// Authentication (`auth` in `middlewares`). Switched off, every request is let in.
     pub authentication: bool,
-    /// The response cache. This version has none: `true` is refused.
+    /// The response cache (`cache`).
     pub cache: bool,
 }
 
@@ -250,9 +254,9 @@ impl Default for Features {
             outlier_detection: true,
             retries: true,
             circuit_breaker: true,
-            rate_limit: false,
-            authentication: false,
-            cache: false,
+            rate_limit: true,
+            authentication: true,
+            cache: true,
         }
     }
 }

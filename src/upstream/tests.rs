@@ -1,5 +1,7 @@
 //! Tests of an upstream on one core: single rules here, whatever happens in `model`.
 
+mod breakers;
+mod known;
 mod model;
 mod ops;
 

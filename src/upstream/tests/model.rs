@@ -6,108 +6,30 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::super::circuit::rules;
+use super::breakers::guard;
+use super::known::{Held, Known, SEAT};
 use super::ops::{Op, Wanted, circuit_breaker, op, wanted};
 use super::*;
 use crate::balancer::{Ramp, WEIGHT_UNIT};
-use crate::breaker::{self, Attempt, State};
-use crate::config::{BreakerMode, BreakerScope, CircuitBreaker};
+
+use crate::config::{BreakerMode, BreakerScope};
 use crate::health;
-use crate::limiter::initial_share;
 
-const SEAT: Seat = Seat { core: 1, cores: 2 };
-
-/// An endpoint as the model sees it.
-#[derive(Debug)]
-struct Known {
-    leaving: bool,
-    weight: u32,
-    limit: Option<u32>,
-    place: usize,
-    addresses: Vec<u8>,
-    healthy: bool,
-    ejected_here: Instant,
-    ejected: Instant,
-    ejections: u32,
-    in_a_row: u32,
-    in_flight: u32,
-    /// How often it became another server.
-    moves: u32,
-    was_well: bool,
-    ramp_from: Option<Instant>,
-    /// A breaker of the same kind, told of the same: its own rules are tested where it is.
-    breaker: Option<Breaker>,
+pub(super) struct World {
+    pub(super) real: Upstream,
+    pub(super) settings: config::Upstream,
+    pub(super) known: BTreeMap<usize, Known>,
+    pub(super) held: Vec<Held>,
+    pub(super) now: Instant,
+    pub(super) version: u64,
+    pub(super) waiting: u32,
+    pub(super) moves: u32,
+    pub(super) eligible: Vec<usize>,
+    pub(super) panicking: bool,
+    pub(super) whole: Option<Breaker>,
 }
 
-impl Known {
-    fn new(&(_, weight, limit, place): &Wanted, was_well: bool, moves: u32) -> Known {
-        Known {
-            leaving: false,
-            weight,
-            limit: (limit > 0).then(|| initial_share(limit, SEAT.core, SEAT.cores)),
-            place,
-            addresses: vec![],
-            healthy: true,
-            ejected_here: Instant::ZERO,
-            ejected: Instant::ZERO,
-            ejections: 0,
-            in_a_row: 0,
-            in_flight: 0,
-            moves,
-            was_well,
-            ramp_from: None,
-            breaker: None,
-        }
-    }
-
-    /// Whether its breaker lets one more through.
-    fn passes(&self, now: Instant) -> bool {
-        self.breaker.as_ref().is_none_or(|breaker| breaker.has_room(now))
-    }
-
-    fn is_open(&self, now: Instant) -> bool {
-        self.breaker.as_ref().is_some_and(|breaker| matches!(breaker.state(now), State::Open(_)))
-    }
-
-    /// Endpoints at the last place are host names.
-    fn usable(&self) -> bool {
-        !self.leaving && self.weight > 0 && (self.place != 2 || !self.addresses.is_empty())
-    }
-
-    fn ejected_until(&self) -> Instant {
-        self.ejected.max(self.ejected_here)
-    }
-}
-
-struct Held {
-    permit: Permit,
-    name: usize,
-    moves: u32,
-    started: Instant,
-    /// Trials of its endpoint's and of the upstream's breaker.
-    trials: [bool; 2],
-    /// Breakers were told how it went, and that it went wrong.
-    told: (bool, bool),
-}
-
-struct World {
-    real: Upstream,
-    settings: config::Upstream,
-    known: BTreeMap<usize, Known>,
-    held: Vec<Held>,
-    now: Instant,
-    version: u64,
-    waiting: u32,
-    moves: u32,
-    eligible: Vec<usize>,
-    panicking: bool,
-    whole: Option<Breaker>,
-}
-
-fn breaker(rules: &CircuitBreaker) -> Breaker {
-    Breaker::new(rules, SEAT.core, SEAT.cores)
-}
-
-fn name(number: usize) -> String {
+pub(super) fn name(number: usize) -> String {
     format!("e{number}")
 }
 
@@ -125,7 +47,7 @@ impl World {
         let settings = with_endpoints(settings, 0, wanted);
         let real = Upstream::new(Arc::new(settings.clone()), SWITCHES, SEAT, Instant::ZERO);
         let known = wanted.iter().map(|wanted| (wanted.0, Known::new(wanted, true, 0))).collect();
-        let whole = rules(&settings, BreakerScope::Upstream).map(breaker);
+        let whole = rules(&settings, BreakerScope::Upstream).map(guard);
         let (held, eligible) = (Vec::new(), Vec::new());
         let mut world =
             World { real, settings, known, held, now: at(0), version: 0, waiting: 0, moves: 0, eligible, panicking: false, whole };
@@ -267,60 +189,6 @@ impl World {
         }
     }
 
-    fn tell_breakers(&mut self, index: usize, outcome: Outcome) {
-        let (held, now) = (&mut self.held[index], self.now);
-        let Some(settings) = &self.settings.circuit_breaker else { return };
-        let ending = match outcome {
-            Outcome::Abandoned => return,
-            Outcome::Answered { status } => Ok(status),
-            Outcome::Failed(reason) => Err(reason),
-        };
-        let Some(mut verdict) = breaker::verdict(ending, now.since(held.started), settings) else { return };
-        let first = !held.told.0;
-        if !first {
-            verdict.slow = false;
-        }
-        if !first && (held.told.1 || verdict.is_good()) {
-            return;
-        }
-        held.told = (true, !verdict.is_good());
-        let attempt = |level: usize| Attempt { started: held.started, trial: held.trials[level], first };
-        let known = self.known.get_mut(&held.name).expect("a permit keeps it");
-        let here = known.moves == held.moves;
-        let endpoints = known.breaker.as_mut().filter(|_| here).is_some_and(|breaker| breaker.record(attempt(0), verdict, settings, now));
-        let whole = self.whole.as_mut().is_some_and(|breaker| breaker.record(attempt(1), verdict, settings, now));
-        if endpoints || whole {
-            self.refresh();
-        }
-    }
-
-    /// The coordinator's word on a breaker: open for so long, or closed; so many trials here.
-    fn hear_of_breaker(&mut self, number: usize, millis: Option<u64>, limit: u32) {
-        self.version += 1;
-        let now = self.now;
-        let until = millis.map(|millis| now + Duration::from_millis(millis));
-        let grant = Grant { version: self.version, limit, queue: 0 };
-        let word = breaker::Update { episode: now + Duration::from_nanos(self.version), until, opens: 1, trials: Some(grant) };
-        let Some(known) = self.known.get_mut(&number).filter(|known| !known.leaving) else {
-            // One of a name that isn't there stands for the upstream as a whole.
-            self.real.apply(&UpstreamUpdate { breaker: Some(word.clone()), ..update(self.version, vec![]) }, now);
-            self.whole.iter_mut().for_each(|breaker| breaker.apply(&word, now));
-            return self.refresh();
-        };
-        known.breaker.iter_mut().for_each(|breaker| breaker.apply(&word, now));
-        let (ejected_until, ejections) = (known.ejected, known.ejections);
-        let truth = EndpointUpdate { ejected_until, ejections, breaker: Some(word), ..truth(&name(number), known.healthy) };
-        self.real.apply(&update(self.version, vec![truth]), now);
-        self.refresh();
-    }
-
-    fn place_breakers(&mut self) {
-        let rules = rules(&self.settings, BreakerScope::Endpoint);
-        for known in self.known.values_mut().filter(|known| known.breaker.is_none()) {
-            known.breaker = rules.map(breaker);
-        }
-    }
-
     fn update(&mut self, truth: EndpointUpdate, number: usize) {
         self.version += 1;
         self.real.apply(&update(self.version, vec![truth.clone()]), self.now);
@@ -382,7 +250,7 @@ impl World {
     }
 
     /// Works out anew who is eligible.
-    fn refresh(&mut self) {
+    pub(super) fn refresh(&mut self) {
         let now = self.now;
         for known in self.known.values_mut() {
             let well = known.healthy && known.ejected_until() <= now;
