@@ -58,6 +58,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "address",
             "admin",
+            "breaker",
             "chance",
             "clock",
             "config",

@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::*;
 use crate::balancer::Seat;
 use crate::config::{self, Config, Time};
+use crate::http::RequestHead;
 use crate::http1;
 
 /// One core with its view of a plan.

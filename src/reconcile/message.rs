@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::breaker;
 use crate::clock::Instant;
+use crate::error::Reason;
 use crate::limiter::{Claim, Grant};
 
 /// From a core to the coordinator.
@@ -33,6 +34,34 @@ pub struct UpstreamReport {
     pub shares: Vec<ShareReport>,
     /// The breaker of the upstream as a whole, if it has one.
     pub breaker: Option<breaker::Report>,
+    /// What it has counted of the upstream.
+    pub tally: UpstreamTally,
+}
+
+/// What a core has counted of an upstream since it began.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamTally {
+    /// Requests that ended otherwise than by an endpoint's whole answer, by the endpoints' or the gateway's doing.
+    pub failures: Vec<(Reason, u64)>,
+}
+
+impl UpstreamTally {
+    /// Counts a request that failed for this reason.
+    pub fn failed(&mut self, reason: Reason) {
+        self.add_failures(reason, 1);
+    }
+
+    /// Adds what another core has counted.
+    pub fn add(&mut self, more: &UpstreamTally) {
+        more.failures.iter().for_each(|&(reason, count)| self.add_failures(reason, count));
+    }
+
+    fn add_failures(&mut self, reason: Reason, more: u64) {
+        match self.failures.iter_mut().find(|(other, _)| *other == reason) {
+            Some((_, count)) => *count += more,
+            None => self.failures.push((reason, more)),
+        }
+    }
 }
 
 /// What a core has seen of an endpoint.

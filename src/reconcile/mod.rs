@@ -21,5 +21,7 @@ mod upstream;
 
 pub use breaker::{BreakerState, Tally};
 pub use change::{Cause, Change, What};
-pub use message::{EndpointReport, EndpointUpdate, Report, ShareGrant, ShareKey, ShareReport, Update, UpstreamReport, UpstreamUpdate};
+pub use message::{
+    EndpointReport, EndpointUpdate, Report, ShareGrant, ShareKey, ShareReport, Update, UpstreamReport, UpstreamTally, UpstreamUpdate,
+};
 pub use reconciler::{Lookup, Probe, ProbeId, Reconciler, State, UpstreamState};

@@ -10,7 +10,7 @@ use super::change::Change;
 use super::division::Division;
 use super::endpoint::Endpoint;
 use super::upstream::Upstream;
-use super::{Report, ShareGrant, ShareKey, ShareReport, Update};
+use super::{Report, ShareGrant, ShareKey, ShareReport, Update, UpstreamTally};
 use crate::address::Address;
 use crate::clock::Instant;
 use crate::config::{Config, HealthCheck};
@@ -80,6 +80,8 @@ pub struct UpstreamState {
     pub upstream: Arc<str>,
     /// The circuit breaker of the upstream as a whole, if it has one.
     pub breaker: Option<BreakerState>,
+    /// What all cores have counted.
+    pub tally: UpstreamTally,
 }
 
 /// All that the coordinator knows of upstreams and limits.
@@ -324,6 +326,7 @@ impl Reconciler {
         let state = |upstream: &Upstream| UpstreamState {
             upstream: Arc::clone(&upstream.name),
             breaker: upstream.breaker.as_ref().map(Breaker::state),
+            tally: upstream.tally(),
         };
         self.upstreams.iter().map(state).collect()
     }

@@ -8,7 +8,7 @@ use super::breaker::{Breaker, UPSTREAM_TURN};
 use super::change::{Change, What};
 use super::division::Division;
 use super::endpoint::Endpoint;
-use super::{ShareGrant, ShareKey, ShareReport, UpstreamReport, UpstreamUpdate};
+use super::{ShareGrant, ShareKey, ShareReport, UpstreamReport, UpstreamTally, UpstreamUpdate};
 use crate::clock::Instant;
 use crate::config::{self, BreakerMode, BreakerScope, CircuitBreaker, Config, HealthCheck, HostHeader, Outlier};
 use crate::health;
@@ -31,6 +31,8 @@ pub(super) struct Upstream {
     rules: Option<CircuitBreaker>,
     /// That of the upstream as a whole.
     pub breaker: Option<Breaker>,
+    /// What each core had counted when it last reported.
+    tallies: Vec<UpstreamTally>,
 }
 
 impl Upstream {
@@ -46,10 +48,10 @@ impl Upstream {
         let mut probed_before = false;
         let rules = config.breaker_of(settings);
         let of = |scope| rules.filter(|rules| rules.scope == scope || rules.scope == BreakerScope::Both);
-        let mut breaker = None;
+        let (mut breaker, mut tallies) = (None, vec![UpstreamTally::default(); cores]);
         if let Some(before) = before {
             queue = before.queue;
-            breaker = before.breaker;
+            (breaker, tallies) = (before.breaker, before.tallies);
             queue.reconfigure(Share::UNLIMITED, settings.queue.length);
             probed_before = before.probe_interval.is_some();
             known.extend(before.endpoints.into_iter().map(|endpoint| (Arc::clone(&endpoint.name), endpoint)));
@@ -85,6 +87,7 @@ impl Upstream {
             queue,
             rules: rules.cloned(),
             breaker,
+            tallies,
         }
     }
 
@@ -126,6 +129,7 @@ impl Upstream {
 
     /// Takes a core's report; adds what has changed with it.
     pub fn on_report(&mut self, core: usize, report: &UpstreamReport, later: bool, now: Instant, changes: &mut Vec<Change>) {
+        self.tallies[core].clone_from(&report.tally);
         self.on_breakers(core, report, later, now, changes);
         let mut ejected = None;
         let mut hint = 0;
@@ -154,6 +158,13 @@ impl Upstream {
                 division.claim(core, claim, later);
             }
         }
+    }
+
+    /// What all cores have counted.
+    pub fn tally(&self) -> UpstreamTally {
+        let mut all = UpstreamTally::default();
+        self.tallies.iter().for_each(|tally| all.add(tally));
+        all
     }
 
     /// Counts usable endpoints.

@@ -22,7 +22,9 @@ use crate::balancer::{self, Balance, Entry, Member, Ramp};
 use crate::breaker::Breaker;
 use crate::clock::Instant;
 use crate::config;
+use crate::error::{Fault, Reason};
 use crate::limiter::Share;
+use crate::reconcile::UpstreamTally;
 use crate::retry::Budget;
 
 use circuit::Circuit;
@@ -93,6 +95,7 @@ pub struct Upstream {
     circuit: Circuit,
     /// Requests that breakers kept away from all endpoints.
     kept_away: u64,
+    tally: UpstreamTally,
     /// Attempts and requests kept away, when last reported.
     seen: u64,
     /// The queue before the endpoints' concurrency limits.
@@ -127,6 +130,7 @@ impl Upstream {
             breaker: None,
             circuit: Circuit::Closed,
             kept_away: 0,
+            tally: UpstreamTally::default(),
             seen: 0,
             queue: Share::new(0, settings.queue.length, seat.core, seat.cores),
             budget: Budget::new(&retry_settings(&settings, switches)),
@@ -217,6 +221,13 @@ impl Upstream {
             return None;
         }
         self.slots[id.slot as usize].as_ref()?.address(draw)
+    }
+
+    /// Counts a request that failed for this reason, unless that was its client's doing.
+    pub fn count_failure(&mut self, reason: Reason) {
+        if reason.fault() != Fault::Client {
+            self.tally.failed(reason);
+        }
     }
 
     /// The retry budget.

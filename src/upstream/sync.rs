@@ -80,7 +80,13 @@ impl Upstream {
         let breaker = self.breaker.as_mut().zip(whole).map(|(breaker, rules)| breaker.report(wanted, rules, now));
         // Trials of endpoints are for the cores that have some of the upstream's: else one core might wait for each kind.
         let wanted = wanted && self.breaker.as_ref().is_none_or(|breaker| breaker.is_closed() || breaker.trials().limit() > 0);
-        let mut report = UpstreamReport { upstream: Arc::clone(&self.name), endpoints: Vec::new(), shares: Vec::new(), breaker };
+        let mut report = UpstreamReport {
+            upstream: Arc::clone(&self.name),
+            endpoints: Vec::new(),
+            shares: Vec::new(),
+            breaker,
+            tally: self.tally.clone(),
+        };
         let limited = |endpoint: &&mut super::Endpoint| endpoint.share.is_limited();
         let waited_for = self.slots.iter_mut().flatten().filter(limited).count().max(1) as u32;
         for endpoint in self.slots.iter_mut().flatten().filter(|endpoint| !endpoint.leaving) {

@@ -42,7 +42,8 @@ impl Cores {
         let breaker = Some(self.cores[core].clone());
         let endpoint =
             EndpointReport { endpoint: "a".into(), attempts: 0, failures: 0, in_flight: 0, ejected_until: at(0), breaker: breaker.clone() };
-        let upstream = UpstreamReport { upstream: "u".into(), endpoints: vec![endpoint], shares: vec![], breaker };
+        let upstream =
+            UpstreamReport { upstream: "u".into(), endpoints: vec![endpoint], shares: vec![], breaker, tally: UpstreamTally::default() };
         Report { core: core as u32, sequence: self.sequence, generation: self.generation, upstreams: vec![upstream], shares: vec![] }
     }
 

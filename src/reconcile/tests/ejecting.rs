@@ -34,7 +34,13 @@ impl Cores {
             ejected_until: ejected.filter(|&(which, _)| which == index).map_or(Instant::ZERO, |(_, until)| until),
             breaker: None,
         });
-        let upstream = UpstreamReport { upstream: "u".into(), endpoints: endpoints.collect(), shares: vec![], breaker: None };
+        let upstream = UpstreamReport {
+            upstream: "u".into(),
+            endpoints: endpoints.collect(),
+            shares: vec![],
+            breaker: None,
+            tally: UpstreamTally::default(),
+        };
         Report { core: core as u32, sequence: self.sequence, generation: self.generation, upstreams: vec![upstream], shares: vec![] }
     }
 
