@@ -12,6 +12,7 @@ pub mod metrics;
 // Deciding: pure.
 pub mod access;
 pub mod balancer;
+pub mod breaker;
 pub mod config;
 pub mod exchange;
 pub mod health;

@@ -6,10 +6,9 @@ use super::core::{Core, Session};
 use crate::access::{Record, Times};
 use crate::clock::Instant;
 use crate::error::{Fault, Reason};
-use crate::exchange::{Access, Incoming, View};
+use crate::exchange::{Access, EndpointId, Incoming, View};
 use crate::http::{Known, kept_request_id};
 use crate::server::Client;
-use crate::upstream::EndpointId;
 
 /// How a request ended.
 #[derive(Clone, Copy, Default)]
