@@ -86,6 +86,14 @@ pub struct Scratch {
     pub notes: Notes,
 }
 
+impl Scratch {
+    /// The path that the endpoint sees, if it isn't the received one.
+    #[inline]
+    pub fn path_out(&self) -> Option<&[u8]> {
+        (!self.path.is_empty()).then_some(&self.path)
+    }
+}
+
 /// Places that the request takes below the limits.
 #[derive(Clone, Copy, Debug, Default)]
 struct Holds {
