@@ -78,7 +78,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("scribe", &["access", "log", "metrics", "proxy"]),
-    ("run", &["admin", "clock", "config", "coordinator", "exchange", "log", "metrics", "net", "router", "scribe", "worker"]),
+    ("run", &["admin", "clock", "config", "coordinator", "exchange", "log", "metrics", "middleware", "net", "router", "scribe", "worker"]),
 ];
 
 /// The modules that decide: what they need of the outside is an argument, what they want done is a return value.
