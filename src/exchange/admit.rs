@@ -5,8 +5,10 @@ use std::cell::RefCell;
 use super::{Exchange, Incoming, Place, Scratch, Stage, Step};
 use crate::clock::Instant;
 use crate::error::Reason;
+use crate::http::Method;
 use crate::limiter::Share;
-use crate::router::Routed;
+use crate::middleware::preflight;
+use crate::router::{Lookup, Routed};
 
 impl Exchange {
     pub(super) fn arrive(&mut self, request: &Incoming<'_>, scratch: &mut Scratch, now: Instant) -> Option<Step> {
@@ -29,7 +31,16 @@ impl Exchange {
             return Some(Step::Page(page));
         }
         let lookup = request.lookup(matched);
-        match plan.router.route(&lookup, captures) {
+        let mut routed = plan.router.route(&lookup, captures);
+        if routed == Routed::MethodNotAllowed
+            && let Some((_, method_name)) = preflight(request)
+        {
+            // A preflight asks on behalf of the method that it names: that one's route has the answer.
+            let lookup = Lookup { method: Method::from_bytes(method_name), method_name, ..lookup };
+            routed = plan.router.route(&lookup, captures);
+            self.preflight = true;
+        }
+        match routed {
             Routed::Route(index) => {
                 self.route = index.0 as usize;
                 self.routed = true;

@@ -54,6 +54,8 @@ pub struct Exchange {
     stage: Stage,
     route: usize,
     routed: bool,
+    /// It was routed by the method it asks about: only its chain may answer it.
+    preflight: bool,
     /// Links of the route's chain that have let the request pass and haven't seen its answer.
     links: usize,
     /// The next link has been asked before.
@@ -112,6 +114,7 @@ impl Exchange {
             stage: Stage::Arrived,
             route: 0,
             routed: false,
+            preflight: false,
             links: 0,
             again: false,
             permit: None,

@@ -130,6 +130,10 @@ impl Plan {
             .enumerate()
             .map(|(index, route)| {
                 let upstream = by_id.get(route.upstream.as_str()).copied().unwrap_or_else(|| {
+                    if route.upstream.is_empty() {
+                        // Its chain answers every request.
+                        return 0;
+                    }
                     problems.push(PlanProblem {
                         path: format!("routes[{index}].upstream"),
                         message: format!("no upstream is named {:?}", route.upstream),

@@ -91,7 +91,8 @@ impl Core {
         buf.clear();
         let mut upload = match body.left {
             Some(left) if sent.is_ok() => {
-                let terms = Terms { body_max: plan.config.limits.body.get(), idle, limits: plan.head_limits };
+                let terms =
+                    Terms { body_max: session.scratch.notes.body_max(plan.config.limits.body.get()), idle, limits: plan.head_limits };
                 Some(Upload::begin(self, client, connection.clone(), left, first, terms))
             }
             _ => None,
