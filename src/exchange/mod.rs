@@ -217,7 +217,7 @@ impl Exchange {
             }
             Err(unavailable) => unavailable,
         };
-        let busy = unavailable == Unavailable::Busy;
+        let busy = matches!(unavailable, Unavailable::Busy | Unavailable::Limited);
         if busy && queued && now < self.patience {
             return Step::Wait(place);
         }
@@ -250,7 +250,10 @@ impl Exchange {
     fn refusal(&mut self, reason: Reason) -> Refusal {
         self.stage = Stage::Over(reason);
         let asked = self.attempts > 0
-            || matches!(reason, Reason::NoHealthyEndpoint | Reason::EndpointsBusy | Reason::Unresolved | Reason::CircuitOpen);
+            || matches!(
+                reason,
+                Reason::NoHealthyEndpoint | Reason::EndpointsBusy | Reason::Unresolved | Reason::CircuitOpen | Reason::ConcurrencyLimited
+            );
         let upstream = asked.then(|| {
             let mut upstream = self.view.member(self.route).upstream.borrow_mut();
             upstream.count_failure(reason);
