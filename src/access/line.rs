@@ -142,6 +142,8 @@ fn is_plain<const QUOTED: bool>(text: &[u8]) -> bool {
     !text.iter().fold(false, |bad, &byte| bad | !stands(byte))
 }
 
+// Inlined, since it is asked for each field of each line.
+#[inline(always)]
 fn value<'a>(field: Field, names: &'a Names, record: &Record<'a>, query: &'a [u8]) -> Option<Value<'a>> {
     let text = |bytes: &'a [u8]| (!bytes.is_empty()).then_some(Value::Text(bytes));
     let name = |list: &'a [_], number: Option<u32>| text(name(list, number?));

@@ -177,6 +177,7 @@ impl Core {
         }
         session.sender.trusted = self.view.borrow().plan.trusts(ip);
         session.served = 0;
+        session.scratch.forget();
         session.request_writer.clear();
         session.response_writer.clear();
         session
