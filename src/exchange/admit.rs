@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::{Exchange, Incoming, Place, Scratch, Stage, Step};
+use super::{Exchange, Found, Incoming, Place, Plan, Scratch, Stage, Step};
 use crate::clock::Instant;
 use crate::error::Reason;
 use crate::http::Method;
@@ -14,10 +14,36 @@ impl Exchange {
     pub(super) fn arrive(&mut self, request: &Incoming<'_>, scratch: &mut Scratch, now: Instant) -> Option<Step> {
         let view = self.view.clone();
         let plan = &view.plan;
-        let Scratch { captures, normal, path, notes } = scratch;
+        scratch.notes.clear();
+        let (generation, head) = (plan.generation, request.head.seen.heads);
+        match scratch.found {
+            // Captures and paths are still those of this head: a route follows from the head alone.
+            Some(found) if found.generation == generation && found.head == head => {
+                self.route = found.route;
+                self.routed = true;
+            }
+            _ => {
+                scratch.found = None;
+                if let Some(step) = self.find(plan, request, scratch) {
+                    return Some(step);
+                }
+                scratch.found = Some(Found { generation, head, route: self.route });
+            }
+        }
+        let route = &plan.routes[self.route];
+        self.retries_left = route.retries;
+        if !route.timeout.is_zero() {
+            self.deadline = now + route.timeout;
+        }
+        self.stage = Stage::Chained;
+        None
+    }
+
+    /// Finds the request's route, and the path that its endpoint sees; `None` once it is found.
+    fn find(&mut self, plan: &Plan, request: &Incoming<'_>, scratch: &mut Scratch) -> Option<Step> {
+        let Scratch { captures, normal, path, .. } = scratch;
         path.clear();
         normal.clear();
-        notes.clear();
         let received = request.head.path.of(request.bytes);
         let changed = match crate::router::normalise(received, normal) {
             Ok(changed) => changed,
@@ -58,12 +84,6 @@ impl Exchange {
             }
             Routed::NoRoute => return Some(self.refuse(Reason::NoRoute)),
         }
-        let route = &plan.routes[self.route];
-        self.retries_left = route.retries;
-        if !route.timeout.is_zero() {
-            self.deadline = now + route.timeout;
-        }
-        self.stage = Stage::Chained;
         None
     }
 

@@ -87,9 +87,24 @@ pub struct Scratch {
     pub path: Vec<u8>,
     /// What the chain decided.
     pub notes: Notes,
+    /// Where the request before went: the same head goes there again.
+    found: Option<Found>,
+}
+
+/// The route that a plan has for a head, by the plan's generation and the head's number among its connection's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Found {
+    generation: u64,
+    head: u64,
+    route: usize,
 }
 
 impl Scratch {
+    /// Forgets what it knows of earlier requests: another connection's follow.
+    pub fn forget(&mut self) {
+        self.found = None;
+    }
+
     /// The path that the endpoint sees, if it isn't the received one.
     #[inline]
     pub fn path_out(&self) -> Option<&[u8]> {

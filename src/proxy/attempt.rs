@@ -70,7 +70,7 @@ impl Core {
         let began = self.now();
         let (connection, reused) =
             self.connection(plan, attempt, deadline).await.map_err(|reason| Failed { reason, trace: Trace::default() })?;
-        session.connect = if reused { None } else { Some(micros(self.now().since(began))) };
+        session.connect = if reused { None } else { Some(micros(began, self.now())) };
         connection.requests.set(connection.requests.get() + 1);
 
         let bytes = inbound.bytes();
