@@ -24,7 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Each kind owns its settings, which the configuration lists; in return it uses the configuration's words.
     ("middleware", &["clock", "config", "error", "http", "router"]),
     ("balancer", &["chance", "clock", "config"]),
-    ("reconcile", &["address", "balancer", "breaker", "clock", "config", "error", "health", "limiter"]),
+    ("reconcile", &["address", "balancer", "breaker", "clock", "config", "error", "health", "limiter", "metrics"]),
     ("upstream", &["address", "balancer", "breaker", "clock", "config", "error", "health", "limiter", "reconcile", "retry"]),
     (
         "exchange",
@@ -37,6 +37,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "http",
             "http1",
             "limiter",
+            "metrics",
             "middleware",
             "reconcile",
             "retry",

@@ -23,6 +23,7 @@ pub(super) fn publish(reconciler: &Reconciler, shared: &Shared) {
         failures: state.tally.failures.iter().map(|&(reason, count)| (reason.code(), count)).collect(),
     });
     shared.set_upstreams(upstreams.collect());
+    shared.set_counts(reconciler.counts());
 }
 
 fn shown(breaker: BreakerState) -> admin::BreakerState {

@@ -6,13 +6,14 @@ use super::{Exchange, Incoming, Place, Scratch, Stage, Step};
 use crate::clock::Instant;
 use crate::error::Reason;
 use crate::limiter::Share;
+use crate::middleware::Asked;
 use crate::router::Routed;
 
 impl Exchange {
     pub(super) fn arrive(&mut self, request: &Incoming<'_>, scratch: &mut Scratch, now: Instant) -> Option<Step> {
         let view = self.view.clone();
         let plan = &view.plan;
-        let Scratch { captures, normal, path, notes } = scratch;
+        let Scratch { captures, normal, path, notes, .. } = scratch;
         path.clear();
         normal.clear();
         notes.clear();
@@ -28,7 +29,8 @@ impl Exchange {
         if let Some(page) = plan.page(matched) {
             return Some(Step::Page(page));
         }
-        let lookup = request.lookup(matched);
+        let asked = Asked { incoming: request, trusted: &plan.trusted };
+        let lookup = asked.lookup(matched);
         match plan.router.route(&lookup, captures) {
             Routed::Route(index) => {
                 self.route = index.0 as usize;
@@ -48,6 +50,7 @@ impl Exchange {
             Routed::NoRoute => return Some(self.refuse(Reason::NoRoute)),
         }
         let route = &plan.routes[self.route];
+        self.upstream = route.upstream;
         self.retries_left = route.retries;
         if !route.timeout.is_zero() {
             self.deadline = now + route.timeout;
@@ -71,7 +74,7 @@ impl Exchange {
             }
             self.holds.route = true;
         }
-        view.member(self.route).upstream.borrow_mut().budget().begin();
+        view.member(self.upstream).upstream.borrow_mut().budget().begin();
         self.holds.request_budget = true;
         self.stage = Stage::Picking;
         None

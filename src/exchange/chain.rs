@@ -35,6 +35,9 @@ impl Exchange {
                 }
             }
         }
+        if let Some(split) = &view.plan.routes[self.route].split {
+            self.choose_arm(&view, split, incoming, scratch, draw);
+        }
         self.stage = Stage::Admitting;
         None
     }

@@ -14,6 +14,7 @@ mod chain;
 mod page;
 mod plan;
 mod settle;
+mod split;
 mod step;
 mod view;
 
@@ -24,6 +25,7 @@ pub use crate::middleware::Incoming;
 pub use crate::retry::Ending;
 pub use page::Page;
 pub use plan::{Plan, PlanProblem, RoutePlan, UpstreamPlan};
+pub use split::SplitPlan;
 pub use step::{Attempt, Attempted, Place, Refusal, Step, Tally, Trace};
 pub use view::{Member, View};
 
@@ -52,6 +54,8 @@ pub struct Exchange {
     view: Rc<View>,
     stage: Stage,
     route: usize,
+    /// The upstream that serves it: the route's, or that of an arm of its split.
+    upstream: usize,
     routed: bool,
     /// Links of the route's chain that have let the request pass and haven't seen its answer.
     links: usize,
@@ -84,6 +88,8 @@ pub struct Scratch {
     pub path: Vec<u8>,
     /// What the chain decided.
     pub notes: Notes,
+    /// Where the request stands between the arms of a split.
+    drawn: split::Drawn,
 }
 
 impl Scratch {
@@ -110,6 +116,7 @@ impl Exchange {
             view,
             stage: Stage::Arrived,
             route: 0,
+            upstream: 0,
             routed: false,
             links: 0,
             again: false,
@@ -140,6 +147,11 @@ impl Exchange {
     /// The route, once it is found.
     pub fn route(&self) -> usize {
         self.route
+    }
+
+    /// The upstream that serves it, once the chain has let it pass.
+    pub fn upstream(&self) -> usize {
+        self.upstream
     }
 
     /// The route, if one was found.
@@ -176,7 +188,7 @@ impl Exchange {
         }
         match self.stage {
             Stage::Paused(until) if now < until => Step::Pause(until),
-            Stage::Picking | Stage::Paused(_) => self.pick(request, now, draw),
+            Stage::Picking | Stage::Paused(_) => self.pick(request, scratch, now, draw),
             Stage::Answered => Step::Relay,
             Stage::Over(reason) => self.refuse(reason),
             Stage::Arrived | Stage::Chained | Stage::Held(_) | Stage::Admitting | Stage::Attempting => {
@@ -185,9 +197,9 @@ impl Exchange {
         }
     }
 
-    fn pick(&mut self, request: &Incoming<'_>, now: Instant, draw: u64) -> Step {
+    fn pick(&mut self, request: &Incoming<'_>, scratch: &mut Scratch, now: Instant, draw: u64) -> Step {
         let view = self.view.clone();
-        let member = view.member(self.route);
+        let member = view.member(self.upstream);
         let mut upstream = member.upstream.borrow_mut();
         let trusted = &view.plan.trusted;
         let place = Place::Upstream(member.pool);
@@ -211,8 +223,8 @@ impl Exchange {
                 self.attempts += 1;
                 self.stage = Stage::Attempting;
                 let careful = !request.head.method.is_idempotent();
-                let upstream = view.plan.routes[self.route].upstream;
-                return Step::Attempt(Attempt { route: self.route, upstream, pool: member.pool, endpoint, address, careful });
+                let (route, upstream) = (self.route, self.upstream);
+                return Step::Attempt(Attempt { route, upstream, pool: member.pool, endpoint, address, careful });
             }
             Err(unavailable) => unavailable,
         };
@@ -230,6 +242,9 @@ impl Exchange {
             self.queued = None;
         }
         drop(upstream);
+        if !busy && self.next_arm(&view, scratch) {
+            return self.pick(request, scratch, now, draw);
+        }
         let mut refusal = self.refusal(self.last_failure.unwrap_or(unavailable.reason()));
         if let Unavailable::CircuitOpen(until) = unavailable {
             refusal.retry_after = refusal.retry_after.map(|least| least.max(whole_seconds(until.since(now))));
@@ -251,7 +266,7 @@ impl Exchange {
         let asked = self.attempts > 0
             || matches!(reason, Reason::NoHealthyEndpoint | Reason::EndpointsBusy | Reason::Unresolved | Reason::CircuitOpen);
         let upstream = asked.then(|| {
-            let mut upstream = self.view.member(self.route).upstream.borrow_mut();
+            let mut upstream = self.view.member(self.upstream).upstream.borrow_mut();
             upstream.count_failure(reason);
             upstream.settings().id.clone()
         });
@@ -265,7 +280,7 @@ impl Exchange {
             return;
         }
         let view = self.view.clone();
-        let member = view.member(self.route);
+        let member = view.member(self.upstream);
         if let Some(permit) = self.permit.take() {
             member.upstream.borrow_mut().release(permit, self.last);
         }
@@ -295,7 +310,7 @@ impl Drop for Exchange {
     /// A request that is dropped was abandoned: its client left, or its task ended.
     fn drop(&mut self) {
         if let Some(permit) = &mut self.permit {
-            let member = self.view.member(self.route);
+            let member = self.view.member(self.upstream);
             member.upstream.borrow_mut().record(permit, Outcome::Abandoned, self.last);
         }
         self.release();

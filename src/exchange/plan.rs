@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Page;
+use super::{Page, SplitPlan};
 use crate::config::{Cidr, Config, HostHeader, Route, Upstream};
 use crate::http::{Additions, Edits};
 use crate::http1;
@@ -43,8 +43,10 @@ pub struct Plan {
 pub struct RoutePlan {
     /// Its name.
     pub name: Arc<str>,
-    /// The index of its upstream.
+    /// The index of its upstream; of the first, if it has a split.
     pub upstream: usize,
+    /// The upstreams that share its requests, if there are several.
+    pub split: Option<Box<SplitPlan>>,
     /// Changes to requests.
     pub request: Edits,
     /// Changes to responses.
@@ -98,14 +100,11 @@ impl Plan {
             .iter()
             .enumerate()
             .map(|(index, route)| {
-                let upstream = by_id.get(route.upstream.as_str()).copied().unwrap_or_else(|| {
-                    problems.push(PlanProblem {
-                        path: format!("routes[{index}].upstream"),
-                        message: format!("no upstream is named {:?}", route.upstream),
-                    });
-                    0
-                });
-                RoutePlan::new(route, upstream, &config)
+                for (setting, upstream) in route.upstreams().filter(|(_, upstream)| !by_id.contains_key(upstream)) {
+                    let message = format!("no upstream is named {upstream:?}");
+                    problems.push(PlanProblem { path: format!("routes[{index}].{setting}"), message });
+                }
+                RoutePlan::new(route, |upstream| by_id.get(upstream).copied().unwrap_or_default(), &config)
             })
             .collect();
         if !problems.is_empty() {
@@ -155,7 +154,8 @@ impl Plan {
 }
 
 impl RoutePlan {
-    fn new(route: &Route, upstream: usize, config: &Config) -> Self {
+    fn new(route: &Route, index: impl Fn(&str) -> usize, config: &Config) -> Self {
+        let first = route.upstreams().next().map_or(0, |(_, upstream)| index(upstream));
         let (mut request, mut response) = chained_edits(config, &route.middlewares);
         route.request.put(&mut request);
         route.response.put(&mut response);
@@ -164,7 +164,8 @@ impl RoutePlan {
         }
         RoutePlan {
             name: route.name().into(),
-            upstream,
+            upstream: first,
+            split: SplitPlan::new(route, index),
             request,
             response,
             timeout: route.timeout.unwrap_or(config.timeouts.request).get(),

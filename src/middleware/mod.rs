@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 pub use chain::{Answer, Denial, Flow, Middleware, Notes, Request, Response};
-pub use incoming::Incoming;
+pub use incoming::{Asked, Incoming};
 pub use list::Entry;
 
 use crate::config::Wrong;

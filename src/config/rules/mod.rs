@@ -5,6 +5,7 @@ mod edits;
 mod gateway;
 mod middleware;
 mod route;
+mod split;
 mod upstream;
 
 use foldhash::{HashMap, HashMapExt};

@@ -2,7 +2,7 @@
 
 use foldhash::{HashMap, HashMapExt};
 
-use super::{Rules, edits, middleware};
+use super::{Rules, edits, middleware, split};
 use crate::config::problem::meant;
 
 pub(super) fn check_all(rules: &mut Rules<'_>) {
@@ -23,12 +23,15 @@ pub(super) fn check_all(rules: &mut Rules<'_>) {
         if let Some(id) = &route.id {
             rules.name(&|| at("id"), id);
         }
-        if route.upstream.is_empty() {
-            let names = rules.upstream_names();
-            rules.broken(at("upstream"), "is missing", names);
-        } else if named && !ids.contains(route.upstream.as_str()) {
-            unknown_upstream(rules, at("upstream"), &route.upstream);
+        for (setting, upstream) in route.upstreams() {
+            if upstream.is_empty() {
+                let names = rules.upstream_names();
+                rules.broken(at(&setting), "is missing", names);
+            } else if named && !ids.contains(upstream) {
+                unknown_upstream(rules, at(&setting), upstream);
+            }
         }
+        split::check(rules, route, &at);
         if let Some(page) = pages.get(route.path.as_str()) {
             let hint = format!("move that page, or switch it off with \"built_in\": {{ {page:?}: \"\" }}");
             rules.broken(at("path"), format!("is never reached: the gateway answers it itself (built_in.{page})"), hint);
