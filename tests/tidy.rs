@@ -19,10 +19,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("router", &["config", "error", "http"]),
     ("retry", &["config", "error"]),
     ("health", &["clock", "config", "error"]),
-    ("limiter", &["clock"]),
+    ("limiter", &["clock", "config"]),
     ("breaker", &["clock", "config", "error", "health", "limiter"]),
     // Each kind owns its settings, which the configuration lists; in return it uses the configuration's words.
     ("middleware", &["clock", "config", "error", "http", "router"]),
+    ("access", &["clock", "error", "http", "middleware"]),
     ("balancer", &["chance", "clock", "config"]),
     ("reconcile", &["address", "balancer", "breaker", "clock", "config", "error", "health", "limiter", "metrics"]),
     ("upstream", &["address", "balancer", "breaker", "clock", "config", "error", "health", "limiter", "reconcile", "retry"]),
@@ -49,9 +50,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("net", &["address", "clock"]),
     ("client", &["clock", "error", "http", "http1", "net"]),
     ("server", &["clock", "error", "http", "http1", "net"]),
-    ("proxy", &["chance", "client", "clock", "config", "error", "exchange", "http", "http1", "metrics", "middleware", "net", "server"]),
+    (
+        "proxy",
+        &["access", "chance", "client", "clock", "config", "error", "exchange", "http", "http1", "metrics", "middleware", "net", "server"],
+    ),
     // Running: threads.
-    ("log", &["config"]),
+    ("log", &["clock", "config"]),
     ("admin", &["clock", "config", "error", "exchange", "http", "http1", "log", "metrics", "net"]),
     ("worker", &["admin", "balancer", "clock", "config", "error", "exchange", "log", "metrics", "net", "proxy", "reconcile", "server"]),
     (
@@ -74,12 +78,26 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "worker",
         ],
     ),
-    ("run", &["admin", "clock", "config", "coordinator", "exchange", "log", "metrics", "net", "router", "worker"]),
+    ("scribe", &["access", "log", "metrics", "proxy"]),
+    ("run", &["admin", "clock", "config", "coordinator", "exchange", "log", "metrics", "middleware", "net", "router", "scribe", "worker"]),
 ];
 
 /// The modules that decide: what they need of the outside is an argument, what they want done is a return value.
-const DECIDING: &[&str] =
-    &["config", "http1", "router", "retry", "health", "limiter", "breaker", "middleware", "balancer", "reconcile", "upstream", "exchange"];
+const DECIDING: &[&str] = &[
+    "config",
+    "http1",
+    "router",
+    "retry",
+    "health",
+    "limiter",
+    "breaker",
+    "middleware",
+    "access",
+    "balancer",
+    "reconcile",
+    "upstream",
+    "exchange",
+];
 
 /// What must not stand in a deciding module, with the files that may have it all the same, and why.
 const IMPURE: &[(&str, &[&str])] = &[

@@ -74,7 +74,7 @@ impl Exchange {
             }
             self.holds.route = true;
         }
-        view.member(self.upstream).upstream.borrow_mut().budget().begin();
+        view.upstream(self.upstream).upstream.borrow_mut().budget().begin();
         self.holds.request_budget = true;
         self.stage = Stage::Picking;
         None

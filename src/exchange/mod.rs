@@ -23,8 +23,9 @@ use std::time::Duration;
 
 pub use crate::middleware::Incoming;
 pub use crate::retry::Ending;
+pub use crate::upstream::EndpointId;
 pub use page::Page;
-pub use plan::{Plan, PlanProblem, RoutePlan, UpstreamPlan};
+pub use plan::{Access, Plan, PlanProblem, RoutePlan, UpstreamPlan};
 pub use split::SplitPlan;
 pub use step::{Attempt, Attempted, Place, Refusal, Step, Tally, Trace};
 pub use view::{Member, View};
@@ -199,7 +200,7 @@ impl Exchange {
 
     fn pick(&mut self, request: &Incoming<'_>, scratch: &mut Scratch, now: Instant, draw: u64) -> Step {
         let view = self.view.clone();
-        let member = view.member(self.upstream);
+        let member = view.upstream(self.upstream);
         let mut upstream = member.upstream.borrow_mut();
         let trusted = &view.plan.trusted;
         let place = Place::Upstream(member.pool);
@@ -228,7 +229,7 @@ impl Exchange {
             }
             Err(unavailable) => unavailable,
         };
-        let busy = unavailable == Unavailable::Busy;
+        let busy = matches!(unavailable, Unavailable::Busy | Unavailable::Limited);
         if busy && queued && now < self.patience {
             return Step::Wait(place);
         }
@@ -264,9 +265,12 @@ impl Exchange {
     fn refusal(&mut self, reason: Reason) -> Refusal {
         self.stage = Stage::Over(reason);
         let asked = self.attempts > 0
-            || matches!(reason, Reason::NoHealthyEndpoint | Reason::EndpointsBusy | Reason::Unresolved | Reason::CircuitOpen);
+            || matches!(
+                reason,
+                Reason::NoHealthyEndpoint | Reason::EndpointsBusy | Reason::Unresolved | Reason::CircuitOpen | Reason::ConcurrencyLimited
+            );
         let upstream = asked.then(|| {
-            let mut upstream = self.view.member(self.upstream).upstream.borrow_mut();
+            let mut upstream = self.view.upstream(self.upstream).upstream.borrow_mut();
             upstream.count_failure(reason);
             upstream.settings().id.clone()
         });
@@ -280,7 +284,7 @@ impl Exchange {
             return;
         }
         let view = self.view.clone();
-        let member = view.member(self.upstream);
+        let member = view.upstream(self.upstream);
         if let Some(permit) = self.permit.take() {
             member.upstream.borrow_mut().release(permit, self.last);
         }
@@ -310,7 +314,7 @@ impl Drop for Exchange {
     /// A request that is dropped was abandoned: its client left, or its task ended.
     fn drop(&mut self) {
         if let Some(permit) = &mut self.permit {
-            let member = self.view.member(self.upstream);
+            let member = self.view.upstream(self.upstream);
             member.upstream.borrow_mut().record(permit, Outcome::Abandoned, self.last);
         }
         self.release();

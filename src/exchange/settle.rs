@@ -15,7 +15,7 @@ impl Exchange {
     pub fn attempted(&mut self, attempted: Attempted, request: &RequestHead, now: Instant, draw: u64) -> Step {
         self.last = now;
         let view = self.view.clone();
-        let mut upstream = view.member(self.upstream).upstream.borrow_mut();
+        let mut upstream = view.upstream(self.upstream).upstream.borrow_mut();
         let mut permit = self.permit.take().expect("an attempt holds a permit");
         if std::mem::take(&mut self.holds.retry_budget) {
             upstream.budget().end_retry();
@@ -94,7 +94,7 @@ impl Exchange {
     pub fn ended(&mut self, broke: Option<Reason>, now: Instant) {
         self.last = now;
         if let (Some(reason), Some(permit)) = (broke, &mut self.permit) {
-            let mut upstream = self.view.member(self.upstream).upstream.borrow_mut();
+            let mut upstream = self.view.upstream(self.upstream).upstream.borrow_mut();
             upstream.record(permit, Outcome::Failed(reason), now);
             upstream.count_failure(reason);
         }

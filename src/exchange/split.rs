@@ -93,9 +93,9 @@ impl Exchange {
         drawn.passed |= 1 << left;
         let Some(arm) = split.arms.arm(drawn.user, drawn.passed) else { return false };
         view.uncount_arm(self.route, left);
-        view.member(self.upstream).upstream.borrow_mut().budget().end();
+        view.upstream(self.upstream).upstream.borrow_mut().budget().end();
         self.enter(view, split, arm);
-        view.member(self.upstream).upstream.borrow_mut().budget().begin();
+        view.upstream(self.upstream).upstream.borrow_mut().budget().begin();
         true
     }
 
