@@ -25,7 +25,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("middleware", &["clock", "config", "error", "http", "router"]),
     ("access", &["clock", "error", "http", "middleware"]),
     ("balancer", &["chance", "clock", "config"]),
-    ("reconcile", &["address", "balancer", "breaker", "clock", "config", "error", "health", "limiter"]),
+    ("reconcile", &["address", "balancer", "breaker", "clock", "config", "error", "health", "limiter", "metrics"]),
     ("upstream", &["address", "balancer", "breaker", "clock", "config", "error", "health", "limiter", "reconcile", "retry"]),
     (
         "exchange",
@@ -39,6 +39,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "http",
             "http1",
             "limiter",
+            "metrics",
             "middleware",
             "reconcile",
             "retry",

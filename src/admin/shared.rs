@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use crate::metrics::Registry;
+use crate::metrics::{Count, Registry};
 
 /// Shared by workers (for the pages on the gateway's port), the coordinator (which writes it) and the private listener.
 #[derive(Debug)]
@@ -16,6 +16,7 @@ pub struct Shared {
     loading: Mutex<Loading>,
     endpoints: Mutex<Vec<EndpointState>>,
     upstreams: Mutex<Vec<UpstreamState>>,
+    counts: Mutex<Vec<Count>>,
 }
 
 /// Which configuration is in force, and how that came about.
@@ -111,6 +112,7 @@ impl Shared {
             loading: Mutex::new(Loading { generation: 1, hash, path, since: now, last_reload: None }),
             endpoints: Mutex::default(),
             upstreams: Mutex::default(),
+            counts: Mutex::default(),
         }
     }
 
@@ -158,6 +160,16 @@ impl Shared {
     /// All upstreams, in order of the configuration.
     pub fn upstreams(&self) -> Vec<UpstreamState> {
         lock(&self.upstreams).clone()
+    }
+
+    /// What all cores have counted by labels.
+    pub fn counts(&self) -> Vec<Count> {
+        lock(&self.counts).clone()
+    }
+
+    /// Replaces what all cores have counted by labels.
+    pub fn set_counts(&self, counts: Vec<Count>) {
+        *lock(&self.counts) = counts;
     }
 
     /// Replaces what is known about the upstreams.

@@ -17,6 +17,7 @@ mod route;
 mod rules;
 mod schema;
 mod shape;
+mod split;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ pub use problem::{Problem, Problems, Wrong};
 pub use protection::{AdaptiveConcurrency, BreakerFailures, BreakerLatency, BreakerMode, BreakerScope, CircuitBreaker};
 pub use route::{HeaderEdits, Match, Route};
 pub use schema::schema;
+pub use split::{Arm, SameSite, Sticky, StickyCookie};
 pub use target::Target;
 pub use units::{Size, Time};
 pub use upstream::{

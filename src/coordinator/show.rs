@@ -24,6 +24,7 @@ pub(super) fn publish(reconciler: &Reconciler, shared: &Shared) {
         concurrency_limit: state.tally.concurrency_limit,
     });
     shared.set_upstreams(upstreams.collect());
+    shared.set_counts(reconciler.counts());
 }
 
 fn shown(breaker: BreakerState) -> admin::BreakerState {

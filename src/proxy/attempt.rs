@@ -260,7 +260,7 @@ fn write_head(out: &mut Vec<u8>, session: &mut Session, bytes: &[u8], view: &Vie
         HostHeader::Keep => None,
         HostHeader::Set(host) => Some(host.as_bytes()),
         HostHeader::Endpoint => {
-            upstream = view.member(attempt.route).upstream.borrow();
+            upstream = view.upstream(attempt.upstream).upstream.borrow();
             upstream.endpoint(attempt.endpoint).settings().url.strip_prefix("http://").map(|host| host.trim_end_matches('/').as_bytes())
         }
     };

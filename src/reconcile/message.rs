@@ -7,6 +7,7 @@ use crate::breaker;
 use crate::clock::Instant;
 use crate::error::Reason;
 use crate::limiter::{Claim, Grant};
+use crate::metrics::Count;
 
 /// From a core to the coordinator.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,6 +22,8 @@ pub struct Report {
     pub upstreams: Vec<UpstreamReport>,
     /// The limits of the gateway and its routes.
     pub shares: Vec<ShareReport>,
+    /// What it has counted by labels.
+    pub counts: Vec<Count>,
 }
 
 /// What a core has seen of an upstream.

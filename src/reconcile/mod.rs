@@ -10,6 +10,7 @@
 
 mod breaker;
 mod change;
+mod counts;
 mod divide;
 mod division;
 mod endpoint;

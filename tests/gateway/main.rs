@@ -22,4 +22,5 @@ mod relaying;
 mod reload;
 mod retries;
 mod routing;
+mod splits;
 mod upgrades;

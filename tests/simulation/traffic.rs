@@ -60,7 +60,7 @@ impl World {
             Step::Refuse(refusal) => {
                 let request = self.cores[core].end(id).expect("it just asked");
                 let view = request.exchange.view().clone();
-                let upstream = view.member(request.exchange.route()).upstream.borrow();
+                let upstream = view.upstream(request.exchange.upstream()).upstream.borrow();
                 *self.cores[core].refused.entry((request.exchange.route(), refusal.reason.code())).or_default() += 1;
                 check_refusal(refusal.reason, &upstream, view.plan.config.features.health_checks, now);
                 self.wake(core, request.held);
@@ -96,7 +96,7 @@ impl World {
         let requests = &mut self.cores[core].requests;
         let request = requests.get_mut(&id).expect("it just asked");
         let view = request.exchange.view().clone();
-        let upstream = view.member(request.exchange.route()).upstream.borrow();
+        let upstream = view.upstream(request.exchange.upstream()).upstream.borrow();
         let enforced = upstream.settings().circuit_breaker.as_ref().is_some_and(|rules| rules.mode == BreakerMode::Enforce);
         let Some(breaker) = upstream.endpoint(endpoint).breaker().filter(|_| enforced) else { return };
         match breaker.state(self.now) {
@@ -124,7 +124,7 @@ impl World {
         let draw = self.chance.draw();
         let request = self.cores[core].requests.get_mut(&id)?;
         let view = request.exchange.view().clone();
-        let member = view.member(request.exchange.route());
+        let member = view.upstream(request.exchange.upstream());
         let retries = member.upstream.borrow_mut().budget().retries();
         let before = request.exchange.tally().retries;
         let route = request.exchange.route();
