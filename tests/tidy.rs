@@ -20,12 +20,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("retry", &["config", "error"]),
     ("health", &["clock", "config", "error"]),
     ("limiter", &["clock", "config"]),
+    ("hedge", &["clock", "config"]),
     ("breaker", &["clock", "config", "error", "health", "limiter"]),
     // Each kind owns its settings, which the configuration lists; in return it uses the configuration's words.
     ("middleware", &["clock", "config", "error", "http", "router"]),
     ("balancer", &["chance", "clock", "config"]),
     ("reconcile", &["address", "balancer", "breaker", "clock", "config", "error", "health", "limiter"]),
-    ("upstream", &["address", "balancer", "breaker", "clock", "config", "error", "health", "limiter", "reconcile", "retry"]),
+    (
+        "upstream",
+        &["address", "balancer", "breaker", "clock", "config", "error", "health", "hedge", "http", "limiter", "reconcile", "retry"],
+    ),
     (
         "exchange",
         &[
@@ -77,8 +81,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// The modules that decide: what they need of the outside is an argument, what they want done is a return value.
-const DECIDING: &[&str] =
-    &["config", "http1", "router", "retry", "health", "limiter", "breaker", "middleware", "balancer", "reconcile", "upstream", "exchange"];
+const DECIDING: &[&str] = &[
+    "config",
+    "http1",
+    "router",
+    "retry",
+    "health",
+    "limiter",
+    "hedge",
+    "breaker",
+    "middleware",
+    "balancer",
+    "reconcile",
+    "upstream",
+    "exchange",
+];
 
 /// What must not stand in a deciding module, with the files that may have it all the same, and why.
 const IMPURE: &[(&str, &[&str])] = &[

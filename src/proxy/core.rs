@@ -70,6 +70,8 @@ pub struct Session {
     pub(super) scratch: Scratch,
     pub(super) id: [u8; 32],
     pub(super) served: u32,
+    /// Interim answers aren't passed on.
+    pub(super) hushed: bool,
 }
 
 /// What a core begins with.

@@ -150,9 +150,13 @@ impl<'a> Request<'a> {
                     waiters.wait(place, ticket).await;
                     self.core.woke();
                 }
-                Step::Attempt(attempt) => {
+                Step::Attempt(mut attempt) => {
                     self.held = Some((attempt.route, attempt.pool));
-                    let outcome = self.core.attempt(self.client, self.session, self.inbound, &exchange, &attempt).await;
+                    let (core, client, session) = (self.core, self.client, &mut *self.session);
+                    let outcome = match attempt.hedge_after {
+                        None => core.attempt(client, session, self.inbound, exchange.view(), exchange.deadline(), &attempt).await,
+                        Some(after) => Box::pin(core.race(client, session, self.inbound, &mut exchange, &mut attempt, after)).await,
+                    };
                     let (now, draw) = (self.core.now(), self.core.draw());
                     let (ending, trace) = match outcome {
                         Ok(got) => {
