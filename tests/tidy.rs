@@ -24,6 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("breaker", &["clock", "config", "error", "health", "limiter"]),
     // Each kind owns its settings, which the configuration lists; in return it uses the configuration's words.
     ("middleware", &["clock", "config", "error", "http", "router"]),
+    ("access", &["clock", "error", "http", "middleware"]),
     ("balancer", &["chance", "clock", "config"]),
     ("reconcile", &["address", "balancer", "breaker", "clock", "config", "error", "health", "limiter"]),
     (
@@ -52,9 +53,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("net", &["address", "clock"]),
     ("client", &["clock", "error", "http", "http1", "net"]),
     ("server", &["clock", "error", "http", "http1", "net"]),
-    ("proxy", &["chance", "client", "clock", "config", "error", "exchange", "http", "http1", "metrics", "middleware", "net", "server"]),
+    (
+        "proxy",
+        &["access", "chance", "client", "clock", "config", "error", "exchange", "http", "http1", "metrics", "middleware", "net", "server"],
+    ),
     // Running: threads.
-    ("log", &["config"]),
+    ("log", &["clock", "config"]),
     ("admin", &["clock", "config", "error", "exchange", "http", "http1", "log", "metrics", "net"]),
     ("worker", &["admin", "balancer", "clock", "config", "error", "exchange", "log", "metrics", "net", "proxy", "reconcile", "server"]),
     (
@@ -77,7 +81,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "worker",
         ],
     ),
-    ("run", &["admin", "clock", "config", "coordinator", "exchange", "log", "metrics", "net", "router", "worker"]),
+    ("scribe", &["access", "log", "metrics", "proxy"]),
+    ("run", &["admin", "clock", "config", "coordinator", "exchange", "log", "metrics", "net", "router", "scribe", "worker"]),
 ];
 
 /// The modules that decide: what they need of the outside is an argument, what they want done is a return value.
@@ -91,6 +96,7 @@ const DECIDING: &[&str] = &[
     "hedge",
     "breaker",
     "middleware",
+    "access",
     "balancer",
     "reconcile",
     "upstream",

@@ -23,8 +23,9 @@ use std::time::Duration;
 
 pub use crate::middleware::Incoming;
 pub use crate::retry::Ending;
+pub use crate::upstream::EndpointId;
 pub use page::Page;
-pub use plan::{Plan, PlanProblem, RoutePlan, UpstreamPlan};
+pub use plan::{Access, Plan, PlanProblem, RoutePlan, UpstreamPlan};
 pub use step::{Attempt, Attempted, Place, Refusal, Step, Tally, Trace};
 pub use view::{Member, View};
 

@@ -8,7 +8,7 @@ use super::Page;
 use crate::config::{Cidr, Config, HostHeader, Route, Upstream};
 use crate::http::{Additions, Edits};
 use crate::http1;
-use crate::middleware;
+use crate::middleware::{self, AccessLog};
 use crate::router::Router;
 
 /// A configuration made ready to serve.
@@ -31,6 +31,10 @@ pub struct Plan {
     pub trusted: Vec<Cidr>,
     /// What answers get on their way, to requests that have no route.
     pub unrouted: Edits,
+    /// The access logs of all routes.
+    pub access: Arc<[AccessLog]>,
+    /// Whether and where requests without a route are logged.
+    pub unrouted_access: Option<Access>,
     /// Paths the gateway answers itself.
     pub pages: Vec<(Box<[u8]>, Page)>,
     /// The shortest time limit among all settings: deadlines are looked at often enough for it.
@@ -45,6 +49,8 @@ pub struct RoutePlan {
     pub name: Arc<str>,
     /// The index of its upstream.
     pub upstream: usize,
+    /// Whether and where its requests are logged.
+    pub access: Option<Access>,
     /// Changes to requests.
     pub request: Edits,
     /// Changes to responses.
@@ -55,6 +61,19 @@ pub struct RoutePlan {
     pub retries: u32,
     /// Requests served at once, over all cores; 0 is no limit.
     pub concurrency: u32,
+}
+
+/// Which requests get a line in which access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// The log's number among the plan's.
+    pub log: u8,
+    /// Lines have the query.
+    pub query: bool,
+    /// A number by chance up to this one means that a request gets a line.
+    pub threshold: u64,
+    /// Failures get one in any case.
+    pub failures: bool,
 }
 
 /// An upstream made ready.
@@ -93,6 +112,8 @@ impl Plan {
         let by_id: std::collections::HashMap<&str, usize> =
             config.upstreams.iter().enumerate().map(|(index, upstream)| (upstream.id.as_str(), index)).collect();
         let mut problems = Vec::new();
+        let mut logs = Vec::new();
+        let unrouted_access = access(&config, &[], &mut logs);
         let routes: Vec<RoutePlan> = config
             .routes
             .iter()
@@ -105,7 +126,7 @@ impl Plan {
                     });
                     0
                 });
-                RoutePlan::new(route, upstream, &config)
+                RoutePlan { access: access(&config, &route.middlewares, &mut logs), ..RoutePlan::new(route, upstream, &config) }
             })
             .collect();
         if !problems.is_empty() {
@@ -130,6 +151,8 @@ impl Plan {
             upstreams,
             additions: additions(&config),
             unrouted: chained_edits(&config, &[]).1,
+            access: logs.into(),
+            unrouted_access,
             trusted: config.listener.trusted_proxies.iter().filter_map(|network| network.parse().ok()).collect(),
             pages: pages(&config),
             head_limits,
@@ -145,6 +168,12 @@ impl Plan {
     /// What answers get on their way to a request of this route, or of none.
     pub fn response_edits(&self, route: Option<usize>) -> &Edits {
         route.map_or(&self.unrouted, |route| &self.routes[route].response)
+    }
+
+    /// Whether and where requests of this route, or of none, are logged.
+    #[inline]
+    pub fn access(&self, route: Option<usize>) -> Option<Access> {
+        route.map_or(self.unrouted_access, |route| self.routes[route].access)
     }
 
     /// The page the gateway answers itself at this path.
@@ -165,6 +194,7 @@ impl RoutePlan {
         RoutePlan {
             name: route.name().into(),
             upstream,
+            access: None,
             request,
             response,
             timeout: route.timeout.unwrap_or(config.timeouts.request).get(),
@@ -200,6 +230,18 @@ fn chained_edits(config: &Config, own: &[middleware::Entry]) -> (Edits, Edits) {
         }
     }
     (request, response)
+}
+
+/// The access log of a chain, which is put into the list if it isn't there. Different ones beyond the 256th are left out.
+fn access(config: &Config, own: &[middleware::Entry], logs: &mut Vec<AccessLog>) -> Option<Access> {
+    let chain = middleware::merged(&config.middlewares, own);
+    let settings = chain.iter().rev().find_map(|(entry, _)| entry.access_log.as_ref())?;
+    let index = logs.iter().position(|known| known == settings).unwrap_or_else(|| {
+        logs.push(settings.clone());
+        logs.len() - 1
+    });
+    let log = u8::try_from(index).ok()?;
+    Some(Access { log, query: settings.query, threshold: settings.threshold(), failures: settings.failures })
 }
 
 fn additions(config: &Config) -> Additions {

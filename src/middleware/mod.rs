@@ -3,6 +3,7 @@
 //! A kind is its settings, which say what they change on every message alike ([`Settings::edits`]: that costs nothing per request),
 //! and, where it has to decide something, a [`Middleware`] that each core builds for itself.
 
+mod access_log;
 mod chain;
 mod headers;
 mod incoming;
@@ -13,7 +14,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-pub use chain::{Answer, Denial, Flow, Middleware, Notes, Request, Response};
+pub use access_log::{AccessLog, Field, LineFormat};
+pub use chain::{Answer, Denial, Flow, Marks, Middleware, Notes, Request, Response};
 pub use incoming::Incoming;
 pub use list::Entry;
 

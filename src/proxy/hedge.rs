@@ -59,6 +59,7 @@ impl Core {
         session.hushed = false;
         if let Some(second) = later {
             std::mem::swap(&mut session.response, &mut spare.response);
+            session.connect = spare.connect;
             *attempt = second;
         }
         spare.hushed = false;

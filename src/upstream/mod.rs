@@ -213,6 +213,12 @@ impl Upstream {
         self.slots[id.slot as usize].as_ref().expect("a permit keeps its endpoint")
     }
 
+    /// The name of an endpoint that may have gone since it was asked.
+    pub fn endpoint_name(&self, id: EndpointId) -> Option<&Arc<str>> {
+        let same = self.generations.get(id.slot as usize) == Some(&id.generation);
+        self.slots.get(id.slot as usize)?.as_ref().filter(|_| same).map(Endpoint::name)
+    }
+
     /// All endpoints with their identity, those that are about to go included.
     pub fn endpoints(&self) -> impl Iterator<Item = (EndpointId, &Endpoint)> {
         self.slots.iter().zip(&self.generations).enumerate().filter_map(|(slot, (endpoint, &generation))| {
