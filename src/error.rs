@@ -120,6 +120,10 @@ reasons! {
     NoRoute = "no_route", 404, Client;
     /// A route matches the path, but none with this method.
     MethodNotAllowed = "method_not_allowed", 405, Client;
+    /// The client's network is not let in.
+    IpDenied = "ip_denied", 403, Client;
+    /// A cross-origin request's origin, method or headers are not allowed.
+    CorsRefused = "cors_refused", 403, Client;
     /// No endpoint of the upstream may be used: all are unhealthy, ejected or draining.
     NoHealthyEndpoint = "no_healthy_endpoint", 503, Gateway;
     /// The circuit breaker is open: what would be asked has failed too often lately, or taken too long.

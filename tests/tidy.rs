@@ -34,6 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "exchange",
         &[
+            "access",
             "address",
             "balancer",
             "clock",
@@ -82,7 +83,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("scribe", &["access", "log", "metrics", "proxy"]),
-    ("run", &["admin", "clock", "config", "coordinator", "exchange", "log", "metrics", "net", "router", "scribe", "worker"]),
+    ("run", &["admin", "clock", "config", "coordinator", "exchange", "log", "metrics", "middleware", "net", "router", "scribe", "worker"]),
 ];
 
 /// The modules that decide: what they need of the outside is an argument, what they want done is a return value.

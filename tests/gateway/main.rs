@@ -15,6 +15,7 @@ mod headers;
 mod hedges;
 mod independent;
 mod limits;
+mod middlewares;
 mod process;
 mod refused_requests;
 mod refused_responses;
