@@ -75,6 +75,8 @@ pub struct UpstreamState {
     pub breaker: Option<BreakerState>,
     /// Requests that ended otherwise than by an endpoint's whole answer, by reason.
     pub failures: Vec<(&'static str, u64)>,
+    /// Second attempts beside slow ones: made, answered first, not made because the budget was used up.
+    pub hedges: [u64; 3],
     /// The adaptive concurrency limit, if it has one.
     pub concurrency_limit: Option<u64>,
 }

@@ -32,7 +32,7 @@ pub use cidr::Cidr;
 pub use gateway::{Admin, BuiltIn, Config, Driver, Features, Forwarding, Limits, Listener, LogLevel, Logging, Runtime, Timeouts};
 pub use load::{Loaded, Source, load, load_text};
 pub use problem::{Problem, Problems, Wrong};
-pub use protection::{AdaptiveConcurrency, BreakerFailures, BreakerLatency, BreakerMode, BreakerScope, CircuitBreaker};
+pub use protection::{AdaptiveConcurrency, BreakerFailures, BreakerLatency, BreakerMode, BreakerScope, CircuitBreaker, Hedge};
 pub use route::{HeaderEdits, Match, Route};
 pub use schema::schema;
 pub use split::{Arm, SameSite, Sticky, StickyCookie};

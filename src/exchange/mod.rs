@@ -11,6 +11,7 @@
 
 mod admit;
 mod chain;
+mod hedge;
 mod page;
 mod plan;
 mod settle;
@@ -65,6 +66,8 @@ pub struct Exchange {
     /// The next link has been asked before.
     again: bool,
     permit: Option<Permit>,
+    /// Of a second attempt beside the first.
+    second: Option<Box<Permit>>,
     tried: Tried,
     retries_left: u32,
     attempts: u32,
@@ -140,6 +143,7 @@ impl Exchange {
             links: 0,
             again: false,
             permit: None,
+            second: None,
             tried: Tried::default(),
             retries_left: 0,
             attempts: 0,
@@ -242,8 +246,9 @@ impl Exchange {
                 self.attempts += 1;
                 self.stage = Stage::Attempting;
                 let careful = !request.head.method.is_idempotent();
+                let hedge_after = if upstream.hedges() && self.attempts == 1 { upstream.hedge_after(request.head) } else { None };
                 let (route, upstream) = (self.route, self.upstream);
-                return Step::Attempt(Attempt { route, upstream, pool: member.pool, endpoint, address, careful });
+                return Step::Attempt(Attempt { route, upstream, pool: member.pool, endpoint, address, careful, hedge_after });
             }
             Err(unavailable) => unavailable,
         };
@@ -305,6 +310,9 @@ impl Exchange {
         let member = view.upstream(self.upstream);
         if let Some(permit) = self.permit.take() {
             member.upstream.borrow_mut().release(permit, self.last);
+        }
+        if let Some(second) = self.second.take() {
+            member.upstream.borrow_mut().release(*second, self.last);
         }
         match self.queued.take() {
             None => {}

@@ -2,6 +2,7 @@
 
 mod circuits;
 mod clients;
+mod hedges;
 mod places;
 mod retries;
 mod routing;

@@ -23,6 +23,7 @@ mod upstream;
 pub use breaker::{BreakerState, Tally};
 pub use change::{Cause, Change, What};
 pub use message::{
-    EndpointReport, EndpointUpdate, Report, ShareGrant, ShareKey, ShareReport, Update, UpstreamReport, UpstreamTally, UpstreamUpdate,
+    EndpointReport, EndpointUpdate, Hedges, Report, ShareGrant, ShareKey, ShareReport, Update, UpstreamReport, UpstreamTally,
+    UpstreamUpdate,
 };
 pub use reconciler::{Lookup, Probe, ProbeId, Reconciler, State, UpstreamState};

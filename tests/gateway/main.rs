@@ -12,6 +12,7 @@ mod drain;
 mod endpoint_faults;
 mod engine;
 mod headers;
+mod hedges;
 mod independent;
 mod limits;
 mod middlewares;
