@@ -8,10 +8,12 @@
 //!
 //! Reports and updates are snapshots. Those that are lost, late or repeated cost freshness, never a limit.
 
+mod account;
 mod change;
 mod divide;
 mod division;
 mod endpoint;
+mod limits;
 mod message;
 mod reconciler;
 #[cfg(test)]
@@ -20,5 +22,6 @@ mod upstream;
 mod window;
 
 pub use change::{Cause, Change, What};
+pub use limits::{KEYS_MAX, Limits};
 pub use message::{EndpointReport, EndpointUpdate, Report, ShareGrant, ShareKey, ShareReport, Update, UpstreamReport, UpstreamUpdate};
 pub use reconciler::{Lookup, Probe, ProbeId, Reconciler, State};
