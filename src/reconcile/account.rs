@@ -121,9 +121,8 @@ impl Account {
         let all = 0..needs.len();
         let lacks = |core: usize| self.lots[core].is_short(now) && self.lots[core].parts < fair(core) / 2;
         let spare = |core: usize| if self.lots[core].is_short(now) { 0 } else { self.lots[core].parts.saturating_sub(fair(core)) };
-        let is_short = all.clone().any(|core| self.lots[core].is_short(now));
         let idle = all.clone().map(spare).sum::<u64>() + self.pool.0;
-        let moves = all.clone().any(lacks) || is_short && (idle > whole / 64 || needing == 1 && idle > 0);
+        let moves = all.clone().any(lacks) || idle > whole / 64 || needing == 1 && idle > 0;
         if !moves {
             return Aim::Keep;
         }
