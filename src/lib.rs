@@ -10,12 +10,15 @@ pub mod log;
 pub mod metrics;
 
 // Deciding: pure.
+pub mod access;
 pub mod balancer;
+pub mod breaker;
 pub mod config;
 pub mod exchange;
 pub mod health;
 pub mod http1;
 pub mod limiter;
+pub mod middleware;
 pub mod reconcile;
 pub mod retry;
 pub mod router;
@@ -31,4 +34,5 @@ pub mod server;
 pub mod admin;
 pub mod coordinator;
 pub mod run;
+pub mod scribe;
 pub mod worker;

@@ -11,6 +11,7 @@ use std::time::SystemTime;
 
 use core_affinity::CoreId;
 use crossbeam_channel::bounded;
+use signal_hook::consts::SIGUSR1;
 
 use crate::admin::Shared;
 use crate::clock::Clock;
@@ -19,7 +20,7 @@ use crate::coordinator::{self, Ended, Signals};
 use crate::exchange::Plan;
 use crate::metrics::Registry;
 use crate::router::Router;
-use crate::{log, net, worker};
+use crate::{log, net, scribe, worker};
 
 /// Commands that wait for a worker.
 const INBOX: usize = 16;
@@ -156,8 +157,11 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
     let path = options.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
     let shared = Arc::new(Shared::new(Registry::new(seats.len()), path, loaded.hash, SystemTime::now()));
     let (outbox, reports) = bounded(REPORTS * seats.len());
+    let scribe = scribe::start(seats.len(), shared.registry.access_log.clone());
+    let (desks, scribe) = scribe.map_err(|error| StartError::Process { what: "start the access log's thread", error })?;
+    scribe.reopen_on(SIGUSR1).map_err(|error| StartError::Process { what: "handle signals", error })?;
     let mut workers = Vec::with_capacity(seats.len());
-    for (index, (core_id, listener)) in seats.iter().zip(listeners).enumerate() {
+    for (index, ((core_id, listener), desk)) in seats.iter().zip(listeners).zip(desks).enumerate() {
         let (commands, inbox) = bounded(INBOX);
         // Before its thread exists, so that a stop in between does not find it idle.
         shared.registry.cores[index].accepting.set(1);
@@ -172,6 +176,8 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
             metrics: shared.registry.cores[index].clone(),
             shared: shared.clone(),
             clock,
+            scribe: Box::new(desk),
+            journal: scribe::BUFFER,
             release_memory: options.release_memory.unwrap_or(|| ()),
         };
         let handle = Arc::new(worker::spawn(seat).map_err(|error| StartError::Worker { index, error })?);
@@ -205,6 +211,7 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
     let thread = std::thread::Builder::new().name("coordinator".into()).spawn(move || coordinator::run(setup));
     let thread = thread.map_err(|error| StartError::Process { what: "start the coordinator's thread", error })?;
     let ended = thread.join();
+    scribe.flush();
     log::flush();
     Ok(match ended {
         Ok(Ended::Drained) => ExitCode::SUCCESS,

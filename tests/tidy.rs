@@ -14,26 +14,47 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("http", &[]),
     ("metrics", &["error"]),
     // Deciding: pure.
-    ("config", &["http"]),
+    ("config", &["http", "middleware"]),
     ("http1", &["error", "http"]),
     ("router", &["config", "error", "http"]),
     ("retry", &["config", "error"]),
     ("health", &["clock", "config", "error"]),
     ("limiter", &["clock"]),
+    ("breaker", &["clock", "config", "error", "health", "limiter"]),
+    // Each kind owns its settings, which the configuration lists; in return it uses the configuration's words.
+    ("middleware", &["clock", "config", "error", "http", "router"]),
+    ("access", &["clock", "error", "http", "middleware"]),
     ("balancer", &["chance", "clock", "config"]),
-    ("reconcile", &["address", "balancer", "clock", "config", "health", "limiter"]),
-    ("upstream", &["address", "balancer", "clock", "config", "error", "health", "limiter", "reconcile", "retry"]),
+    ("reconcile", &["address", "balancer", "breaker", "clock", "config", "error", "health", "limiter"]),
+    ("upstream", &["address", "balancer", "breaker", "clock", "config", "error", "health", "limiter", "reconcile", "retry"]),
     (
         "exchange",
-        &["address", "balancer", "clock", "config", "error", "http", "http1", "limiter", "reconcile", "retry", "router", "upstream"],
+        &[
+            "address",
+            "balancer",
+            "clock",
+            "config",
+            "error",
+            "http",
+            "http1",
+            "limiter",
+            "middleware",
+            "reconcile",
+            "retry",
+            "router",
+            "upstream",
+        ],
     ),
     // Moving bytes: these three serve the tools too, so they know no configuration and no exchange.
     ("net", &["address", "clock"]),
     ("client", &["clock", "error", "http", "http1", "net"]),
     ("server", &["clock", "error", "http", "http1", "net"]),
-    ("proxy", &["chance", "client", "clock", "config", "error", "exchange", "http", "http1", "metrics", "net", "router", "server"]),
+    (
+        "proxy",
+        &["access", "chance", "client", "clock", "config", "error", "exchange", "http", "http1", "metrics", "middleware", "net", "server"],
+    ),
     // Running: threads.
-    ("log", &["config"]),
+    ("log", &["clock", "config"]),
     ("admin", &["clock", "config", "error", "exchange", "http", "http1", "log", "metrics", "net"]),
     ("worker", &["admin", "balancer", "clock", "config", "error", "exchange", "log", "metrics", "net", "proxy", "reconcile", "server"]),
     (
@@ -41,6 +62,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "address",
             "admin",
+            "breaker",
             "chance",
             "clock",
             "config",
@@ -55,11 +77,26 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "worker",
         ],
     ),
-    ("run", &["admin", "clock", "config", "coordinator", "exchange", "log", "metrics", "net", "router", "worker"]),
+    ("scribe", &["access", "log", "metrics", "proxy"]),
+    ("run", &["admin", "clock", "config", "coordinator", "exchange", "log", "metrics", "net", "router", "scribe", "worker"]),
 ];
 
 /// The modules that decide: what they need of the outside is an argument, what they want done is a return value.
-const DECIDING: &[&str] = &["config", "http1", "router", "retry", "health", "limiter", "balancer", "reconcile", "upstream", "exchange"];
+const DECIDING: &[&str] = &[
+    "config",
+    "http1",
+    "router",
+    "retry",
+    "health",
+    "limiter",
+    "breaker",
+    "middleware",
+    "access",
+    "balancer",
+    "reconcile",
+    "upstream",
+    "exchange",
+];
 
 /// What must not stand in a deciding module, with the files that may have it all the same, and why.
 const IMPURE: &[(&str, &[&str])] = &[

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Time;
+use crate::middleware::Entry;
 
 /// A match rule and what happens to the requests it matches.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +27,8 @@ pub struct Route {
     pub query: Vec<Match>,
     /// Routes of a higher priority are tried first, whatever their patterns.
     pub priority: i32,
+    /// What its requests pass besides the gateway's `middlewares`; an entry of the same `id` takes the place of the gateway's.
+    pub middlewares: Vec<Entry>,
     /// The `id` of the upstream that serves it.
     pub upstream: String,
     /// Removed from the front of the path.

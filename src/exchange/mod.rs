@@ -2,38 +2,44 @@
 //! `attempted` and `ended` say how it went.
 //!
 //! ```text
-//! Arrived -> page, refusal | Admitting -- no place --> Wait -> Admitting
+//! Arrived -> page, refusal | Chained -- a link: Answer, refusal, Pause --> Chained
+//! Chained -> Admitting -- no place --> Wait -> Admitting
 //! Admitting -> Picking -- no place at an endpoint --> Wait -> Picking
 //! Picking -> Attempt -> answered --> Relay -> ended
 //!                    \-> failed ---> retry allowed: Pause -> Picking | refusal
 //! ```
 
 mod admit;
-mod incoming;
+mod chain;
 mod page;
 mod plan;
+mod settle;
 mod step;
 mod view;
 
 use std::rc::Rc;
+use std::time::Duration;
 
+pub use crate::middleware::Incoming;
 pub use crate::retry::Ending;
-pub use incoming::Incoming;
+pub use crate::upstream::EndpointId;
 pub use page::Page;
-pub use plan::{Plan, PlanProblem, RoutePlan, UpstreamPlan};
+pub use plan::{Access, Plan, PlanProblem, RoutePlan, UpstreamPlan};
 pub use step::{Attempt, Attempted, Place, Refusal, Step, Tally, Trace};
 pub use view::{Member, View};
 
 use crate::clock::Instant;
 use crate::error::Reason;
-use crate::http::RequestHead;
-use crate::retry::{self, Situation, Verdict};
+use crate::middleware::Notes;
 use crate::router::Captures;
 use crate::upstream::{Ask, Outcome, Permit, Tried, Unavailable};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Arrived,
+    Chained,
+    /// A link of the chain lets it wait until then.
+    Held(Instant),
     Admitting,
     Picking,
     Attempting,
@@ -47,6 +53,11 @@ pub struct Exchange {
     view: Rc<View>,
     stage: Stage,
     route: usize,
+    routed: bool,
+    /// Links of the route's chain that have let the request pass and haven't seen its answer.
+    links: usize,
+    /// The next link has been asked before.
+    again: bool,
     permit: Option<Permit>,
     tried: Tried,
     retries_left: u32,
@@ -61,6 +72,27 @@ pub struct Exchange {
     tally: Tally,
     /// Why the attempt before failed: says more than that no other endpoint is left.
     last_failure: Option<Reason>,
+}
+
+/// What an exchange works with beside the request. Kept with the client's connection and reused, so that a request allocates nothing.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// What the route's pattern took from the path.
+    pub captures: Captures,
+    /// The path without dot segments, where it had some.
+    pub normal: Vec<u8>,
+    /// The path that the endpoint sees, where it differs.
+    pub path: Vec<u8>,
+    /// What the chain decided.
+    pub notes: Notes,
+}
+
+impl Scratch {
+    /// The path that the endpoint sees, if it isn't the received one.
+    #[inline]
+    pub fn path_out(&self) -> Option<&[u8]> {
+        (!self.path.is_empty()).then_some(&self.path)
+    }
 }
 
 /// Places that the request takes below the limits.
@@ -79,6 +111,9 @@ impl Exchange {
             view,
             stage: Stage::Arrived,
             route: 0,
+            routed: false,
+            links: 0,
+            again: false,
             permit: None,
             tried: Tried::default(),
             retries_left: 0,
@@ -108,26 +143,32 @@ impl Exchange {
         self.route
     }
 
+    /// The route, if one was found.
+    pub fn routed(&self) -> Option<usize> {
+        self.routed.then_some(self.route)
+    }
+
     /// Attempts made so far.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// What to do next. `normal` and `path` are scratch space: the path without dot segments, and the one the endpoint sees.
-    pub fn step(
-        &mut self,
-        request: &Incoming<'_>,
-        captures: &mut Captures,
-        normal: &mut Vec<u8>,
-        path: &mut Vec<u8>,
-        now: Instant,
-        draw: u64,
-    ) -> Step {
+    /// What to do next.
+    pub fn step(&mut self, request: &Incoming<'_>, scratch: &mut Scratch, now: Instant, draw: u64) -> Step {
         self.last = now;
         if let Stage::Arrived = self.stage
-            && let Some(step) = self.arrive(request, captures, normal, path, now)
+            && let Some(step) = self.arrive(request, scratch, now)
         {
             return step;
+        }
+        match self.stage {
+            Stage::Held(until) if now < until => return Step::Pause(until),
+            Stage::Held(_) | Stage::Chained => {
+                if let Some(step) = self.pass_chain(request, scratch, now, draw) {
+                    return step;
+                }
+            }
+            _ => {}
         }
         if self.stage == Stage::Admitting
             && let Some(step) = self.take_places(now)
@@ -139,7 +180,9 @@ impl Exchange {
             Stage::Picking | Stage::Paused(_) => self.pick(request, now, draw),
             Stage::Answered => Step::Relay,
             Stage::Over(reason) => self.refuse(reason),
-            Stage::Arrived | Stage::Admitting | Stage::Attempting => unreachable!("an attempt is reported before the next step"),
+            Stage::Arrived | Stage::Chained | Stage::Held(_) | Stage::Admitting | Stage::Attempting => {
+                unreachable!("an attempt is reported before the next step")
+            }
         }
     }
 
@@ -154,6 +197,7 @@ impl Exchange {
             key: upstream.hash_key().map_or(0, |key| request.hash_key(key, trusted)),
             client: if upstream.hashes_client() { request.client_hash(trusted) } else { 0 },
             tried: self.tried,
+            only_others: self.last_failure.is_some_and(settle::took_its_time),
             queued,
         };
         let unavailable = match upstream.admit(&ask, now, draw) {
@@ -187,92 +231,11 @@ impl Exchange {
             self.queued = None;
         }
         drop(upstream);
-        self.refuse(self.last_failure.unwrap_or(unavailable.reason()))
-    }
-
-    /// How the attempt went: decides whether its answer is relayed, another attempt is made, or the request is refused.
-    ///
-    /// # Panics
-    /// If there was no attempt.
-    pub fn attempted(&mut self, attempted: Attempted, request: &RequestHead, now: Instant, draw: u64) -> Step {
-        self.last = now;
-        let view = self.view.clone();
-        let mut upstream = view.member(self.route).upstream.borrow_mut();
-        let mut permit = self.permit.take().expect("an attempt holds a permit");
-        if std::mem::take(&mut self.holds.retry_budget) {
-            upstream.budget().end_retry();
+        let mut refusal = self.refusal(self.last_failure.unwrap_or(unavailable.reason()));
+        if let Unavailable::CircuitOpen(until) = unavailable {
+            refusal.retry_after = refusal.retry_after.map(|least| least.max(whole_seconds(until.since(now))));
         }
-        // The plan's settings, as those of the upstream are borrowed with it, and shared by all cores: no count of theirs is touched.
-        let settings = &view.plan.upstreams[view.plan.routes[self.route].upstream].settings.retry;
-        let verdict = retry::verdict(&self.situation(attempted, request), settings);
-        let outcome = match (attempted.ending, verdict) {
-            (_, Verdict::RetryStale) => Outcome::Abandoned,
-            (Ending::Answered(status), _) => Outcome::Answered { status },
-            (Ending::Failed(reason), _) => Outcome::Failed(reason),
-        };
-        upstream.record(&mut permit, outcome, now);
-        let again = match verdict {
-            Verdict::RetryStale => {
-                self.tally.stale_retries += 1;
-                Some(now)
-            }
-            Verdict::Retry if now < self.deadline && upstream.budget().try_retry() => {
-                self.holds.retry_budget = true;
-                self.tally.retries += 1;
-                self.retries_left -= 1;
-                self.tried.add(permit.endpoint().slot);
-                Some(now + retry::backoff(settings, self.tally.retries, draw))
-            }
-            Verdict::Retry => {
-                self.tally.budget_exhausted |= now < self.deadline;
-                None
-            }
-            Verdict::GiveUp => None,
-        };
-        match (again, attempted.ending) {
-            (Some(at), ending) => {
-                upstream.release(permit, now);
-                if let Ending::Failed(reason) = ending {
-                    self.last_failure = Some(reason);
-                }
-                self.stage = Stage::Paused(at);
-                Step::Pause(at)
-            }
-            (None, Ending::Answered(_)) => {
-                self.permit = Some(permit);
-                self.stage = Stage::Answered;
-                Step::Relay
-            }
-            (None, Ending::Failed(reason)) => {
-                upstream.release(permit, now);
-                drop(upstream);
-                self.refuse(reason)
-            }
-        }
-    }
-
-    fn situation(&self, attempted: Attempted, request: &RequestHead) -> Situation {
-        let Attempted { ending, trace } = attempted;
-        Situation {
-            idempotent: request.method.is_idempotent(),
-            reused: trace.reused,
-            sent_anything: trace.sent,
-            response_started: trace.started,
-            relayed: trace.relayed,
-            body_lost: trace.body_lost,
-            stale_retried: self.tally.stale_retries > 0,
-            ending,
-            retries_left: self.retries_left,
-        }
-    }
-
-    /// The answer has been relayed to its last byte, or broke off for this reason.
-    pub fn ended(&mut self, broke: Option<Reason>, now: Instant) {
-        self.last = now;
-        if let (Some(reason), Some(permit)) = (broke, &mut self.permit) {
-            self.view.member(self.route).upstream.borrow_mut().record(permit, Outcome::Failed(reason), now);
-        }
-        self.release();
+        Step::Refuse(refusal)
     }
 
     /// What it cost, for the counters.
@@ -286,9 +249,14 @@ impl Exchange {
 
     fn refusal(&mut self, reason: Reason) -> Refusal {
         self.stage = Stage::Over(reason);
-        let asked = self.attempts > 0 || matches!(reason, Reason::NoHealthyEndpoint | Reason::EndpointsBusy | Reason::Unresolved);
-        let upstream = asked.then(|| self.view.member(self.route).upstream.borrow().settings().id.clone());
-        Refusal { reason, retry_after: (reason.status() == 503).then_some(1), allow: None, upstream }
+        let asked = self.attempts > 0
+            || matches!(reason, Reason::NoHealthyEndpoint | Reason::EndpointsBusy | Reason::Unresolved | Reason::CircuitOpen);
+        let upstream = asked.then(|| {
+            let mut upstream = self.view.member(self.route).upstream.borrow_mut();
+            upstream.count_failure(reason);
+            upstream.settings().id.clone()
+        });
+        Refusal { reason, retry_after: (reason.status() == 503).then_some(1), allow: None, upstream, lines: Vec::new() }
     }
 
     /// Gives back all that is held.
@@ -333,6 +301,11 @@ impl Drop for Exchange {
         }
         self.release();
     }
+}
+
+/// So many seconds, rounded up: whoever asks again then doesn't come too early.
+fn whole_seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_secs() + u64::from(time.subsec_nanos() > 0)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

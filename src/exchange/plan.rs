@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Page;
-use crate::config::{Cidr, Config, HeaderEdits, HostHeader, Route, Upstream};
+use crate::config::{Cidr, Config, HostHeader, Route, Upstream};
 use crate::http::{Additions, Edits};
 use crate::http1;
+use crate::middleware::{self, AccessLog};
 use crate::router::Router;
 
 /// A configuration made ready to serve.
@@ -28,6 +29,12 @@ pub struct Plan {
     pub additions: Additions,
     /// Networks whose word about the client is believed.
     pub trusted: Vec<Cidr>,
+    /// What answers get on their way, to requests that have no route.
+    pub unrouted: Edits,
+    /// The access logs of all routes.
+    pub access: Arc<[AccessLog]>,
+    /// Whether and where requests without a route are logged.
+    pub unrouted_access: Option<Access>,
     /// Paths the gateway answers itself.
     pub pages: Vec<(Box<[u8]>, Page)>,
     /// The shortest time limit among all settings: deadlines are looked at often enough for it.
@@ -42,6 +49,8 @@ pub struct RoutePlan {
     pub name: Arc<str>,
     /// The index of its upstream.
     pub upstream: usize,
+    /// Whether and where its requests are logged.
+    pub access: Option<Access>,
     /// Changes to requests.
     pub request: Edits,
     /// Changes to responses.
@@ -54,9 +63,22 @@ pub struct RoutePlan {
     pub concurrency: u32,
 }
 
+/// Which requests get a line in which access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// The log's number among the plan's.
+    pub log: u8,
+    /// Lines have the query.
+    pub query: bool,
+    /// A number by chance up to this one means that a request gets a line.
+    pub threshold: u64,
+    /// Failures get one in any case.
+    pub failures: bool,
+}
+
 /// An upstream made ready.
 pub struct UpstreamPlan {
-    /// Its settings.
+    /// Its settings, the gateway's defaults put in.
     pub settings: Arc<Upstream>,
     /// For an endpoint to accept a connection.
     pub connect_timeout: Duration,
@@ -90,6 +112,8 @@ impl Plan {
         let by_id: std::collections::HashMap<&str, usize> =
             config.upstreams.iter().enumerate().map(|(index, upstream)| (upstream.id.as_str(), index)).collect();
         let mut problems = Vec::new();
+        let mut logs = Vec::new();
+        let unrouted_access = access(&config, &[], &mut logs);
         let routes: Vec<RoutePlan> = config
             .routes
             .iter()
@@ -102,7 +126,7 @@ impl Plan {
                     });
                     0
                 });
-                RoutePlan::new(route, upstream, &config)
+                RoutePlan { access: access(&config, &route.middlewares, &mut logs), ..RoutePlan::new(route, upstream, &config) }
             })
             .collect();
         if !problems.is_empty() {
@@ -126,6 +150,9 @@ impl Plan {
             routes,
             upstreams,
             additions: additions(&config),
+            unrouted: chained_edits(&config, &[]).1,
+            access: logs.into(),
+            unrouted_access,
             trusted: config.listener.trusted_proxies.iter().filter_map(|network| network.parse().ok()).collect(),
             pages: pages(&config),
             head_limits,
@@ -138,6 +165,17 @@ impl Plan {
         self.trusted.iter().any(|network| network.contains(peer))
     }
 
+    /// What answers get on their way to a request of this route, or of none.
+    pub fn response_edits(&self, route: Option<usize>) -> &Edits {
+        route.map_or(&self.unrouted, |route| &self.routes[route].response)
+    }
+
+    /// Whether and where requests of this route, or of none, are logged.
+    #[inline]
+    pub fn access(&self, route: Option<usize>) -> Option<Access> {
+        route.map_or(self.unrouted_access, |route| self.routes[route].access)
+    }
+
     /// The page the gateway answers itself at this path.
     #[inline]
     pub fn page(&self, path: &[u8]) -> Option<Page> {
@@ -147,15 +185,18 @@ impl Plan {
 
 impl RoutePlan {
     fn new(route: &Route, upstream: usize, config: &Config) -> Self {
-        let mut request = edits(&route.request, config);
+        let (mut request, mut response) = chained_edits(config, &route.middlewares);
+        route.request.put(&mut request);
+        route.response.put(&mut response);
         for (name, value) in &route.add_headers {
             request.add(name, value);
         }
         RoutePlan {
             name: route.name().into(),
             upstream,
+            access: None,
             request,
-            response: edits(&route.response, config),
+            response,
             timeout: route.timeout.unwrap_or(config.timeouts.request).get(),
             retries: if config.features.retries { route.retry_count.unwrap_or(1) } else { 0 },
             concurrency: route.max_concurrent_requests,
@@ -165,8 +206,9 @@ impl RoutePlan {
 
 impl UpstreamPlan {
     fn new(upstream: &Upstream, config: &Config, head_limits: http1::Limits) -> Self {
+        let circuit_breaker = config.breaker_of(upstream).cloned();
         UpstreamPlan {
-            settings: Arc::new(upstream.clone()),
+            settings: Arc::new(Upstream { circuit_breaker, ..upstream.clone() }),
             connect_timeout: upstream.connect_timeout.unwrap_or(config.timeouts.connect).get(),
             head_limits: http1::Limits { head: usize::try_from(upstream.keep_alive.head.get()).unwrap_or(usize::MAX), ..head_limits },
             host: upstream.host_header.clone(),
@@ -174,21 +216,32 @@ impl UpstreamPlan {
     }
 }
 
-fn edits(settings: &HeaderEdits, config: &Config) -> Edits {
-    let mut edits = Edits::default();
+/// What the gateway and a route's chain change on every request and every answer.
+fn chained_edits(config: &Config, own: &[middleware::Entry]) -> (Edits, Edits) {
+    let (mut request, mut response) = (Edits::default(), Edits::default());
     if !config.forwarding.via.is_empty() {
-        edits.add("Via", &format!("1.1 {}", config.forwarding.via));
+        let via = format!("1.1 {}", config.forwarding.via);
+        request.add("Via", &via);
+        response.add("Via", &via);
     }
-    for name in &settings.remove_headers {
-        edits.remove(name);
+    for (entry, _) in middleware::merged(&config.middlewares, own) {
+        if let Some(settings) = entry.settings() {
+            settings.edits(&mut request, &mut response);
+        }
     }
-    for (name, value) in &settings.set_headers {
-        edits.set(name, value);
-    }
-    for (name, value) in &settings.add_headers {
-        edits.add(name, value);
-    }
-    edits
+    (request, response)
+}
+
+/// The access log of a chain, which is put into the list if it isn't there. Different ones beyond the 256th are left out.
+fn access(config: &Config, own: &[middleware::Entry], logs: &mut Vec<AccessLog>) -> Option<Access> {
+    let chain = middleware::merged(&config.middlewares, own);
+    let settings = chain.iter().rev().find_map(|(entry, _)| entry.access_log.as_ref())?;
+    let index = logs.iter().position(|known| known == settings).unwrap_or_else(|| {
+        logs.push(settings.clone());
+        logs.len() - 1
+    });
+    let log = u8::try_from(index).ok()?;
+    Some(Access { log, query: settings.query, threshold: settings.threshold(), failures: settings.failures })
 }
 
 fn additions(config: &Config) -> Additions {

@@ -1,5 +1,6 @@
 //! Tests of one request's decisions, driven by hand: no socket, no sleep.
 
+mod circuits;
 mod clients;
 mod places;
 mod retries;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use super::*;
 use crate::balancer::Seat;
 use crate::config::{self, Config, Time};
+use crate::http::RequestHead;
 use crate::http1;
 
 /// One core with its view of a plan.
@@ -38,7 +40,7 @@ impl Core {
         let mut head = RequestHead::default();
         assert_eq!(http1::parse_request(&bytes, &self.view.plan.head_limits, &mut head), Ok(true), "{text}");
         let exchange = Exchange::new(self.view.clone(), now);
-        Request { bytes, head, exchange, captures: Captures::default(), path: Vec::new() }
+        Request { bytes, head, exchange, scratch: Scratch::default() }
     }
 
     /// Nothing is held or waited for any more.
@@ -67,14 +69,13 @@ struct Request {
     bytes: Vec<u8>,
     head: RequestHead,
     exchange: Exchange,
-    captures: Captures,
-    path: Vec<u8>,
+    scratch: Scratch,
 }
 
 impl Request {
     fn step(&mut self, now: Instant) -> Step {
-        let incoming = Incoming { head: &self.head, bytes: &self.bytes, peer: [192, 0, 2, 1].into() };
-        self.exchange.step(&incoming, &mut self.captures, &mut Vec::new(), &mut self.path, now, 0)
+        let incoming = Incoming { head: &self.head, bytes: &self.bytes, peer: [192, 0, 2, 1].into(), wall: 0 };
+        self.exchange.step(&incoming, &mut self.scratch, now, 0)
     }
 
     /// The endpoint to ask next.

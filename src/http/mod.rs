@@ -1,5 +1,7 @@
 //! What a message means, whatever its wire form: methods, versions, heads as offsets over received bytes.
 
+mod again;
+mod changes;
 mod edits;
 mod forward;
 mod head;
@@ -7,6 +9,8 @@ mod known;
 mod method;
 mod token;
 
+pub use again::{RequestWriter, ResponseWriter, Rules};
+pub use changes::Changes;
 pub use edits::Edits;
 pub use forward::{
     Additions, RequestOut, ResponseOut, Sender, connection_line, kept_request_id, write_line, write_request, write_response, write_status,

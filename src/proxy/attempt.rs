@@ -5,13 +5,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::core::{Core, Session, after};
+use super::note::micros;
 use super::upload::{Ended, Terms, Upload, beside_until};
 use crate::client::{Connection, HeadError, Key, read_head};
 use crate::clock::Instant;
 use crate::config::HostHeader;
 use crate::error::{Fault, Reason};
 use crate::exchange::{Attempt, Exchange, Incoming, Plan, Trace, View};
-use crate::http::{Edits, Framing, RequestHead, RequestOut, ResponseOut, Version, write_request, write_response};
+use crate::http::{Changes, Edits, Framing, RequestHead, RequestOut, ResponseOut, Version, write_response};
 use crate::http1;
 use crate::net::{self, Stream};
 use crate::server::{Client, Inbound};
@@ -66,8 +67,10 @@ impl Core {
     ) -> Result<Answered<'a>, Failed> {
         let plan = &exchange.view().plan;
         let deadline = exchange.deadline();
+        let began = self.now();
         let (connection, reused) =
             self.connection(plan, attempt, deadline).await.map_err(|reason| Failed { reason, trace: Trace::default() })?;
+        session.connect = if reused { None } else { Some(micros(self.now().since(began))) };
         connection.requests.set(connection.requests.get() + 1);
 
         let bytes = inbound.bytes();
@@ -169,7 +172,7 @@ impl Core {
             return Ok(());
         }
         let mut out = self.buffers.take();
-        let none = Edits::default();
+        let (none, unchanged) = (Edits::default(), Changes::default());
         write_response(
             &mut out,
             &ResponseOut {
@@ -178,6 +181,7 @@ impl Core {
                 framing: Framing::None,
                 keep_length: false,
                 edits: &none,
+                changes: &unchanged,
                 version: Version::Http11,
                 keep_alive: true,
                 date: &[],
@@ -248,7 +252,7 @@ fn look(buf: &[u8], session: &mut Session, limits: &http1::Limits, interims: &mu
 }
 
 /// Writes the request as the endpoint is to see it.
-fn write_head(out: &mut Vec<u8>, session: &Session, bytes: &[u8], view: &View, attempt: &Attempt) {
+fn write_head(out: &mut Vec<u8>, session: &mut Session, bytes: &[u8], view: &View, attempt: &Attempt) {
     let plan = &view.plan;
     let upstream;
     let host = match &plan.upstreams[attempt.upstream].host {
@@ -260,21 +264,21 @@ fn write_head(out: &mut Vec<u8>, session: &Session, bytes: &[u8], view: &View, a
         }
     };
     let peer = session.peer.expect("set for each session");
-    let client = if session.sender.trusted { Incoming { head: &session.head, bytes, peer }.client(&plan.trusted) } else { peer };
-    write_request(
-        out,
-        &RequestOut {
-            head: &session.head,
-            bytes,
-            path: session.path_out(),
-            host,
-            edits: &plan.routes[attempt.route].request,
-            additions: &plan.additions,
-            sender: &session.sender,
-            client,
-            request_id: &session.id,
-        },
-    );
+    let client = if session.sender.trusted { Incoming { head: &session.head, bytes, peer, wall: 0 }.client(&plan.trusted) } else { peer };
+    let Session { head, request_writer, scratch, sender, id, .. } = session;
+    let request = RequestOut {
+        head,
+        bytes,
+        path: scratch.path_out(),
+        host,
+        edits: &plan.routes[attempt.route].request,
+        changes: &scratch.notes.request,
+        additions: &plan.additions,
+        sender,
+        client,
+        request_id: id,
+    };
+    request_writer.write(out, &request, (plan.generation, attempt.route));
 }
 
 /// Which pool an attempt's connection belongs to.

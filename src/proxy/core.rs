@@ -7,15 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::waiters::Waiters;
+use crate::access::{Batch, Journal};
 use crate::chance::Chance;
 use crate::client::Pool;
 use crate::clock::{Clock, Instant};
 use crate::config::Timeouts;
-use crate::exchange::{Page, View};
-use crate::http::{RequestHead, ResponseHead, Sender};
+use crate::exchange::{Incoming, Page, Scratch, View};
+use crate::http::{RequestHead, RequestWriter, ResponseHead, ResponseWriter, Sender};
 use crate::metrics;
 use crate::net::{Buffers, Deadlines};
-use crate::router::Captures;
 use crate::server::Client;
 
 /// A page the gateway answers itself: status, content type, body.
@@ -45,6 +45,16 @@ pub struct Core {
     pub draining: Cell<bool>,
     /// The port that clients connect to, as text.
     pub port: String,
+    /// Seconds since 1970 began.
+    pub wall: Cell<u64>,
+    /// When the clock began, in microseconds since 1970 began.
+    pub epoch_us: Cell<u64>,
+    /// Requests that ended and whose lines aren't made yet.
+    pub(super) journal: RefCell<Journal>,
+    /// Makes lines of them.
+    scribe: Box<dyn Scribe>,
+    /// This core's number.
+    pub(super) index: u16,
     /// The `Date` line of the present second, with its line end.
     pub date: Cell<[u8; 37]>,
     /// Boxed as they are used: taking one out moves a pointer.
@@ -64,17 +74,33 @@ pub struct Session {
     pub(super) peer: Option<IpAddr>,
     pub(super) head: RequestHead,
     pub(super) response: ResponseHead,
-    pub(super) captures: Captures,
-    /// The path without dot segments, where it had some.
-    pub(super) normal: Vec<u8>,
-    /// The path that the endpoint sees, where it differs.
-    pub(super) path: Vec<u8>,
+    pub(super) request_writer: RequestWriter,
+    pub(super) response_writer: ResponseWriter,
+    pub(super) scratch: Scratch,
     pub(super) id: [u8; 32],
+    /// How long it took to open a connection to the endpoint asked last, in microseconds; `None` if a kept one was used.
+    pub(super) connect: Option<u32>,
+    /// Bytes of the request that were there when it began.
+    pub(super) arrived: u64,
     pub(super) served: u32,
+}
+
+/// Makes lines of a core's records, elsewhere.
+pub trait Scribe {
+    /// An empty buffer for records, if there is one.
+    fn buffer(&self) -> Option<Vec<u8>>;
+    /// Takes records over; gives them back if it can't.
+    fn take(&self, batch: Batch) -> Option<Batch>;
 }
 
 /// What a core begins with.
 pub struct Parts {
+    /// The core's number.
+    pub index: u16,
+    /// Bytes of records a core keeps until they are taken over.
+    pub journal: usize,
+    /// Takes them over.
+    pub scribe: Box<dyn Scribe>,
     /// The process's clock.
     pub clock: Clock,
     /// The plan and this core's part of it.
@@ -94,8 +120,12 @@ pub struct Parts {
 impl Core {
     /// A core without connections.
     pub fn new(parts: Parts) -> Self {
-        let Parts { clock, view, buffers, counters, pages, port, chance } = parts;
+        let Parts { index, journal, scribe, clock, view, buffers, counters, pages, port, chance } = parts;
         Core {
+            epoch_us: Cell::new(0),
+            journal: RefCell::new(Journal::new(journal, view.plan.access.clone())),
+            scribe,
+            index,
             now: Cell::new(clock.now()),
             clock,
             view: RefCell::new(Rc::new(view)),
@@ -108,6 +138,7 @@ impl Core {
             pages,
             draining: Cell::new(false),
             port,
+            wall: Cell::new(0),
             date: Cell::new(*b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"),
             sessions: RefCell::default(),
             chance: Chance::new(chance),
@@ -146,6 +177,8 @@ impl Core {
         }
         session.sender.trusted = self.view.borrow().plan.trusts(ip);
         session.served = 0;
+        session.request_writer.clear();
+        session.response_writer.clear();
         session
     }
 
@@ -154,7 +187,20 @@ impl Core {
         self.cooled.take()
     }
 
-    pub(super) fn keep(&self, session: Box<Session>) {
+    /// Has lines made of what has been noted, if somebody can.
+    pub fn hand_over(&self) {
+        let mut journal = self.journal.borrow_mut();
+        if !journal.is_empty()
+            && let Some(empty) = self.scribe.buffer()
+            && let Some(lost) = self.scribe.take(journal.take(empty))
+        {
+            self.counters.access_log_dropped.add(lost.count);
+        }
+    }
+
+    pub(super) fn keep(&self, mut session: Box<Session>) {
+        session.head.seen.trim();
+        session.response.seen.trim();
         let mut sessions = self.sessions.borrow_mut();
         if sessions.len() < SESSIONS_KEPT {
             sessions.push(session);
@@ -175,9 +221,10 @@ impl Core {
 }
 
 impl Session {
-    /// The path that the endpoint sees, if it isn't the received one.
-    pub(super) fn path_out(&self) -> Option<&[u8]> {
-        (!self.path.is_empty()).then_some(&self.path)
+    /// The request as decisions see it, and what they work with.
+    pub(super) fn parts<'a>(&'a mut self, bytes: &'a [u8], wall: u64) -> (Incoming<'a>, &'a mut Scratch, &'a ResponseHead) {
+        let peer = self.peer.expect("set for each session");
+        (Incoming { head: &self.head, bytes, peer, wall }, &mut self.scratch, &self.response)
     }
 }
 

@@ -4,11 +4,12 @@ mod answer;
 mod attempt;
 mod chunks;
 mod core;
+mod note;
 mod relay;
 mod serve;
 mod tunnel;
 mod upload;
 mod waiters;
 
-pub use self::core::{Core, PageAnswer, Parts, Session};
+pub use self::core::{Core, PageAnswer, Parts, Scribe, Session};
 pub use waiters::Waiters;

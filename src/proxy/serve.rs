@@ -1,16 +1,20 @@
 //! One request: asks the exchange what to do and does it, until it is over.
 
-use super::answer::{Extra, afterwards, skip};
+use std::rc::Rc;
+
+use super::answer::{Extra, Own, afterwards, skip};
 use super::attempt::{Answered, key};
 use super::core::{Core, Session};
+use super::note::{Asked, Begun, Ended};
 use super::relay::{Relayed, Terms, outlives};
 use super::tunnel::tunnel;
 use crate::client::KeepAlive;
 use crate::clock::Instant;
 use crate::error::Reason;
-use crate::exchange::{Attempt, Attempted, Ending, Exchange, Incoming, Page, Place, Refusal, Step, Tally};
-use crate::http::{Framing, RequestHead};
+use crate::exchange::{Attempt, Attempted, Ending, Exchange, Page, Place, Refusal, Step, Tally, View};
+use crate::http::{Edits, Framing, RequestHead};
 use crate::http1;
+use crate::middleware::Answer;
 use crate::net;
 use crate::server::{Client, Inbound, Next, Service, Timing};
 
@@ -69,9 +73,11 @@ impl Service for Core {
         session.id = self.request_id();
         session.served = session.served.saturating_add(1);
         self.counters.in_flight.add(1);
-        let mut request = Request { core: self, client, session, inbound, started, status: 0, reason: None, held: None };
-        let next = request.run().await;
-        let (status, reason, held) = (request.status, request.reason, request.held);
+        let begun = Begun::new(client, started);
+        let view = self.view.borrow().clone();
+        let mut request = Request { core: self, client, session, inbound, started, ended: Ended::default(), held: None };
+        let next = request.run(view.clone()).await;
+        let Request { ended, held, .. } = request;
         if let Some((route, upstream)) = held {
             for place in [Place::Upstream(upstream), Place::Route(route), Place::Gateway] {
                 self.waiters.wake_one(place);
@@ -79,8 +85,9 @@ impl Service for Core {
         }
         self.counters.in_flight.sub(1);
         let elapsed = self.woke().since(started);
-        self.counters.ended(status, reason, elapsed);
+        self.counters.ended(ended.status, ended.reason, elapsed);
         self.latency.borrow_mut().record(elapsed);
+        self.note(&view, client, session, begun, ended);
         next
     }
 
@@ -89,8 +96,14 @@ impl Service for Core {
         // What was parsed before the mistake says nothing.
         session.head = RequestHead { fields: std::mem::take(&mut session.head.fields), ..RequestHead::default() };
         session.head.fields.clear();
+        session.scratch.notes.clear();
         self.counters.ended(reason.status(), Some(reason), std::time::Duration::ZERO);
-        afterwards(self.refusal(client, session, &[], reason, &Extra::default(), false).await, false)
+        session.arrived = 0;
+        let begun = Begun::new(client, self.now());
+        let view = self.view.borrow().clone();
+        let next = afterwards(self.refusal(client, session, &[], reason, &Extra::default(), &view.plan.unrouted, false).await, false);
+        self.note(&view, client, session, begun, Ended { status: reason.status(), reason: Some(reason), ..Ended::default() });
+        next
     }
 }
 
@@ -101,21 +114,23 @@ struct Request<'a> {
     session: &'a mut Session,
     inbound: &'a mut Inbound,
     started: Instant,
-    status: u16,
-    reason: Option<Reason>,
+    ended: Ended,
     /// The route and upstream in which it held places.
     held: Option<(usize, u32)>,
 }
 
 impl<'a> Request<'a> {
-    async fn run(&mut self) -> Next {
-        let view = self.core.view.borrow().clone();
+    async fn run(&mut self, view: Rc<View>) -> Next {
+        let Session { head, arrived, .. } = &mut *self.session;
+        let body = if let Framing::Length(length) = head.framing { length } else { u64::MAX };
+        *arrived = head.length as u64 + body.min((self.inbound.bytes().len() - head.length) as u64);
         let body_max = view.plan.config.limits.body.get();
         if let Framing::Length(length) = self.session.head.framing
             && body_max != 0
             && length > body_max
         {
-            return self.refuse(Reason::BodyTooLarge, &Extra::default()).await;
+            self.session.scratch.notes.clear();
+            return self.refuse(Reason::BodyTooLarge, &Extra::default(), &view.plan.unrouted).await;
         }
         let mut exchange = Exchange::new(view, self.started);
         let (mut answered, mut ticket) = (None, None);
@@ -125,9 +140,9 @@ impl<'a> Request<'a> {
                 Step::Page(page) => return self.page(page).await,
                 Step::Refuse(refusal) => {
                     self.tally(exchange.tally());
-                    drop(exchange);
-                    return self.refused(refusal).await;
+                    return self.refused(exchange, refusal).await;
                 }
+                Step::Answer(answer) => return self.answer(exchange, &answer).await,
                 Step::Pause(until) => {
                     let now = self.core.now();
                     if now < until {
@@ -146,15 +161,22 @@ impl<'a> Request<'a> {
                 }
                 Step::Attempt(attempt) => {
                     self.held = Some((attempt.route, attempt.pool));
+                    let Attempt { route, upstream, endpoint, .. } = attempt;
+                    let asked = Asked { upstream, endpoint, at: self.core.now(), answered: None };
+                    self.ended = Ended { route: Some(route), attempts: self.ended.attempts + 1, ..self.ended };
                     let outcome = self.core.attempt(self.client, self.session, self.inbound, &exchange, &attempt).await;
                     let (now, draw) = (self.core.now(), self.core.draw());
                     let (ending, trace) = match outcome {
                         Ok(got) => {
+                            self.ended.asked = Some(Asked { answered: Some(now), ..asked });
                             let trace = got.trace;
                             answered = Some((got, attempt));
                             (Ending::Answered(self.session.response.status), trace)
                         }
-                        Err(failed) => (Ending::Failed(failed.reason), failed.trace),
+                        Err(failed) => {
+                            self.ended.asked = Some(asked);
+                            (Ending::Failed(failed.reason), failed.trace)
+                        }
                     };
                     step = exchange.attempted(Attempted { ending, trace }, &self.session.head, now, draw);
                     continue;
@@ -169,9 +191,8 @@ impl<'a> Request<'a> {
     }
 
     fn step(&mut self, exchange: &mut Exchange) -> Step {
-        let Session { head, captures, normal, path, peer, .. } = &mut *self.session;
-        let incoming = Incoming { head, bytes: self.inbound.bytes(), peer: peer.expect("set for each session") };
-        exchange.step(&incoming, captures, normal, path, self.core.now(), self.core.draw())
+        let (incoming, scratch, _) = self.session.parts(self.inbound.bytes(), self.core.wall.get());
+        exchange.step(&incoming, scratch, self.core.now(), self.core.draw())
     }
 
     /// Counts what the attempts cost.
@@ -184,11 +205,11 @@ impl<'a> Request<'a> {
 
     async fn relay(&mut self, exchange: &mut Exchange, answered: &mut Answered<'_>, attempt: &Attempt) -> Next {
         let core = self.core;
-        self.status = self.session.response.status;
+        self.ended.status = self.session.response.status;
         self.tally(exchange.tally());
         let view = exchange.view().clone();
         let plan = &view.plan;
-        let upgraded = self.status == 101;
+        let upgraded = self.ended.status == 101;
         let limit = plan.config.limits.requests_per_connection;
         let keep = self.session.head.connection.keep_alive
             && outlives(self.session)
@@ -196,6 +217,8 @@ impl<'a> Request<'a> {
             && !upgraded
             && (limit == 0 || self.session.served < limit)
             && answered.upload.as_ref().is_none_or(|upload| upload.ended().is_some_and(|ended| ended.result.is_ok()));
+        let (incoming, scratch, head) = self.session.parts(self.inbound.bytes(), core.wall.get());
+        exchange.respond(&incoming, self.ended.status, Some((head, &answered.buf)), &mut scratch.notes, core.now());
         let early = if upgraded { answered.buf.split_off(self.session.response.length) } else { Vec::new() };
         let terms = Terms { plan, route: attempt.route, keep };
         let Relayed { result, reusable } = core.relay(self.client, self.session, answered, &terms).await;
@@ -221,7 +244,7 @@ impl<'a> Request<'a> {
             core.pool.give(key(attempt), answered.connection.clone(), &keep_alive, now);
         }
         if let Err(reason) = result {
-            self.reason = Some(reason);
+            self.ended.reason = Some(reason);
             // A body that ends with the connection would look complete.
             if !outlives(self.session) {
                 self.client.link.reset_on_close();
@@ -251,25 +274,44 @@ impl<'a> Request<'a> {
 
     async fn page(&mut self, page: Page) -> Next {
         let answer = (self.core.pages)(page);
-        self.status = answer.0;
+        self.ended.status = answer.0;
+        self.ended.page = true;
         let keep = self.keep();
         afterwards(self.core.page(self.client, self.session, answer, keep).await, keep)
     }
 
-    async fn refused(&mut self, refusal: Refusal) -> Next {
-        let Refusal { reason, retry_after, allow, upstream } = refusal;
-        self.refuse(reason, &Extra { retry_after, allow, upstream }).await
+    /// The chain sees an answer of the gateway's own; what the exchange holds is given back.
+    fn own(&mut self, mut exchange: Exchange, status: u16) -> (Rc<View>, Option<usize>) {
+        let (incoming, scratch, _) = self.session.parts(self.inbound.bytes(), self.core.wall.get());
+        exchange.respond(&incoming, status, None, &mut scratch.notes, self.core.now());
+        self.ended.route = exchange.routed();
+        (exchange.view().clone(), exchange.routed())
     }
 
-    async fn refuse(&mut self, reason: Reason, extra: &Extra) -> Next {
-        self.status = reason.status();
-        self.reason = Some(reason);
+    /// Answers as a link of the chain says.
+    async fn answer(&mut self, exchange: Exchange, answer: &Answer) -> Next {
+        let (view, route) = self.own(exchange, answer.status);
+        self.ended.status = answer.status;
+        let keep = self.keep();
+        let own = Own { status: answer.status, lines: &answer.lines, body: &answer.body, edits: view.plan.response_edits(route), keep };
+        afterwards(self.core.own(self.client, self.session, &own).await, keep)
+    }
+
+    async fn refused(&mut self, exchange: Exchange, refusal: Refusal) -> Next {
+        let Refusal { reason, retry_after, allow, upstream, lines } = refusal;
+        let (view, route) = self.own(exchange, reason.status());
+        self.refuse(reason, &Extra { retry_after, allow, upstream, lines }, view.plan.response_edits(route)).await
+    }
+
+    async fn refuse(&mut self, reason: Reason, extra: &Extra, edits: &Edits) -> Next {
+        self.ended.status = reason.status();
+        self.ended.reason = Some(reason);
         if matches!(reason, Reason::ClientLeft | Reason::ClientStalled) {
             return Next::Close;
         }
         let consumed_head = self.inbound.bytes().to_vec();
         let keep = self.keep();
-        afterwards(self.core.refusal(self.client, self.session, &consumed_head, reason, extra, keep).await, keep)
+        afterwards(self.core.refusal(self.client, self.session, &consumed_head, reason, extra, edits, keep).await, keep)
     }
 
     /// Whether the connection stays open after an answer of the gateway's own; uses up the request if so.

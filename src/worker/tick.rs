@@ -71,6 +71,7 @@ impl Worker {
         if self.outbox.try_send(report).is_err() {
             core.counters.reports_dropped.add(1);
         }
+        core.hand_over();
         core.pool.sweep(now);
         core.counters.upstream_connections.at(UPSTREAM_IDLE).set(core.pool.len() as u64);
         if now.since(self.second) >= Duration::from_secs(1) || self.second == Instant::ZERO {
@@ -80,7 +81,11 @@ impl Worker {
                 core.buffers.trim(BUFFERS_SPARE);
                 (self.release_memory)();
             }
-            let date = format!("Date: {}\r\n", httpdate::fmt_http_date(SystemTime::now()));
+            let wall = SystemTime::now();
+            let since = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            core.wall.set(since.as_secs());
+            core.epoch_us.set(u64::try_from(since.as_micros()).unwrap_or(u64::MAX).saturating_sub(now.as_nanos() / 1000));
+            let date = format!("Date: {}\r\n", httpdate::fmt_http_date(wall));
             if let Ok(date) = date.as_bytes().try_into() {
                 core.date.set(date);
             }

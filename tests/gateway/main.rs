@@ -2,7 +2,9 @@
 
 mod harness;
 
+mod access_log;
 mod bodies;
+mod breakers;
 mod client_faults;
 mod connections;
 mod deadlines;

@@ -32,6 +32,10 @@ fn the_schema_is_current() {
 
 /// Paths of settings that these values, all of the same shape, leave out.
 fn missing(shape: &Shape, values: &[&Value], path: &str, found: &mut Vec<String>) {
+    // The kinds are explained in the gateway's list.
+    if path == ".routes[].middlewares[]" {
+        return;
+    }
     match shape {
         Shape::Optional(shape) => missing(shape, values, path, found),
         Shape::List(shape) => {
@@ -68,6 +72,8 @@ fn defaults_are_what_the_explanation_says() {
     assert_eq!((&shown.admin, &shown.runtime, &shown.timeouts), (&default.admin, &default.runtime, &default.timeouts));
     assert_eq!((&shown.limits, &shown.features, &shown.logging), (&default.limits, &default.features, &default.logging));
     assert_eq!((&shown.forwarding, &shown.built_in), (&default.forwarding, &default.built_in));
+    let breaker = crate::config::CircuitBreaker { latency: None, mode: Default::default(), ..shown.circuit_breaker.unwrap() };
+    assert_eq!(breaker, crate::config::CircuitBreaker::default());
     let (shown, default) = (&shown.upstreams[0], crate::config::Upstream::default());
     assert_eq!((&shown.health_check.path, shown.health_check.rise), (&default.health_check.path, default.health_check.rise));
     assert_eq!(
