@@ -119,7 +119,7 @@ pub const WAIT: Duration = Duration::from_millis(4);
 /// How long requests wait for parts at most: from the first one that finds too little on.
 const PATIENCE: u64 = 12_000_000;
 /// How long they are refused at once after waiting was no use.
-const DISILLUSION: u64 = 40_000_000;
+const DISILLUSION: u64 = 12_000_000;
 /// Requests that wait at once.
 const WAITING_MAX: u32 = 1024;
 /// Keys that a report speaks of at most: those most asked for.
@@ -228,7 +228,7 @@ impl Buckets {
         let mut usages: Vec<Usage> = Vec::with_capacity(self.asked.len());
         for key in self.asked.drain(..) {
             let (demand, prepaid) = match (self.granted.get_mut(&key), self.asking.get_mut(&key)) {
-                (Some(granted), _) => (&mut granted.demand, granted.prepaid),
+                (Some(granted), _) => (&mut granted.demand, if now < granted.prepaid_until { granted.prepaid } else { 0 }),
                 (None, Some(demand)) => (demand, 0),
                 (None, None) => continue,
             };

@@ -71,6 +71,11 @@ impl Terms {
         self.units << PARTS
     }
 
+    /// Requests that the whole earns in a second, rounded down.
+    pub const fn per_second(&self) -> u64 {
+        1_000_000_000 / self.interval
+    }
+
     /// The parts that hold one request at least once they are full; fewer let nothing through.
     pub fn least(&self) -> u64 {
         let least = (u128::from(self.whole()) * u128::from(self.interval)).div_ceil(self.span.into());

@@ -115,7 +115,9 @@ impl Account {
         if needing == 0 {
             return Aim::Keep;
         }
-        if needing > 1 && terms.least().saturating_mul(2 * needing) > whole {
+        // Shares of which each core has less than a request's worth at hand would leave much of the whole lying about.
+        let crumbs = needing * 20 > terms.per_second() && terms.requests(self.pool.0, self.pool.1, now) < 4.0 * needing as f64;
+        if needing > 1 && (crumbs || terms.least().saturating_mul(2 * needing) > whole) {
             return Aim::Pool;
         }
         let all = 0..needs.len();
