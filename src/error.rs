@@ -120,10 +120,16 @@ reasons! {
     NoRoute = "no_route", 404, Client;
     /// A route matches the path, but none with this method.
     MethodNotAllowed = "method_not_allowed", 405, Client;
+    /// The client's network is not let in.
+    IpDenied = "ip_denied", 403, Client;
+    /// A cross-origin request's origin, method or headers are not allowed.
+    CorsRefused = "cors_refused", 403, Client;
     /// No endpoint of the upstream may be used: all are unhealthy, ejected or draining.
     NoHealthyEndpoint = "no_healthy_endpoint", 503, Gateway;
     /// The circuit breaker is open: what would be asked has failed too often lately, or taken too long.
     CircuitOpen = "circuit_open", 503, Gateway;
+    /// The upstream's adaptive concurrency limit is reached, and its queue is full or was waited in for too long.
+    ConcurrencyLimited = "concurrency_limited", 503, Gateway;
     /// Every usable endpoint is at its concurrency limit.
     EndpointsBusy = "endpoints_busy", 503, Gateway;
     /// The concurrency limit is reached and its queue is full.

@@ -19,7 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("router", &["config", "error", "http"]),
     ("retry", &["config", "error"]),
     ("health", &["clock", "config", "error"]),
-    ("limiter", &["clock"]),
+    ("limiter", &["clock", "config"]),
     ("breaker", &["clock", "config", "error", "health", "limiter"]),
     // Each kind owns its settings, which the configuration lists; in return it uses the configuration's words.
     ("middleware", &["clock", "config", "error", "http", "router"]),
@@ -30,6 +30,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "exchange",
         &[
+            "access",
             "address",
             "balancer",
             "clock",
@@ -78,7 +79,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("scribe", &["access", "log", "metrics", "proxy"]),
-    ("run", &["admin", "clock", "config", "coordinator", "exchange", "log", "metrics", "net", "router", "scribe", "worker"]),
+    ("run", &["admin", "clock", "config", "coordinator", "exchange", "log", "metrics", "middleware", "net", "router", "scribe", "worker"]),
 ];
 
 /// The modules that decide: what they need of the outside is an argument, what they want done is a return value.

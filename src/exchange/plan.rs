@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Page;
+use crate::access::Names;
 use crate::config::{Cidr, Config, HostHeader, Route, Upstream};
 use crate::http::{Additions, Edits};
 use crate::http1;
-use crate::middleware::{self, AccessLog};
+use crate::middleware::{self, AccessLog, Registry};
 use crate::router::Router;
 
 /// A configuration made ready to serve.
@@ -29,10 +30,12 @@ pub struct Plan {
     pub additions: Additions,
     /// Networks whose word about the client is believed.
     pub trusted: Vec<Cidr>,
+    /// Middlewares that the program brings along.
+    pub registry: Registry,
     /// What answers get on their way, to requests that have no route.
     pub unrouted: Edits,
-    /// The access logs of all routes.
-    pub access: Arc<[AccessLog]>,
+    /// What records of the access log name by number.
+    pub names: Arc<Names>,
     /// Whether and where requests without a route are logged.
     pub unrouted_access: Option<Access>,
     /// Paths the gateway answers itself.
@@ -103,6 +106,14 @@ impl Plan {
     /// # Errors
     /// Every pattern that can't be matched and every rewrite that can't be made.
     pub fn build(config: Config, hash: u64, generation: u64) -> Result<Plan, Vec<PlanProblem>> {
+        Plan::build_with(config, hash, generation, &Registry::default())
+    }
+
+    /// The same, with the middlewares that the program brings along.
+    ///
+    /// # Errors
+    /// As [`Plan::build`], and what those middlewares say of their settings.
+    pub fn build_with(config: Config, hash: u64, generation: u64, registry: &Registry) -> Result<Plan, Vec<PlanProblem>> {
         let router = Router::new(&config.routes).map_err(|problems| {
             problems
                 .into_iter()
@@ -111,7 +122,7 @@ impl Plan {
         })?;
         let by_id: std::collections::HashMap<&str, usize> =
             config.upstreams.iter().enumerate().map(|(index, upstream)| (upstream.id.as_str(), index)).collect();
-        let mut problems = Vec::new();
+        let mut problems = custom_problems(&config, registry);
         let mut logs = Vec::new();
         let unrouted_access = access(&config, &[], &mut logs);
         let routes: Vec<RoutePlan> = config
@@ -120,6 +131,10 @@ impl Plan {
             .enumerate()
             .map(|(index, route)| {
                 let upstream = by_id.get(route.upstream.as_str()).copied().unwrap_or_else(|| {
+                    if route.upstream.is_empty() {
+                        // Its chain answers every request.
+                        return 0;
+                    }
                     problems.push(PlanProblem {
                         path: format!("routes[{index}].upstream"),
                         message: format!("no upstream is named {:?}", route.upstream),
@@ -142,6 +157,12 @@ impl Plan {
         };
         let upstreams: Vec<UpstreamPlan> =
             config.upstreams.iter().map(|upstream| UpstreamPlan::new(upstream, &config, head_limits)).collect();
+        let names = Names {
+            generation,
+            logs,
+            routes: routes.iter().map(|route| route.name.clone()).collect(),
+            upstreams: upstreams.iter().map(|upstream| upstream.settings.id.as_str().into()).collect(),
+        };
         Ok(Plan {
             shortest_limit: shortest_limit(&config, &routes, &upstreams),
             hash,
@@ -150,8 +171,9 @@ impl Plan {
             routes,
             upstreams,
             additions: additions(&config),
+            registry: registry.clone(),
             unrouted: chained_edits(&config, &[]).1,
-            access: logs.into(),
+            names: Arc::new(names),
             unrouted_access,
             trusted: config.listener.trusted_proxies.iter().filter_map(|network| network.parse().ok()).collect(),
             pages: pages(&config),
@@ -214,6 +236,19 @@ impl UpstreamPlan {
             host: upstream.host_header.clone(),
         }
     }
+}
+
+/// What the middlewares that the program brings along say of their settings.
+fn custom_problems(config: &Config, registry: &Registry) -> Vec<PlanProblem> {
+    let own = config.routes.iter().enumerate().map(|(index, route)| (format!("routes[{index}].middlewares"), &route.middlewares));
+    let lists = [("middlewares".to_owned(), &config.middlewares)].into_iter().chain(own);
+    let entries =
+        lists.flat_map(|(at, entries)| entries.iter().enumerate().map(move |(index, entry)| (format!("{at}[{index}].custom"), entry)));
+    let problem = |(path, entry): (String, &middleware::Entry)| {
+        let message = registry.make(entry.custom.as_ref().filter(|_| entry.enabled)?).err()?;
+        Some(PlanProblem { path, message })
+    };
+    entries.filter_map(problem).collect()
 }
 
 /// What the gateway and a route's chain change on every request and every answer.

@@ -47,6 +47,13 @@ struct Granted {
     demand: Demand,
 }
 
+impl Granted {
+    /// Requests that are paid for still, and until when.
+    const fn paid(&self, now: u64) -> (u32, u64) {
+        (if now < self.prepaid_until { self.prepaid } else { 0 }, self.prepaid_until)
+    }
+}
+
 /// What is asked of a key here.
 #[derive(Clone, Copy, Debug, Default)]
 struct Demand {
@@ -162,15 +169,16 @@ impl Buckets {
             granted.demand.asked = granted.demand.asked.saturating_add(1);
             granted.demand.waiting = granted.demand.waiting.saturating_sub(u32::from(again));
             let interval = granted.interval;
+            // They lapse, tokens don't.
+            if granted.prepaid > 0 && now < granted.prepaid_until {
+                granted.prepaid -= 1;
+                return Decision { verdict: Verdict::Admitted, credit: now.saturating_sub(granted.tat.0), interval };
+            }
             let start = granted.tat.0.max(now - self.terms.span);
             let next = start + interval;
             if next <= now {
                 granted.tat = Tat(next);
                 return Decision { verdict: Verdict::Admitted, credit: now - next, interval };
-            }
-            if granted.prepaid > 0 && now < granted.prepaid_until {
-                granted.prepaid -= 1;
-                return Decision { verdict: Verdict::Admitted, credit: 0, interval };
             }
             return self.short(key, start, interval, now, again);
         }
@@ -228,7 +236,10 @@ impl Buckets {
         let mut usages: Vec<Usage> = Vec::with_capacity(self.asked.len());
         for key in self.asked.drain(..) {
             let (demand, prepaid) = match (self.granted.get_mut(&key), self.asking.get_mut(&key)) {
-                (Some(granted), _) => (&mut granted.demand, if now < granted.prepaid_until { granted.prepaid } else { 0 }),
+                (Some(granted), _) => {
+                    let paid = granted.paid(now).0;
+                    (&mut granted.demand, paid)
+                }
                 (None, Some(demand)) => (demand, 0),
                 (None, None) => continue,
             };
@@ -260,13 +271,14 @@ impl Buckets {
         self.gave_up.clear();
         for allot in allots {
             let &Allot { key, parts, gained, prepaid, until, forget } = allot;
-            let (before, tat, mut demand) = match self.granted.get(&key) {
-                Some(granted) => (granted.parts, granted.tat, granted.demand),
+            let (before, tat, mut demand, paid) = match self.granted.get(&key) {
+                Some(granted) => (granted.parts, granted.tat, granted.demand, granted.paid(at(now))),
                 None => {
                     let demand = self.asking.remove(&key).unwrap_or_default();
-                    (self.terms.first(key, self.core), self.table.look(key, &self.terms, at(now)), demand)
+                    (self.terms.first(key, self.core), self.table.look(key, &self.terms, at(now)), demand, (0, NEVER))
                 }
             };
+            let until = if paid.0 > 0 { paid.1.min(at(until)) } else { at(until) };
             let tat = if parts > before { self.terms.join((before, tat), (parts - before, gained), now) } else { tat };
             if forget {
                 self.granted.remove(&key);
@@ -281,8 +293,10 @@ impl Buckets {
                 self.gave_up.push((key, tat));
             }
             self.table.remove(key);
-            self.granted
-                .insert(key, Granted { parts, interval: self.terms.interval(parts), tat, prepaid, prepaid_until: at(until), demand });
+            self.granted.insert(
+                key,
+                Granted { parts, interval: self.terms.interval(parts), tat, prepaid: prepaid + paid.0, prepaid_until: until, demand },
+            );
         }
     }
 

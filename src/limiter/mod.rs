@@ -1,5 +1,5 @@
 //! Limits that hold over all cores although no core looks at another's counters: this core's share of a concurrency limit and of
-//! the queue before it, and its parts of rate limits.
+//! the queue before it, a limit that finds itself, and its parts of rate limits.
 //!
 //! Each core decides by what it holds alone; the coordinator moves idle shares and parts to where requests wait (`reconcile`).
 //!
@@ -16,6 +16,7 @@
 //! perhaps less than they are entitled to. A key put out of a full table may gain one request a core by coming back.
 
 mod buckets;
+mod gradient;
 mod limiters;
 mod message;
 mod share;
@@ -23,6 +24,7 @@ mod table;
 mod terms;
 
 pub use buckets::{Allot, Buckets, Decision, Usage, Verdict, WAIT};
+pub use gradient::Gradient;
 pub use limiters::Limiters;
 pub use message::{LimitReport, LimitUpdate, LimiterReport, LimiterUpdate};
 pub use share::{Claim, Grant, Share};

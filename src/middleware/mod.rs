@@ -5,9 +5,17 @@
 
 mod access_log;
 mod chain;
+mod cors;
+mod custom;
+mod fault;
 mod headers;
 mod incoming;
+mod ip_filter;
 mod list;
+mod redirect;
+mod request_limit;
+mod respond;
+mod security_headers;
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -16,6 +24,8 @@ use std::rc::Rc;
 
 pub use access_log::{AccessLog, Field, LineFormat};
 pub use chain::{Answer, Denial, Flow, Marks, Middleware, Notes, Request, Response};
+pub use cors::preflight;
+pub use custom::{Custom, Factory, Registry};
 pub use incoming::Incoming;
 pub use list::Entry;
 
@@ -34,6 +44,11 @@ pub trait Settings {
         let _ = (request, response);
     }
 
+    /// Whether every request that comes so far is answered here: its route needs no upstream.
+    fn answers(&self) -> bool {
+        false
+    }
+
     /// One core's link, if there is anything to decide request by request.
     fn build(&self, scope: &Scope<'_>) -> Option<Rc<dyn Middleware>> {
         let _ = scope;
@@ -49,6 +64,8 @@ pub struct Scope<'a> {
     pub cores: u32,
     /// The entry's name, unique in the gateway: `cors`, or `ROUTE/cors` for a route's own.
     pub name: &'a str,
+    /// The kinds that the program brings along.
+    pub registry: &'a Registry,
     settings: String,
     before: &'a States,
     kept: &'a RefCell<States>,
@@ -60,9 +77,16 @@ pub struct States(HashMap<(String, String), Rc<dyn Any>>);
 
 impl<'a> Scope<'a> {
     /// The scope of an entry.
-    pub fn new(core: u32, cores: u32, name: &'a str, entry: &Entry, before: &'a States, kept: &'a RefCell<States>) -> Self {
+    pub fn new(
+        (core, cores): (u32, u32),
+        name: &'a str,
+        entry: &Entry,
+        registry: &'a Registry,
+        before: &'a States,
+        kept: &'a RefCell<States>,
+    ) -> Self {
         let settings = serde_json::to_string(entry).unwrap_or_default();
-        Scope { core, cores, name, settings, before, kept }
+        Scope { core, cores, name, registry, settings, before, kept }
     }
 
     /// What this link remembers: the same as before a reload that left its settings as they were.

@@ -123,7 +123,7 @@ impl Core {
         let Parts { index, journal, scribe, clock, view, buffers, counters, pages, port, chance } = parts;
         Core {
             epoch_us: Cell::new(0),
-            journal: RefCell::new(Journal::new(journal, view.plan.access.clone())),
+            journal: RefCell::new(Journal::new(journal, view.plan.names.clone())),
             scribe,
             index,
             now: Cell::new(clock.now()),
@@ -177,6 +177,7 @@ impl Core {
         }
         session.sender.trusted = self.view.borrow().plan.trusts(ip);
         session.served = 0;
+        session.scratch.forget();
         session.request_writer.clear();
         session.response_writer.clear();
         session

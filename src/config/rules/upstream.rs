@@ -7,7 +7,9 @@ use crate::http::is_token;
 
 pub(super) fn check_all(rules: &mut Rules<'_>) {
     let upstreams = &rules.config.upstreams;
-    if upstreams.is_empty() {
+    // Where a route names none, it says so itself if it needs one.
+    let routes = &rules.config.routes;
+    if upstreams.is_empty() && (routes.is_empty() || routes.iter().any(|route| !route.upstream.is_empty())) {
         let hint = "name a group of servers: \"upstreams\": [{ \"id\": \"app\", \"endpoints\": [{ \"url\": \"http://127.0.0.1:9001\" }] }]";
         rules.broken("upstreams", "is missing, or empty", hint);
     }
@@ -30,7 +32,10 @@ fn check(rules: &mut Rules<'_>, upstream: &Upstream, at: &dyn Fn(&str) -> String
     rules.at_least(&|| at("outlier_detection.window"), outlier.window, Time::from_millis(100));
     rules.at_least(&|| at("outlier_detection.ejection_time"), outlier.ejection_time, Time::from_millis(10));
     if let Some(breaker) = &upstream.circuit_breaker {
-        super::breaker::check(rules, breaker, &at("circuit_breaker"));
+        super::protection::breaker(rules, breaker, &at("circuit_breaker"));
+    }
+    if let Some(adaptive) = &upstream.adaptive_concurrency {
+        super::protection::adaptive(rules, adaptive, &at("adaptive_concurrency"));
     }
     rules.head(&|| at("keep_alive.head"), upstream.keep_alive.head);
     if upstream.retry.backoff > upstream.retry.backoff_max {
