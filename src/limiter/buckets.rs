@@ -125,8 +125,8 @@ pub struct Allot {
 pub const WAIT: Duration = Duration::from_millis(4);
 /// How long requests wait for parts at most: from the first one that finds too little on.
 const PATIENCE: u64 = 12_000_000;
-/// How long they are refused at once after waiting was no use.
-const DISILLUSION: u64 = 12_000_000;
+/// How long they are refused at once after that: longer than [`WAIT`], so that nobody waits through two such whiles.
+const DISILLUSION: u64 = 5_000_000;
 /// Requests that wait at once.
 const WAITING_MAX: u32 = 1024;
 /// Keys that a report speaks of at most: those most asked for.
@@ -213,7 +213,7 @@ impl Buckets {
         };
         demand.short = true;
         self.urgent = true;
-        if now >= demand.refuse_until {
+        if now >= demand.refuse_until && !again {
             demand.waiting = 0;
             demand.wait_until = now + PATIENCE;
             demand.refuse_until = demand.wait_until + DISILLUSION;
@@ -271,7 +271,7 @@ impl Buckets {
         self.gave_up.clear();
         for allot in allots {
             let &Allot { key, parts, gained, prepaid, until, forget } = allot;
-            let (before, tat, mut demand, paid) = match self.granted.get(&key) {
+            let (before, tat, demand, paid) = match self.granted.get(&key) {
                 Some(granted) => (granted.parts, granted.tat, granted.demand, granted.paid(at(now))),
                 None => {
                     let demand = self.asking.remove(&key).unwrap_or_default();
@@ -284,10 +284,6 @@ impl Buckets {
                 self.granted.remove(&key);
                 self.table.insert(key, tat);
                 continue;
-            }
-            if parts > before || prepaid > 0 {
-                // Whoever waits may find enough: a new while begins.
-                demand.refuse_until = 0;
             }
             if parts < before {
                 self.gave_up.push((key, tat));

@@ -43,7 +43,7 @@ pub(super) enum Aim {
 }
 
 /// By which what was asked for counts half.
-const HALF: Duration = Duration::from_millis(20);
+const HALF: Duration = Duration::from_millis(10);
 /// How long a core counts as short.
 const SHORT: Duration = Duration::from_millis(30);
 
@@ -66,29 +66,43 @@ impl Account {
         }
     }
 
-    /// A core holds no more than this.
-    pub fn gave_up(&mut self, core: usize, parts: u64, tat: Tat, terms: &Terms, now: Instant) {
+    /// A core has taken over what it was told: it holds no more than this.
+    pub fn on_taken(&mut self, core: usize, parts: u64, tat: Tat, terms: &Terms, now: Instant) {
         let lot = &mut self.lots[core];
+        // What was said before that may have been paid for.
+        lot.waiting = 0;
         let Some(freed) = lot.parts.checked_sub(parts).filter(|&freed| freed > 0) else { return };
         lot.parts = parts;
         self.pool = (self.pool.0 + freed, terms.join(self.pool, (freed, tat), now));
     }
 
-    /// What a core is to hold next, if it is something else: less, or as much more as there is in the pool, which it takes.
-    pub fn next(&mut self, core: usize, target: u64) -> Option<(u64, Tat)> {
-        let lot = &mut self.lots[core];
-        if target > lot.parts && self.pool.0 > 0 {
-            let gained = (target - lot.parts).min(self.pool.0);
-            lot.parts += gained;
-            self.pool.0 -= gained;
-            return Some((lot.parts, self.pool.1));
+    /// Lets free cores come nearer to what they are to hold: what each is told, and the moment of what it gains. First those that give
+    /// up parts, unless it is so little that it isn't worth a message; then what the pool has goes to those that lack most.
+    pub fn settle(&mut self, targets: &[u64], exact: bool, free: &[bool]) -> Vec<(usize, u64, Tat)> {
+        let mut told = Vec::new();
+        for (core, (lot, &target)) in self.lots.iter().zip(targets).enumerate() {
+            let little = if exact || target == 0 { 0 } else { lot.parts / 8 };
+            if free[core] && lot.parts > target + little {
+                told.push((core, target, self.pool.1));
+            }
         }
-        (target < lot.parts).then_some((target, self.pool.1))
+        let lack = |lots: &[Lot], core: usize| targets[core].saturating_sub(lots[core].parts);
+        let mut lacking: Vec<usize> = (0..targets.len()).filter(|&core| free[core] && lack(&self.lots, core) > 0).collect();
+        lacking.sort_by_key(|&core| std::cmp::Reverse(lack(&self.lots, core)));
+        for core in lacking {
+            let gained = lack(&self.lots, core).min(self.pool.0);
+            if gained > 0 {
+                self.lots[core].parts += gained;
+                self.pool.0 -= gained;
+                told.push((core, self.lots[core].parts, self.pool.1));
+            }
+        }
+        told
     }
 
-    /// What a core may hold, and the pool's moment.
-    pub fn holds(&self, core: usize) -> (u64, Tat) {
-        (self.lots[core].parts, self.pool.1)
+    /// What a core may hold.
+    pub fn holds(&self, core: usize) -> u64 {
+        self.lots[core].parts
     }
 
     /// Requests of a core that wait and that the pool pays for.
@@ -116,7 +130,7 @@ impl Account {
             return Aim::Keep;
         }
         // Shares of which each core has less than a request's worth at hand would leave much of the whole lying about.
-        let crumbs = needing * 20 > terms.per_second() && terms.requests(self.pool.0, self.pool.1, now) < 4.0 * needing as f64;
+        let crumbs = needing * 40 > terms.per_second() && terms.requests(self.pool.0, self.pool.1, now) < 4.0 * needing as f64;
         if needing > 1 && (crumbs || terms.least().saturating_mul(2 * needing) > whole) {
             return Aim::Pool;
         }

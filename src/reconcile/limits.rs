@@ -193,7 +193,7 @@ impl Book {
             for allot in taken.iter().filter(|allot| !allot.forget) {
                 let Some(account) = self.accounts.get_mut(&allot.key) else { continue };
                 let tat = tats.get(&allot.key).copied().unwrap_or(Terms::empty(now));
-                account.gave_up(core, allot.parts, tat, &self.terms, now);
+                account.on_taken(core, allot.parts, tat, &self.terms, now);
                 self.stirred.insert(allot.key);
             }
         }
@@ -230,13 +230,16 @@ impl Book {
             if self.leaving.contains(&key) {
                 return false;
             }
+            if is_full(&allots) {
+                return true;
+            }
             match account.aim(&self.terms, now) {
                 Aim::Keep => {}
                 Aim::Parts(targets) => {
                     self.error = self.error.max(account.error(&targets, &self.terms));
-                    give(account, key, &targets, None, free, now, &mut allots);
+                    give(account, key, &targets, false, free, now, &mut allots);
                 }
-                Aim::Pool => give(account, key, &vec![0; free.len()], Some(&self.terms), free, now, &mut allots),
+                Aim::Pool => pool(account, key, &self.terms, free, now, &mut allots),
             }
             now.since(account.short_at()) < STIRRED
         });
@@ -245,12 +248,15 @@ impl Book {
         leaving.retain(|&key| {
             let Some(account) = self.accounts.get_mut(&key) else { return false };
             let first = account.first(key, &self.terms);
+            if is_full(&allots) {
+                return true;
+            }
             if !account.is(&first) {
-                give(account, key, &first, None, free, now, &mut allots);
+                give(account, key, &first, true, free, now, &mut allots);
                 return true;
             }
             // All at once, so that no core keeps what another has forgotten.
-            if !free.iter().all(|&free| free) || allots.iter().any(|allots| allots.len() >= ALLOTS_MAX) {
+            if !free.iter().all(|&free| free) {
                 return true;
             }
             for (allots, &parts) in allots.iter_mut().zip(&first) {
@@ -275,18 +281,30 @@ impl Book {
     }
 }
 
-/// Lets free cores come nearer to their targets; with `pool`, what waits there is paid for from the pool.
-fn give(account: &mut Account, key: u128, targets: &[u64], pool: Option<&Terms>, free: &[bool], now: Instant, allots: &mut [Vec<Allot>]) {
-    for (core, &target) in targets.iter().enumerate() {
-        if !free[core] || allots[core].len() >= ALLOTS_MAX {
+/// Whether an update has as much to say as it may: what is left out has its turn with the next one.
+fn is_full(allots: &[Vec<Allot>]) -> bool {
+    allots.iter().any(|allots| allots.len() >= ALLOTS_MAX)
+}
+
+/// Lets free cores come nearer to their targets, and to just these with `exact`.
+fn give(account: &mut Account, key: u128, targets: &[u64], exact: bool, free: &[bool], now: Instant, allots: &mut [Vec<Allot>]) {
+    for (core, parts, gained) in account.settle(targets, exact, free) {
+        allots[core].push(Allot { key, parts, gained, prepaid: 0, until: now, forget: false });
+    }
+}
+
+/// Takes all parts into the pool, and pays from it for what waits.
+fn pool(account: &mut Account, key: u128, terms: &Terms, free: &[bool], now: Instant, allots: &mut [Vec<Allot>]) {
+    give(account, key, &vec![0; free.len()], true, free, now, allots);
+    for (core, allots) in allots.iter_mut().enumerate().filter(|(core, _)| free[*core]) {
+        let prepaid = account.pay(core, terms, now);
+        if prepaid == 0 {
             continue;
         }
-        let prepaid = pool.map_or(0, |terms| account.pay(core, terms, now));
-        let held = account.holds(core);
-        let moved = account.next(core, target);
-        if moved.is_some() || prepaid > 0 {
-            let (parts, gained) = moved.unwrap_or(held);
-            allots[core].push(Allot { key, parts, gained, prepaid, until: Terms::prepaid_until(now), forget: false });
+        let until = Terms::prepaid_until(now);
+        match allots.last_mut().filter(|allot| allot.key == key) {
+            Some(allot) => (allot.prepaid, allot.until) = (prepaid, until),
+            None => allots.push(Allot { key, parts: account.holds(core), gained: Terms::empty(now), prepaid, until, forget: false }),
         }
     }
 }
