@@ -122,7 +122,7 @@ pub struct Allot {
 }
 
 /// After which a request that was told to wait asks again.
-pub const WAIT: Duration = Duration::from_millis(4);
+pub const WAIT: Duration = Duration::from_millis(2);
 /// How long requests wait for parts at most: from the first one that finds too little on.
 const PATIENCE: u64 = 12_000_000;
 /// How long they are refused at once after that: longer than [`WAIT`], so that nobody waits through two such whiles.

@@ -130,8 +130,8 @@ impl Account {
             return Aim::Keep;
         }
         // Shares of which each core has less than a request's worth at hand would leave much of the whole lying about.
-        let crumbs = needing * 40 > terms.per_second() && terms.requests(self.pool.0, self.pool.1, now) < 4.0 * needing as f64;
-        if needing > 1 && (crumbs || terms.least().saturating_mul(2 * needing) > whole) {
+        let crumbs = needing * 40 > terms.per_second() || terms.least().saturating_mul(2 * needing) > whole;
+        if needing > 1 && crumbs {
             return Aim::Pool;
         }
         let all = 0..needs.len();
