@@ -124,7 +124,9 @@ pub struct Allot {
 /// After which a request that was told to wait asks again.
 pub const WAIT: Duration = Duration::from_millis(2);
 /// How long requests wait for parts at most: from the first one that finds too little on.
-const PATIENCE: u64 = 12_000_000;
+const PATIENCE: u64 = 16_000_000;
+/// Nothing is paid for whoever will wait no longer than this: it would come too late.
+const TOO_LATE: u64 = 5_000_000;
 /// How long they are refused at once after that: longer than [`WAIT`], so that nobody waits through two such whiles.
 const DISILLUSION: u64 = 5_000_000;
 /// Requests that wait at once.
@@ -244,7 +246,8 @@ impl Buckets {
                 (None, None) => continue,
             };
             let (asked, short) = (std::mem::take(&mut demand.asked), std::mem::take(&mut demand.short));
-            usages.push(Usage { key, asked, short, waiting: demand.waiting.saturating_sub(prepaid) });
+            let waiting = if now + TOO_LATE < demand.wait_until { demand.waiting.saturating_sub(prepaid) } else { 0 };
+            usages.push(Usage { key, asked, short, waiting });
         }
         if usages.len() > REPORT_MAX {
             usages.select_nth_unstable_by_key(REPORT_MAX, |usage| std::cmp::Reverse((usage.short, usage.asked)));

@@ -184,4 +184,4 @@ impl Lot {
 /// A need so small counts as none.
 const FORGOTTEN: f64 = 0.05;
 /// How long it is believed that requests wait.
-const FRESH: Duration = Duration::from_millis(6);
+const FRESH: Duration = Duration::from_millis(3);
