@@ -174,6 +174,10 @@ impl Buckets {
             // They lapse, tokens don't.
             if granted.prepaid > 0 && now < granted.prepaid_until {
                 granted.prepaid -= 1;
+                if granted.demand.waiting == 0 {
+                    // Waiting was of use: the next one may.
+                    granted.demand.refuse_until = 0;
+                }
                 return Decision { verdict: Verdict::Admitted, credit: now.saturating_sub(granted.tat.0), interval };
             }
             let start = granted.tat.0.max(now - self.terms.span);

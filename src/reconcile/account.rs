@@ -123,6 +123,9 @@ impl Account {
         let mut needs: Vec<f64> = self.lots.iter().map(|lot| lot.need_at(now)).collect();
         let least = FORGOTTEN.max(needs.iter().sum::<f64>() / 256.0);
         needs.iter_mut().filter(|need| **need < least).for_each(|need| *need = 0.0);
+        // Those that find enough have tokens that others lack.
+        let weighed = |(lot, need): (&Lot, &f64)| if lot.is_short(now) { 2.0 * need } else { *need };
+        let needs: Vec<f64> = self.lots.iter().zip(&needs).map(weighed).collect();
         let (whole, sum) = (terms.whole(), needs.iter().sum::<f64>());
         let fair = |core: usize| (whole as f64 * needs[core] / sum) as u64;
         let needing = needs.iter().filter(|&&need| need > 0.0).count() as u64;
@@ -135,7 +138,7 @@ impl Account {
             return Aim::Pool;
         }
         let all = 0..needs.len();
-        let lacks = |core: usize| self.lots[core].is_short(now) && self.lots[core].parts < fair(core) / 2;
+        let lacks = |core: usize| self.lots[core].is_short(now) && self.lots[core].parts < fair(core) / 3 * 2;
         let spare = |core: usize| if self.lots[core].is_short(now) { 0 } else { self.lots[core].parts.saturating_sub(fair(core)) };
         let idle = all.clone().map(spare).sum::<u64>() + self.pool.0;
         let moves = all.clone().any(lacks) || idle > whole / 64 || needing == 1 && idle > 0;

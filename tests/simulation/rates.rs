@@ -325,7 +325,7 @@ impl World {
     fn check_due(&self) {
         let (Some((known, level)), Some(&last)) = (self.known, self.arrivals.last()) else { return };
         let (burst, cost) = (f64::from(self.limit.burst), f64::from(self.limit.cost));
-        let mut begin = known + Duration::from_millis(10);
+        let mut begin = known + PERIOD;
         while begin + Duration::from_secs(1) <= last {
             let end = begin + Duration::from_secs(1);
             let mut bucket = Ideal { level, most: burst, rate: self.rate(), at: known };
