@@ -90,7 +90,7 @@ pub fn run(seed: u64) {
     if stormy {
         // What messages did must not matter for long.
         world.stormy = false;
-        world.pass(Duration::from_millis(500));
+        world.pass(Duration::from_secs(1));
         world.arrivals.clear();
         world.known = Some((world.now, 0.0));
         world.pass(Duration::from_millis(2_500));
