@@ -35,7 +35,7 @@ pub use protection::{AdaptiveConcurrency, BreakerFailures, BreakerLatency, Break
 pub use route::{HeaderEdits, Match, Route};
 pub use schema::schema;
 pub use target::Target;
-pub use units::{Size, Time};
+pub use units::{Rate, Size, Time};
 pub use upstream::{
     Endpoint, HashKey, HealthCheck, HostHeader, KeepAlive, LoadBound, Outlier, Queue, Retry, StatusRange, Strategy, Upstream,
 };

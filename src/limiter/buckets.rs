@@ -34,6 +34,23 @@ pub struct Buckets {
     waiting_since: u64,
     /// Since which plan the coordinator knows it.
     born: u64,
+    /// What was decided so far.
+    tally: Tally,
+}
+
+/// What a rate limit decided on one core, and the keys it knows there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Requests let through.
+    pub allowed: u64,
+    /// Requests refused.
+    pub limited: u64,
+    /// Requests let through that would have been refused, but for `shadow`.
+    pub shadowed: u64,
+    /// Keys known.
+    pub keys: u64,
+    /// Keys put out of the table before their bucket was full again.
+    pub evicted: u64,
 }
 
 #[derive(Debug)]
@@ -155,6 +172,7 @@ impl Buckets {
             waiting: 0,
             waiting_since: 0,
             born,
+            tally: Tally::default(),
         }
     }
 
@@ -323,9 +341,20 @@ impl Buckets {
         !self.asked.is_empty()
     }
 
-    /// Keys known, and those put out before their bucket was full again.
-    pub fn counts(&self) -> (u64, u64) {
-        (self.table.used + self.granted.len() as u64, self.table.evicted)
+    /// Counts what became of a request that was not told to wait: refused, or let through though it should have been (`shadow`).
+    #[inline]
+    pub fn count(&mut self, verdict: Verdict, shadow: bool) {
+        let counter = match (verdict, shadow) {
+            (Verdict::Admitted, _) => &mut self.tally.allowed,
+            (_, false) => &mut self.tally.limited,
+            (_, true) => &mut self.tally.shadowed,
+        };
+        *counter += 1;
+    }
+
+    /// What was decided so far.
+    pub fn tally(&self) -> Tally {
+        Tally { keys: self.table.used + self.granted.len() as u64, evicted: self.table.evicted, ..self.tally }
     }
 
     /// What a key's bucket holds here: parts and moment.

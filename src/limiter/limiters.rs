@@ -52,7 +52,8 @@ impl Limiters {
             let mut buckets = buckets.borrow_mut();
             let usages = buckets.usages(now);
             let gave_up = buckets.gave_up().to_vec();
-            LimiterReport { name: Arc::clone(name), limit: buckets.terms().limit, born: buckets.born(), usages, gave_up }
+            let (limit, born, tally) = (buckets.terms().limit, buckets.born(), buckets.tally());
+            LimiterReport { name: Arc::clone(name), limit, born, tally, usages, gave_up }
         });
         Some(LimitReport { core: self.core, sequence: self.sequence, applied: self.applied, limiters: limiters.collect() })
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Allot, Limit, Tat, Usage};
+use super::{Allot, Limit, Tally, Tat, Usage};
 
 /// From a core to the coordinator, about rate limits: at once where a key is short, else with the tick.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct LimiterReport {
     pub limit: Limit,
     /// Since which plan the core takes it to be known.
     pub born: u64,
+    /// What it decided so far.
+    pub tally: Tally,
     /// Keys that were asked for.
     pub usages: Vec<Usage>,
     /// The buckets of keys of which parts were given up by the last update, as they were then.

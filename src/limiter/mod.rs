@@ -23,7 +23,7 @@ mod share;
 mod table;
 mod terms;
 
-pub use buckets::{Allot, Buckets, Decision, Usage, Verdict, WAIT};
+pub use buckets::{Allot, Buckets, Decision, Tally, Usage, Verdict, WAIT};
 pub use gradient::Gradient;
 pub use limiters::Limiters;
 pub use message::{LimitReport, LimitUpdate, LimiterReport, LimiterUpdate};

@@ -19,6 +19,8 @@ pub struct Limit {
     pub burst: u32,
     /// Tokens that a request takes; at least 1.
     pub cost: u32,
+    /// Differs where the keys are of another kind, so that buckets of the one are none of the other.
+    pub kind: u64,
 }
 
 /// The moment since which a bucket has earned tokens: its theoretical arrival time. It moves on with each request.

@@ -115,7 +115,7 @@ impl World {
         let count = *chance.one_of(&[5, 20, 100, 1_000, 5_000, 20_000]);
         let cost = *chance.one_of(&[1, 1, 1, 3]);
         let burst = cost * *chance.one_of(&[1, 2, 10, count / 10 + 1, count, 2 * count]);
-        let limit = Limit { count, per: Duration::from_secs(1), burst, cost };
+        let limit = Limit { count, per: Duration::from_secs(1), burst, cost, kind: 0 };
         let per_second = f64::from(count / cost).max(1.0) * *chance.one_of(&[1.2, 1.5, 2.0, 5.0]);
         let moving = chance.micros(30_000, 1_500_000);
         let few = chance.between(1, cores as u64);
