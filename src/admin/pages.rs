@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
-use super::{Shared, upstreams};
+use super::{Shared, limits, upstreams};
 use crate::exchange::Page;
 use crate::log::rfc3339;
 use crate::metrics::text::{self, Text};
@@ -96,6 +96,7 @@ fn metrics(shared: &Shared) -> Response {
     text::write(&shared.registry, &mut text);
     process(shared, &mut text);
     upstreams::write(shared, &mut text);
+    limits::write(shared, &mut text);
     Response { status: 200, content_type: text::CONTENT_TYPE, body: text.finish() }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::account::{Account, Aim};
 use crate::clock::Instant;
-use crate::limiter::{Allot, Limit, LimitReport, LimitUpdate, LimiterReport, LimiterUpdate, Tat, Terms};
+use crate::limiter::{Allot, Limit, LimitReport, LimitUpdate, LimiterReport, LimiterUpdate, Tally, Tat, Terms};
 
 /// The rate limits of a configuration.
 #[derive(Debug)]
@@ -50,6 +50,8 @@ struct Book {
     error: f64,
     /// Keys that there was no room for.
     turned_away: u64,
+    /// What each core decided.
+    tallies: Vec<Tally>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,13 +155,42 @@ impl Limits {
             || self.books.iter().any(|book| !book.stirred.is_empty() || !book.leaving.is_empty())
     }
 
-    /// For each limit: the largest part of a key's limit that wasn't where it was asked for since this was last asked, the keys looked
-    /// after, and how many there was no room for so far.
-    pub fn errors(&mut self) -> Vec<(Arc<str>, f64, u64, u64)> {
-        let error =
-            |book: &mut Book| (Arc::clone(&book.name), std::mem::take(&mut book.error), book.accounts.len() as u64, book.turned_away);
-        self.books.iter_mut().map(error).collect()
+    /// All limits, for the pages; the errors begin anew.
+    pub fn snapshot(&mut self) -> Vec<LimiterState> {
+        let state = |book: &mut Book| {
+            let mut tally = Tally::default();
+            for one in &book.tallies {
+                tally.allowed += one.allowed;
+                tally.limited += one.limited;
+                tally.shadowed += one.shadowed;
+                tally.keys += one.keys;
+                tally.evicted += one.evicted;
+            }
+            LimiterState {
+                name: Arc::clone(&book.name),
+                tally,
+                hot: book.accounts.len() as u64,
+                left_alone: book.turned_away,
+                error: std::mem::take(&mut book.error),
+            }
+        };
+        self.books.iter_mut().map(state).collect()
     }
+}
+
+/// A rate limit over all cores, as pages show it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LimiterState {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What all cores decided, and the keys they know.
+    pub tally: Tally,
+    /// Keys that are looked after.
+    pub hot: u64,
+    /// How often there was no room for one.
+    pub left_alone: u64,
+    /// The largest part of a key's limit that wasn't where it was asked for since this was last asked.
+    pub error: f64,
 }
 
 impl Book {
@@ -175,10 +206,12 @@ impl Book {
             swept: now,
             error: 0.0,
             turned_away: 0,
+            tallies: vec![Tally::default(); cores],
         }
     }
 
     fn on_report(&mut self, core: usize, said: &LimiterReport, taken: &[Allot], now: Instant) {
+        self.tallies[core] = said.tally;
         if said.born != self.born {
             if self.agreed[core] == Agreed::Yes {
                 // It has begun again: nobody knows what it holds, so that all do.

@@ -23,7 +23,7 @@ mod upstream;
 
 pub use breaker::{BreakerState, Tally};
 pub use change::{Cause, Change, What};
-pub use limits::{KEYS_MAX, Limits};
+pub use limits::{KEYS_MAX, LimiterState, Limits};
 pub use message::{
     EndpointReport, EndpointUpdate, Report, ShareGrant, ShareKey, ShareReport, Update, UpstreamReport, UpstreamTally, UpstreamUpdate,
 };
