@@ -23,7 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("hedge", &["clock", "config"]),
     ("breaker", &["clock", "config", "error", "health", "limiter"]),
     // Each kind owns its settings, which the configuration lists; in return it uses the configuration's words.
-    ("middleware", &["clock", "config", "error", "http", "router"]),
+    ("middleware", &["clock", "config", "error", "http", "limiter", "router"]),
     ("access", &["clock", "error", "http", "middleware"]),
     ("balancer", &["chance", "clock", "config"]),
     ("reconcile", &["address", "balancer", "breaker", "clock", "config", "error", "health", "limiter", "metrics"]),

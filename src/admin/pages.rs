@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
-use super::{Shared, upstreams};
+use super::{Shared, limits, upstreams};
 use crate::exchange::Page;
 use crate::log::rfc3339;
 use crate::metrics::text::{self, Text};
@@ -97,6 +97,7 @@ fn metrics(shared: &Shared) -> Response {
     process(shared, &mut text);
     upstreams::write(shared, &mut text);
     write_labelled(&shared.counts(), &mut text);
+    limits::write(shared, &mut text);
     Response { status: 200, content_type: text::CONTENT_TYPE, body: text.finish() }
 }
 

@@ -17,6 +17,7 @@ pub struct Shared {
     endpoints: Mutex<Vec<EndpointState>>,
     upstreams: Mutex<Vec<UpstreamState>>,
     counts: Mutex<Vec<Count>>,
+    rate_limits: Mutex<Vec<RateLimitState>>,
 }
 
 /// Which configuration is in force, and how that came about.
@@ -81,6 +82,25 @@ pub struct UpstreamState {
     pub concurrency_limit: Option<u64>,
 }
 
+/// A rate limit as all cores together see it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RateLimitState {
+    /// Its entry's name, after that of its route if it is a route's own.
+    pub limiter: String,
+    /// Requests let through, refused, and let through that would have been refused but for `shadow`.
+    pub decisions: [u64; 3],
+    /// Keys known, over all cores.
+    pub keys: u64,
+    /// Keys put out of a full table before their bucket was full again.
+    pub evicted: u64,
+    /// Keys of which parts are moved between cores.
+    pub hot: u64,
+    /// Reports about keys that there was no room for: they keep an even share on each core.
+    pub left_alone: u64,
+    /// The largest part of a key's limit that wasn't on the core where it was asked for.
+    pub error: f64,
+}
+
 /// A circuit breaker as all cores together see it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct BreakerState {
@@ -115,6 +135,7 @@ impl Shared {
             endpoints: Mutex::default(),
             upstreams: Mutex::default(),
             counts: Mutex::default(),
+            rate_limits: Mutex::default(),
         }
     }
 
@@ -177,6 +198,16 @@ impl Shared {
     /// Replaces what is known about the upstreams.
     pub fn set_upstreams(&self, upstreams: Vec<UpstreamState>) {
         *lock(&self.upstreams) = upstreams;
+    }
+
+    /// The rate limits.
+    pub fn rate_limits(&self) -> Vec<RateLimitState> {
+        lock(&self.rate_limits).clone()
+    }
+
+    /// Replaces what is known about the rate limits.
+    pub fn set_rate_limits(&self, limits: Vec<RateLimitState>) {
+        *lock(&self.rate_limits) = limits;
     }
 
     /// Replaces what is known about the endpoints.

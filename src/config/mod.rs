@@ -37,7 +37,7 @@ pub use route::{HeaderEdits, Match, Route};
 pub use schema::schema;
 pub use split::{Arm, SameSite, Sticky, StickyCookie};
 pub use target::Target;
-pub use units::{Size, Time};
+pub use units::{Rate, Size, Time};
 pub use upstream::{
     Endpoint, HashKey, HealthCheck, HostHeader, KeepAlive, LoadBound, Outlier, Queue, Retry, StatusRange, Strategy, Upstream,
 };

@@ -5,6 +5,7 @@
 //! modules (`reconcile`, `drain`), and carries out what they answer.
 
 mod drain;
+mod limits;
 mod lookup;
 mod post;
 mod probe;
@@ -29,13 +30,15 @@ use crate::chance::Chance;
 use crate::clock::{Clock, Instant};
 use crate::config::{Config, Loaded, Problems};
 use crate::exchange::Plan;
+use crate::limiter::LimitReport;
 use crate::log;
 use crate::metrics::{BAD, GOOD};
-use crate::net::{self, Deadlines, Engine};
+use crate::net::{self, Deadlines, Doorbell, Engine};
 use crate::reconcile::{Lookup, ProbeId, Reconciler, Report};
 use crate::worker::Command;
 
 use drain::{Delays, Drain, Step, Stop};
+use limits::Rates;
 use lookup::Lookups;
 use post::Post;
 use probes::Probes;
@@ -73,6 +76,8 @@ pub struct Setup {
     pub workers: Vec<Seat>,
     /// Reports of all workers.
     pub reports: Receiver<Report>,
+    /// Their reports about rate limits.
+    pub limit_reports: Receiver<LimitReport>,
     /// The configuration that the workers started with.
     pub loaded: Loaded,
     /// Its file.
@@ -87,9 +92,9 @@ pub struct Setup {
     pub signals: Signals,
 }
 
-/// Runs until the gateway has stopped. Blocks its thread.
-pub fn run(setup: Setup) -> Ended {
-    match net::run_on(&[Engine::Epoll], 256, |_| supervise(setup)) {
+/// Runs until the gateway has stopped. Blocks its thread. The doorbell is rung for reports about rate limits that can't wait.
+pub fn run(setup: Setup, doorbell: Doorbell) -> Ended {
+    match net::run_on(&[Engine::Epoll], 256, |_| supervise(setup, doorbell)) {
         Ok(ended) => ended,
         Err(error) => {
             log::error(format_args!("the coordinator cannot run error=\"{error}\""));
@@ -98,7 +103,7 @@ pub fn run(setup: Setup) -> Ended {
     }
 }
 
-async fn supervise(mut setup: Setup) -> Ended {
+async fn supervise(mut setup: Setup, doorbell: Doorbell) -> Ended {
     let lookups = match Lookups::start(lookup::system) {
         Ok(lookups) => lookups,
         Err(error) => {
@@ -116,13 +121,25 @@ async fn supervise(mut setup: Setup) -> Ended {
             log::error(format_args!("the private listener cannot be served error=\"{error}\""));
         }
     }
+    let rung = coordinator.clone();
+    net::spawn(async move {
+        if let Err(error) = doorbell.answer(|| limits::rung(&rung)).await {
+            log::error(format_args!("the coordinator's doorbell broke error=\"{error}\""));
+        }
+    });
     loop {
         let now = clock.now();
         deadlines.sweep(now);
         if let Some(ended) = coordinator.borrow_mut().tick(now) {
             return ended;
         }
-        net::pause(TICK).await;
+        let mut left = TICK;
+        while coordinator.borrow().rates.is_busy() && left > limits::BUSY {
+            net::pause(limits::BUSY).await;
+            left -= limits::BUSY;
+            coordinator.borrow_mut().tick_rates(clock.now());
+        }
+        net::pause(left).await;
     }
 }
 
@@ -142,6 +159,7 @@ struct Coordinator {
     build: Build,
     signals: Signals,
     reconciler: Reconciler,
+    rates: Rates,
     probes: Probes<ProbeId>,
     lookups: Lookups<Lookup>,
     drain: Drain,
@@ -150,7 +168,7 @@ struct Coordinator {
 
 impl Coordinator {
     fn new(setup: Setup, lookups: Lookups<Lookup>, deadlines: Rc<Deadlines>) -> Self {
-        let Setup { clock, shared, workers, reports, loaded, path, load, build, signals, .. } = setup;
+        let Setup { clock, shared, workers, reports, limit_reports, loaded, path, load, build, signals, .. } = setup;
         let Loaded { config, hash, .. } = loaded;
         shared.switch_metrics_page(config.features.metrics);
         let generation = shared.loading().generation;
@@ -160,6 +178,7 @@ impl Coordinator {
             shared,
             workers: workers.into_iter().map(|seat| (seat, Post::default(), false)).collect(),
             reports,
+            rates: Rates::new(cores, &config, generation, limit_reports, clock.now()),
             reconciler: Reconciler::new(cores, &config, generation, clock.now()),
             started: config.clone(),
             config,
@@ -194,12 +213,20 @@ impl Coordinator {
         changes.iter().for_each(|change| (if change.is_trouble() { log::warn } else { log::info })(format_args!("{change}")));
         let ticks = &self.shared.registry.process.ticks;
         if !changes.is_empty() || ticks.count().is_multiple_of(SHOW_EVERY) {
-            show::publish(&self.reconciler, &self.shared);
+            show::publish(&self.reconciler, &mut self.rates, &self.shared);
         }
         ticks.add(1);
         let ended = self.stop(now);
-        self.send_posts();
+        self.tick_rates(now);
         ended
+    }
+
+    /// Takes and makes what is to be said of rate limits; sends all that waits.
+    fn tick_rates(&mut self, now: Instant) {
+        for (core, update) in self.rates.tick(now) {
+            self.workers[core].1.limits(update);
+        }
+        self.send_posts();
     }
 
     fn take_probes(&mut self, now: Instant) {
@@ -361,6 +388,7 @@ impl Coordinator {
         log::configure(self.config.features.logging.then_some(self.config.logging.level));
         self.shared.switch_metrics_page(self.config.features.metrics);
         self.reconciler.reconfigure(&self.config, plan.generation, now);
+        self.rates.reconfigure(&self.config, plan.generation, now);
         self.workers.iter_mut().for_each(|(_, post, _)| post.plan(plan.clone()));
         let (upstreams, routes) = (self.config.upstreams.len(), self.config.routes.len());
         log::info(format_args!("reloaded: a new configuration is in force hash={hash:016x} upstreams={upstreams} routes={routes}"));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crossbeam_channel::TrySendError;
 
 use crate::exchange::Plan;
+use crate::limiter::LimitUpdate;
 use crate::reconcile::Update;
 use crate::worker::Command;
 
@@ -13,6 +14,7 @@ use crate::worker::Command;
 pub(super) struct Post {
     plan: Option<Arc<Plan>>,
     update: Option<Update>,
+    limits: Option<LimitUpdate>,
     drain: bool,
 }
 
@@ -34,6 +36,11 @@ impl Post {
     /// Takes an update; whether it replaced an older one. Updates are snapshots, so nothing is lost with that.
     pub fn update(&mut self, update: Update) -> bool {
         self.update.replace(update).is_some()
+    }
+
+    /// Takes an update about rate limits; what waits is the same one or an older one.
+    pub fn limits(&mut self, update: LimitUpdate) {
+        self.limits = Some(update);
     }
 
     /// Takes the command to drain.
@@ -67,6 +74,9 @@ impl Post {
         if let Some(update) = self.update.take() {
             return Some(Command::Update(update));
         }
+        if let Some(update) = self.limits.take() {
+            return Some(Command::Limits(update));
+        }
         std::mem::take(&mut self.drain).then_some(Command::Drain)
     }
 
@@ -74,6 +84,7 @@ impl Post {
         match command {
             Command::Plan(plan) => self.plan = Some(plan),
             Command::Update(update) => self.update = Some(update),
+            Command::Limits(update) => self.limits = Some(update),
             Command::Drain => self.drain = true,
         }
     }

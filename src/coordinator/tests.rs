@@ -44,6 +44,8 @@ fn stage(change: impl FnOnce(&mut Config)) -> Stage {
     let (rings, signals) = (Arc::new(AtomicU32::new(0)), Signals::none());
     let next = Arc::new(Mutex::new(Ok(loaded(|_| ()))));
     let (_, reports) = bounded(1);
+    let (_, limit_reports) = bounded(1);
+    let (_, doorbell) = crate::net::Bell::new().unwrap();
     let (mut workers, mut inboxes) = (Vec::new(), Vec::new());
     for core in &shared.registry.cores {
         core.accepting.set(1);
@@ -61,6 +63,7 @@ fn stage(change: impl FnOnce(&mut Config)) -> Stage {
         shared: shared.clone(),
         workers,
         reports,
+        limit_reports,
         loaded: loaded(change),
         path: Some("gateway.json".into()),
         load: Box::new(move |_| reading.lock().unwrap().clone()),
@@ -68,7 +71,7 @@ fn stage(change: impl FnOnce(&mut Config)) -> Stage {
         admin: Some(listener),
         signals: signals.clone(),
     };
-    let thread = std::thread::spawn(move || run(setup));
+    let thread = std::thread::spawn(move || run(setup, doorbell));
     Stage { signals, shared, inboxes, rings, next, admin, thread }
 }
 

@@ -9,7 +9,7 @@ use crate::access::Names;
 use crate::config::{Cidr, Config, HostHeader, Route, Upstream};
 use crate::http::{Additions, Edits};
 use crate::http1;
-use crate::middleware::{self, AccessLog, Registry};
+use crate::middleware::{self, AccessLog, Registry, Secret};
 use crate::router::Router;
 
 /// A configuration made ready to serve.
@@ -32,6 +32,8 @@ pub struct Plan {
     pub trusted: Vec<Cidr>,
     /// Middlewares that the program brings along.
     pub registry: Registry,
+    /// What keys of rate limits are made with; another one is another client to them.
+    pub secret: Secret,
     /// What answers get on their way, to requests that have no route.
     pub unrouted: Edits,
     /// What records of the access log name by number.
@@ -171,6 +173,7 @@ impl Plan {
             upstreams,
             additions: additions(&config),
             registry: registry.clone(),
+            secret: Secret::default(),
             unrouted: chained_edits(&config, &[]).1,
             names: Arc::new(names),
             unrouted_access,
@@ -263,6 +266,9 @@ fn chained_edits(config: &Config, own: &[middleware::Entry]) -> (Edits, Edits) {
     for (entry, _) in middleware::merged(&config.middlewares, own) {
         if let Some(settings) = entry.settings() {
             settings.edits(&mut request, &mut response);
+            if settings.rate_limit().is_none() || config.features.rate_limit {
+                settings.named_edits(entry.id(), &mut response);
+            }
         }
     }
     (request, response)

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use super::{Plan, RoutePlan};
 use crate::balancer::Seat;
 use crate::clock::Instant;
-use crate::limiter::Share;
+use crate::limiter::{Limiters, Share};
 use crate::metrics::{Count, Family};
-use crate::middleware::{self, Entry, Middleware, Scope, States};
+use crate::middleware::{self, Entry, Ground, Middleware, Scope, States};
 use crate::reconcile::{Report, ShareKey, ShareReport, Update};
 use crate::upstream::{Switches, Upstream};
 
@@ -40,6 +40,7 @@ pub struct View {
     /// Requests of each arm of each route's split.
     arms: Vec<Box<[Rc<Cell<u64>>]>>,
     states: States,
+    limiters: Rc<RefCell<Limiters>>,
     seat: Seat,
     /// The number that the next upstream's connections are kept under.
     pools: u32,
@@ -58,6 +59,7 @@ impl View {
             chains: Vec::new(),
             arms: Vec::new(),
             states: States::default(),
+            limiters: Rc::new(RefCell::new(Limiters::new(seat.core))),
             seat,
             pools: 0,
             applied: Cell::new(0),
@@ -91,7 +93,8 @@ impl View {
         let shares: HashMap<&str, &Shared> = self.plan.routes.iter().map(|route| &*route.name).zip(&self.routes).collect();
         let routes = plan.routes.iter().map(|route| self.share(route, shares.get(&*route.name).copied(), limits.queue));
         let routes = routes.collect();
-        let (chains, states) = chains(&plan, self.seat, &self.states);
+        let limiters = self.limiters.clone();
+        let (chains, states) = chains(&plan, self.seat, &self.states, &mut limiters.borrow_mut());
         let arms = plan.routes.iter().map(|route| self.arms_of(&plan, route)).collect();
         View {
             gateway: self.gateway.clone(),
@@ -100,6 +103,7 @@ impl View {
             chains,
             arms,
             states,
+            limiters,
             seat: self.seat,
             pools,
             applied: self.applied.clone(),
@@ -140,6 +144,11 @@ impl View {
     #[inline]
     pub fn chain(&self, route: usize) -> &[Rc<dyn Middleware>] {
         &self.chains[route]
+    }
+
+    /// The rate limits.
+    pub fn limiters(&self) -> &RefCell<Limiters> {
+        &self.limiters
     }
 
     /// A route's concurrency limit.
@@ -227,11 +236,16 @@ impl View {
 }
 
 /// Each route's chain. Links of the gateway's entries are the same for all routes, and routes without entries share one chain.
-fn chains(plan: &Plan, seat: Seat, before: &States) -> (Vec<Chain>, States) {
-    let kept = RefCell::default();
-    let config = &plan.config;
+fn chains(plan: &Plan, seat: Seat, before: &States, limiters: &mut Limiters) -> (Vec<Chain>, States) {
+    let Plan { config, registry, secret, generation, .. } = plan;
+    let (limits, kept) = (RefCell::default(), RefCell::default());
+    let ground = Ground { registry, secret: *secret, generation: *generation, limiters: limits, before, kept };
     let build = |entry: &Entry, name: &str| {
-        entry.settings()?.build(&Scope::new((seat.core, seat.cores), name, entry, &plan.registry, before, &kept))
+        let settings = entry.settings()?;
+        if settings.rate_limit().is_some() && !config.features.rate_limit {
+            return None;
+        }
+        settings.build(&Scope::new((seat.core, seat.cores), name, entry, &ground))
     };
     let common: HashMap<&str, Rc<dyn Middleware>> =
         config.middlewares.iter().filter(|entry| entry.enabled).filter_map(|entry| Some((entry.id(), build(entry, entry.id())?))).collect();
@@ -248,5 +262,6 @@ fn chains(plan: &Plan, seat: Seat, before: &States) -> (Vec<Chain>, States) {
         false => chain(route.name(), &route.middlewares),
     });
     let chains = chains.collect();
-    (chains, kept.into_inner())
+    limiters.replace(ground.limiters.into_inner());
+    (chains, ground.kept.into_inner())
 }

@@ -18,6 +18,9 @@ use crate::metrics;
 use crate::net::{Buffers, Deadlines};
 use crate::server::Client;
 
+/// Between two urgent reports.
+const HURRY_LEAST: Duration = Duration::from_millis(1);
+
 /// A page the gateway answers itself: status, content type, body.
 pub type PageAnswer = (u16, &'static str, String);
 
@@ -65,6 +68,9 @@ pub struct Core {
     id: [u8; 16],
     /// Connections that fell idle since this was last asked.
     pub(super) cooled: Cell<u32>,
+    hurry: Box<dyn Fn()>,
+    /// When that was last called.
+    hurried: Cell<Instant>,
 }
 
 /// What one warm spell of a client's connection works with; reused, so that a request allocates nothing.
@@ -117,12 +123,14 @@ pub struct Parts {
     pub port: String,
     /// Where its random numbers begin.
     pub chance: u64,
+    /// Wakes this core's worker to report what can't wait.
+    pub hurry: Box<dyn Fn()>,
 }
 
 impl Core {
     /// A core without connections.
     pub fn new(parts: Parts) -> Self {
-        let Parts { index, journal, scribe, clock, view, buffers, counters, pages, port, chance } = parts;
+        let Parts { index, journal, scribe, clock, view, buffers, counters, pages, port, chance, hurry } = parts;
         Core {
             epoch_us: Cell::new(0),
             journal: RefCell::new(Journal::new(journal, view.plan.names.clone())),
@@ -146,6 +154,18 @@ impl Core {
             chance: Chance::new(chance),
             id: digits(chance.rotate_left(32) ^ 0x5851_f42d_4c95_7f2d),
             cooled: Cell::new(0),
+            hurry,
+            hurried: Cell::new(Instant::ZERO),
+        }
+    }
+
+    /// Lets what is urgent about rate limits be reported, once a millisecond at most: who waits for an answer asks again.
+    #[cold]
+    pub(super) fn hurry(&self) {
+        let now = self.now();
+        if now.since(self.hurried.get()) >= HURRY_LEAST && self.view.borrow().limiters().borrow().is_urgent() {
+            self.hurried.set(now);
+            (self.hurry)();
         }
     }
 

@@ -139,11 +139,15 @@ impl<'a> Request<'a> {
             match step {
                 Step::Page(page) => return self.page(page).await,
                 Step::Refuse(refusal) => {
+                    if refusal.reason == Reason::RateLimited {
+                        self.core.hurry();
+                    }
                     self.tally(exchange.tally());
                     return self.refused(exchange, refusal).await;
                 }
                 Step::Answer(answer) => return self.answer(exchange, &answer).await,
                 Step::Pause(until) => {
+                    self.core.hurry();
                     let now = self.core.now();
                     if now < until {
                         Box::pin(net::pause(until.since(now))).await;

@@ -8,12 +8,14 @@
 //!
 //! Reports and updates are snapshots. Those that are lost, late or repeated cost freshness, never a limit.
 
+mod account;
 mod breaker;
 mod change;
 mod counts;
 mod divide;
 mod division;
 mod endpoint;
+mod limits;
 mod message;
 mod reconciler;
 #[cfg(test)]
@@ -22,6 +24,7 @@ mod upstream;
 
 pub use breaker::{BreakerState, Tally};
 pub use change::{Cause, Change, What};
+pub use limits::{KEYS_MAX, LimiterState, Limits};
 pub use message::{
     EndpointReport, EndpointUpdate, Hedges, Report, ShareGrant, ShareKey, ShareReport, Update, UpstreamReport, UpstreamTally,
     UpstreamUpdate,
