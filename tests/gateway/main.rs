@@ -16,6 +16,7 @@ mod independent;
 mod limits;
 mod middlewares;
 mod process;
+mod rate_limits;
 mod refused_requests;
 mod refused_responses;
 mod relaying;
