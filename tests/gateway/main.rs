@@ -17,6 +17,7 @@ mod independent;
 mod limits;
 mod middlewares;
 mod process;
+mod rate_limits;
 mod refused_requests;
 mod refused_responses;
 mod relaying;
