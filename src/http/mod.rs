@@ -1,5 +1,6 @@
 //! What a message means, whatever its wire form: methods, versions, heads as offsets over received bytes.
 
+mod date;
 mod edits;
 mod forward;
 mod head;
@@ -7,6 +8,7 @@ mod known;
 mod method;
 mod token;
 
+pub use date::parse_date;
 pub use edits::Edits;
 pub use forward::{
     Additions, RequestOut, ResponseOut, Sender, connection_line, kept_request_id, write_line, write_request, write_response, write_status,
