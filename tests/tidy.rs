@@ -14,7 +14,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("http", &[]),
     ("metrics", &["error"]),
     // Deciding: pure.
-    ("config", &["http", "middleware"]),
+    ("config", &["cache", "http", "middleware"]),
+    ("cache", &["clock", "config", "http"]),
     ("http1", &["error", "http"]),
     ("router", &["config", "error", "http"]),
     ("retry", &["config", "error"]),
@@ -76,7 +77,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 
 /// The modules that decide: what they need of the outside is an argument, what they want done is a return value.
 const DECIDING: &[&str] =
-    &["config", "http1", "router", "retry", "health", "limiter", "middleware", "balancer", "reconcile", "upstream", "exchange"];
+    &["config", "cache", "http1", "router", "retry", "health", "limiter", "middleware", "balancer", "reconcile", "upstream", "exchange"];
 
 /// What must not stand in a deciding module, with the files that may have it all the same, and why.
 const IMPURE: &[(&str, &[&str])] = &[

@@ -1,6 +1,7 @@
 //! What a message means, whatever its wire form: methods, versions, heads as offsets over received bytes.
 
 mod changes;
+mod date;
 mod edits;
 mod forward;
 mod head;
@@ -9,6 +10,7 @@ mod method;
 mod token;
 
 pub use changes::Changes;
+pub use date::parse_date;
 pub use edits::Edits;
 pub use forward::{
     Additions, RequestOut, ResponseOut, Sender, connection_line, kept_request_id, write_line, write_request, write_response, write_status,

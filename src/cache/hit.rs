@@ -1,0 +1,199 @@
+//! Answering from the store: the head of the answer, and its body piece by piece.
+
+use std::rc::Rc;
+
+use super::condition::Form;
+use super::fill::Fill;
+use super::head::{split, write_length};
+use super::item::{Block, Item};
+use super::status::{Outcome, Status};
+use crate::clock::Instant;
+use crate::http::{Edits, Known, write_line};
+
+/// A response that is answered from the store, or from a fill that is still under way.
+pub struct Hit {
+    pub(super) item: Item,
+    /// What the body is read from until it is complete.
+    pub(super) fill: Option<Rc<Fill>>,
+    pub(super) form: Form,
+    /// The client asked for the head only.
+    pub(super) head_only: bool,
+    pub(super) status: Status,
+    pub(super) show_key: bool,
+}
+
+/// How far a copy of a hit's body came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copied {
+    /// So many bytes, and there are more: at least one, unless there was no room.
+    More(usize),
+    /// So many bytes, which were the last.
+    All(usize),
+    /// Nothing yet: wait until the fill moved on.
+    Wait,
+    /// The fill was given up: the answer has to be cut.
+    Broken,
+}
+
+impl Hit {
+    /// The status of the answer: that of the stored response, or 206, 304 or 416.
+    pub fn status(&self) -> u16 {
+        match self.form {
+            Form::Whole => self.item.status,
+            Form::NotModified => 304,
+            Form::Range(..) => 206,
+            Form::Unsatisfiable => 416,
+        }
+    }
+
+    /// Bytes of the body that the client gets.
+    pub fn length(&self) -> u64 {
+        let (start, end) = self.range();
+        end - start
+    }
+
+    /// The part of the stored body that the client gets.
+    fn range(&self) -> (u64, u64) {
+        match self.form {
+            _ if self.head_only => (0, 0),
+            Form::Whole => (0, self.item.length),
+            Form::Range(start, end) => (start, end),
+            Form::NotModified | Form::Unsatisfiable => (0, 0),
+        }
+    }
+
+    /// Appends the answer's head as HTTP/1.1 up to and with `Age` and `Cache-Status`, without what `edits` take away. What follows is
+    /// the caller's: `Connection`, other lines, the edits' tail with the blank line.
+    pub fn write_head(&self, out: &mut Vec<u8>, edits: &Edits, now: Instant) {
+        if self.form == Form::Whole && !edits.drop_any() {
+            out.extend_from_slice(self.item.head());
+        } else {
+            self.write_edited(out, edits);
+        }
+        let age = self.item.terms.age(now);
+        write_line(out, b"Age", itoa::Buffer::new().format(age).as_bytes());
+        let status = Status { ttl: Some(self.item.terms.ttl(now)), ..self.status };
+        status.write_with(out, self.show_key.then_some(self.item.url()));
+    }
+
+    #[cold]
+    fn write_edited(&self, out: &mut Vec<u8>, edits: &Edits) {
+        let edited = edits.drop_any();
+        for (line, name) in split(self.item.head()) {
+            if name.is_empty() {
+                out.extend_from_slice(match self.form {
+                    Form::Whole => line,
+                    Form::NotModified => b"HTTP/1.1 304 Not Modified\r\n",
+                    Form::Range(..) => b"HTTP/1.1 206 Partial Content\r\n",
+                    Form::Unsatisfiable => b"HTTP/1.1 416 Range Not Satisfiable\r\n",
+                });
+                continue;
+            }
+            let known = Known::from_name(name);
+            let kept = match self.form {
+                Form::Whole => true,
+                Form::Range(..) => known != Known::ContentLength,
+                // What says how a body is to be read is left out where there is none (RFC 9110 section 15.4.5).
+                Form::NotModified => {
+                    known == Known::ContentLocation || !name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"content-"))
+                }
+                Form::Unsatisfiable => known == Known::Date,
+            };
+            if kept && !(edited && edits.drops(name)) {
+                out.extend_from_slice(line);
+            }
+        }
+        let whole = self.item.length;
+        match self.form {
+            Form::Range(start, end) => {
+                write_length(out, end - start);
+                write_line(out, b"Content-Range", format!("bytes {start}-{}/{whole}", end - 1).as_bytes());
+            }
+            Form::Unsatisfiable => {
+                write_length(out, 0);
+                write_line(out, b"Content-Range", format!("bytes */{whole}").as_bytes());
+            }
+            Form::Whole | Form::NotModified => {}
+        }
+    }
+
+    /// Appends the body from byte `at` on of those that the client gets, at most `room` bytes.
+    pub fn copy(&self, at: u64, room: usize, out: &mut Vec<u8>) -> Copied {
+        let (start, end) = self.range();
+        let (mut at, before) = (start + at, out.len());
+        while at < end {
+            let most = usize::try_from(end - at).unwrap_or(usize::MAX).min(room - (out.len() - before));
+            if most == 0 {
+                return Copied::More(out.len() - before);
+            }
+            let copied = match &self.fill {
+                None => append(out, self.item.body(at), most),
+                Some(fill) => match fill.copy(at, most, out) {
+                    Copied::More(copied) | Copied::All(copied) => copied,
+                    Copied::Wait | Copied::Broken if out.len() > before => return Copied::More(out.len() - before),
+                    nothing => return nothing,
+                },
+            };
+            at += copied as u64;
+        }
+        Copied::All(out.len() - before)
+    }
+
+    /// The piece of the body at byte `at` of those that the client gets, to be sent without copying. `None` where there is no such piece
+    /// because the body is small and stands beside the head, or isn't complete yet: then copy it.
+    pub fn piece(&self, at: u64) -> Option<Piece> {
+        let (start, end) = self.range();
+        let at = start + at;
+        let done;
+        let item = match &self.fill {
+            None => &self.item,
+            Some(fill) => {
+                done = fill.done()?;
+                &done
+            }
+        };
+        if at >= end {
+            return None;
+        }
+        let block = item.block(at)?.clone();
+        let from = at as usize % super::item::BLOCK;
+        let to = block.len().min(from + usize::try_from(end - at).unwrap_or(usize::MAX));
+        Some(Piece { block, from, to })
+    }
+
+    /// Whether the body is small and stands beside the head: one copy gets all of it.
+    pub fn is_small(&self) -> bool {
+        self.fill.is_none() && self.item.is_inline()
+    }
+
+    /// The fill that it is read from, if that was still under way.
+    pub fn fill(&self) -> Option<&Rc<Fill>> {
+        self.fill.as_ref()
+    }
+
+    /// As metrics count it.
+    pub fn outcome(&self) -> Outcome {
+        self.status.outcome
+    }
+}
+
+/// Appends at most so many bytes; how many.
+pub(super) fn append(out: &mut Vec<u8>, bytes: &[u8], most: usize) -> usize {
+    let bytes = &bytes[..bytes.len().min(most)];
+    out.extend_from_slice(bytes);
+    bytes.len()
+}
+
+/// A piece of a body that several answers may share: it keeps its bytes, whatever becomes of the stored response.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    block: Block,
+    from: usize,
+    to: usize,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.block[self.from..self.to]
+    }
+}
