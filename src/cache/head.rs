@@ -9,6 +9,11 @@ use crate::http::{Field, Known, Span, write_line, write_status};
 pub(super) fn write(out: &mut Vec<u8>, answer: &Answer<'_>, policy: &Policy) {
     write_status(out, answer.head.status, answer.head.phrase.of(answer.bytes));
     lines(out, answer, policy);
+    undated(out, answer);
+}
+
+/// An answer without a date is of the moment it came (RFC 9110 section 6.6.1).
+fn undated(out: &mut Vec<u8>, answer: &Answer<'_>) {
     if answer.head.known(answer.bytes, Known::Date).is_none() {
         out.extend_from_slice(answer.date);
     }
@@ -18,6 +23,7 @@ pub(super) fn write(out: &mut Vec<u8>, answer: &Answer<'_>, policy: &Policy) {
 pub(super) fn write_renewed(out: &mut Vec<u8>, stored: &[u8], answer: &Answer<'_>, policy: &Policy) {
     let mut update = Vec::new();
     lines(&mut update, answer, policy);
+    undated(&mut update, answer);
     let new = fields(&update);
     let replaced = |name: &[u8]| new.iter().any(|field| field.name.of(&update).eq_ignore_ascii_case(name));
     for (line, name) in split(stored) {

@@ -23,6 +23,7 @@ mod item;
 mod key;
 mod lookup;
 mod policy;
+mod purge;
 mod settings;
 mod shard;
 mod status;
@@ -133,3 +134,6 @@ impl Cache {
         self.0.borrow().count()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,7 @@
 //! Where one core's stored responses are: by URL in a table, in order of arrival in a queue, from which SIEVE takes what goes.
 //!
 //! SIEVE (Zhang et al., "SIEVE is Simpler than LRU", NSDI 2024): a hit marks the entry and moves nothing; a hand goes from the oldest
-//! to the newest, takes the marks away and throws out what has none. A purge of many is a ban: what is older than the ban and matches it
-//! counts as gone at once, and is freed by and by.
+//! to the newest, takes the marks away and throws out what has none.
 
 use std::rc::Rc;
 
@@ -12,8 +11,9 @@ use hashbrown::HashTable;
 
 use super::fill::Fill;
 use super::item::Item;
-use super::key::{Key, hash_of};
-use super::{Ask, Purge, Settings, vary};
+use super::key::Key;
+use super::purge::Ban;
+use super::{Ask, Settings, vary};
 
 pub(super) struct Limits {
     pub(super) bytes: usize,
@@ -23,12 +23,12 @@ pub(super) struct Limits {
     pub(super) waits: bool,
 }
 
-struct Entry {
+pub(super) struct Entry {
     /// `None` in a place that is free.
-    item: Option<Item>,
+    pub(super) item: Option<Item>,
     hash: u64,
     /// The shard's sequence when it was asked for.
-    seq: u64,
+    pub(super) seq: u64,
     /// The next older response of the same URL.
     variant: u32,
     newer: u32,
@@ -37,20 +37,12 @@ struct Entry {
     visited: bool,
 }
 
-/// What a purge of many took, until all that was there at its time has been looked at.
-struct Ban {
-    purge: Purge,
-    seq: u64,
-    /// Entries still to be looked at.
-    left: usize,
-}
-
 pub(super) struct Shard {
     pub(super) limits: Limits,
     pub(super) hasher: FixedState,
     /// The newest response of each URL.
     table: HashTable<u32>,
-    entries: Vec<Entry>,
+    pub(super) entries: Vec<Entry>,
     free: Vec<u32>,
     newest: u32,
     oldest: u32,
@@ -60,13 +52,13 @@ pub(super) struct Shard {
     next_fill: u64,
     /// Grows with each purge: what was asked for before is older than the purge.
     pub(super) seq: u64,
-    bans: Vec<Ban>,
+    pub(super) bans: Vec<Ban>,
     /// Where the next sweep goes on.
-    cursor: usize,
+    pub(super) cursor: usize,
     /// The newest ban that is done with: what was asked for before it, and comes later, can't be judged any more and isn't stored.
-    forgotten: u64,
+    pub(super) forgotten: u64,
     /// By hash: when last a URL of this hash was purged.
-    purged: Box<[u64]>,
+    pub(super) purged: Box<[u64]>,
     /// By hash: the URL whose answers weren't to be shared when last seen, so that nobody waits for one.
     unshared: Box<[u32]>,
     scratch: Vec<u8>,
@@ -151,8 +143,11 @@ impl Shard {
     /// Stores a response that was asked for at this sequence, in place of those it supersedes; not if it is larger than all there can be,
     /// or was purged meanwhile.
     pub(super) fn insert(&mut self, item: Item, hash: u64, seq: u64) {
+        if seq < self.forgotten || self.purged[slot(hash)] > seq || self.is_banned(&item, seq) {
+            return;
+        }
         self.supersede(&item, hash);
-        if seq < self.forgotten || self.purged[slot(hash)] > seq || self.is_banned(&item, seq) || !self.reserve(item.cost()) {
+        if !self.reserve(item.cost()) {
             return;
         }
         // What makes room may have been of the same URL.
@@ -208,7 +203,7 @@ impl Shard {
     }
 
     /// All responses of a URL, the newest first.
-    fn variants(&self, url: &[u8], hash: u64) -> Vec<u32> {
+    pub(super) fn variants(&self, url: &[u8], hash: u64) -> Vec<u32> {
         let first = self.first(url, hash);
         std::iter::successors(first, |&index| Some(self.entries[index as usize].variant).filter(|&next| next != NONE)).collect()
     }
@@ -227,7 +222,7 @@ impl Shard {
         }
     }
 
-    fn remove(&mut self, index: u32) {
+    pub(super) fn remove(&mut self, index: u32) {
         let entry = &mut self.entries[index as usize];
         let Some(item) = entry.item.take() else { return };
         let (hash, variant, newer, older) = (entry.hash, entry.variant, entry.newer, entry.older);
@@ -287,63 +282,6 @@ impl Shard {
         false
     }
 
-    /// Makes what a purge names unavailable.
-    pub(super) fn purge(&mut self, purge: &Purge) {
-        self.seq += 1;
-        match purge {
-            Purge::Url(url) => {
-                if let Some(hash) = hash_of(url, &self.hasher) {
-                    self.purge_url(url, hash);
-                }
-            }
-            _ => {
-                if self.bans.len() == BANS_MAX {
-                    self.sweep(self.entries.len());
-                }
-                self.bans.push(Ban { purge: purge.clone(), seq: self.seq, left: self.entries.len() });
-            }
-        }
-    }
-
-    fn purge_url(&mut self, url: &[u8], hash: u64) {
-        self.purged[slot(hash)] = self.seq;
-        for index in self.variants(url, hash) {
-            self.remove(index);
-        }
-    }
-
-    /// Removes a URL's responses.
-    pub(super) fn invalidate(&mut self, key: &Key<'_>) -> Purge {
-        self.seq += 1;
-        let url = key.text();
-        self.purge_url(&url, key.hash);
-        Purge::Url(url)
-    }
-
-    fn is_banned(&self, item: &Item, seq: u64) -> bool {
-        self.bans.iter().any(|ban| seq < ban.seq && ban.purge.takes(item))
-    }
-
-    /// Frees what bans took, looking at no more than so many entries.
-    pub(super) fn sweep(&mut self, entries: usize) {
-        let all = self.entries.len();
-        let entries = entries.min(self.bans.iter().map(|ban| ban.left).max().unwrap_or(0));
-        for _ in 0..entries.min(all) {
-            self.cursor = if self.cursor + 1 < all { self.cursor + 1 } else { 0 };
-            let entry = &self.entries[self.cursor];
-            if entry.item.as_ref().is_some_and(|item| self.is_banned(item, entry.seq)) {
-                self.remove(self.cursor as u32);
-            }
-        }
-        self.bans.retain_mut(|ban| {
-            ban.left = ban.left.saturating_sub(entries);
-            if ban.left == 0 {
-                self.forgotten = self.forgotten.max(ban.seq);
-            }
-            ban.left > 0
-        });
-    }
-
     /// The fill of the same response that is under way, if it wasn't purged.
     pub(super) fn fill(&self, key: &Key<'_>, zone: u64, extra: &[u8]) -> Option<&Rc<Fill>> {
         let fill = self.fills.get(&key.hash)?;
@@ -391,24 +329,6 @@ impl Shard {
     }
 }
 
-impl Purge {
-    fn takes(&self, item: &Item) -> bool {
-        match self {
-            Purge::Tag(tag) => item.has_tag(tag),
-            other => other.may_take(item.url()),
-        }
-    }
-
-    /// Whether it may take a response of this URL whose head hasn't come yet.
-    fn may_take(&self, url: &[u8]) -> bool {
-        match self {
-            Purge::Url(own) => **own == *url,
-            Purge::Prefix(prefix) => url.starts_with(prefix),
-            Purge::Tag(_) | Purge::Everything => true,
-        }
-    }
-}
-
 impl Limits {
     fn new(settings: &Settings) -> Limits {
         let bytes = settings.bytes.get();
@@ -421,7 +341,7 @@ impl Limits {
     }
 }
 
-fn slot(hash: u64) -> usize {
+pub(super) fn slot(hash: u64) -> usize {
     hash as usize % SLOTS
 }
 
@@ -433,8 +353,24 @@ fn mark(hash: u64) -> u32 {
 const NONE: u32 = u32::MAX;
 /// Places of the tables by hash that forget.
 const SLOTS: usize = 1024;
-/// Purges of many that may be under way; one more, and all are brought to their end at once.
-const BANS_MAX: usize = 32;
 /// Bytes that a response is expected to take, when room is set aside for entries, and for how many at most.
 const EXPECTED: usize = 1024;
 const EXPECTED_MAX: usize = 1 << 20;
+
+#[cfg(test)]
+impl Shard {
+    /// Checks that table, queue and count agree; and the bytes, if no fill is under way.
+    pub(super) fn check(&self, idle: bool) {
+        let items = || self.entries.iter().filter_map(|entry| entry.item.as_ref());
+        let there = |index: u32| Some(index).filter(|&index| index != NONE);
+        let queued = std::iter::successors(there(self.newest), |&index| there(self.entries[index as usize].older));
+        let queued: Vec<u32> = queued.collect();
+        assert_eq!((queued.len(), items().count()), (self.count(), self.count()));
+        assert!(queued.last().is_none_or(|&last| last == self.oldest));
+        let found: usize =
+            self.table.iter().map(|&first| self.variants(self.item(first).url(), self.entries[first as usize].hash).len()).sum();
+        assert_eq!(found, self.count());
+        let cost: usize = items().map(Item::cost).sum();
+        assert!(cost <= self.held && (cost == self.held || !idle), "{cost} bytes are stored, {} are counted", self.held);
+    }
+}
