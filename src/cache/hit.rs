@@ -1,20 +1,23 @@
 //! Answering from the store: the head of the answer, and its body piece by piece.
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use super::condition::Form;
-use super::fill::Fill;
+use super::fill::{Fill, Reader};
 use super::head::{split, write_length};
 use super::item::{Block, Item};
 use super::status::{Outcome, Status};
 use crate::clock::Instant;
-use crate::http::{Edits, Known, write_line};
+use crate::http::{Changes, Edits, Known, write_line};
 
 /// A response that is answered from the store, or from a fill that is still under way.
 pub struct Hit {
     pub(super) item: Item,
     /// What the body is read from until it is complete.
-    pub(super) fill: Option<Rc<Fill>>,
+    pub(super) reader: Option<Reader>,
+    /// The item knows its body's length.
+    pub(super) sized: bool,
     pub(super) form: Form,
     /// The client asked for the head only.
     pub(super) head_only: bool,
@@ -46,39 +49,42 @@ impl Hit {
         }
     }
 
-    /// Bytes of the body that the client gets.
-    pub fn length(&self) -> u64 {
-        let (start, end) = self.range();
-        end - start
+    /// Whether the head tells the body's length. If not, the body has to be framed: it is being fetched, and nobody knows how long it is.
+    pub fn is_sized(&self) -> bool {
+        self.sized || self.form != Form::Whole
     }
 
     /// The part of the stored body that the client gets.
     fn range(&self) -> (u64, u64) {
         match self.form {
             _ if self.head_only => (0, 0),
+            Form::Whole if !self.is_sized() => (0, u64::MAX),
             Form::Whole => (0, self.item.length),
             Form::Range(start, end) => (start, end),
             Form::NotModified | Form::Unsatisfiable => (0, 0),
         }
     }
 
-    /// Appends the answer's head as HTTP/1.1 up to and with `Age` and `Cache-Status`, without what `edits` take away. What follows is
-    /// the caller's: `Connection`, other lines, the edits' tail with the blank line.
-    pub fn write_head(&self, out: &mut Vec<u8>, edits: &Edits, now: Instant) {
-        if self.form == Form::Whole && !edits.drop_any() {
+    /// Appends the answer's head as HTTP/1.1 up to and with `Age` and `Cache-Status`, without what `edits` and `changes` take away. What
+    /// follows is the caller's: framing if the length isn't known, `Connection`, other lines, the edits' tail with the blank line.
+    pub fn write_head(&self, out: &mut Vec<u8>, edits: &Edits, changes: &Changes, now: Instant) {
+        if self.form == Form::Whole && !edits.drop_any() && !changes.drop_any() {
             out.extend_from_slice(self.item.head());
         } else {
-            self.write_edited(out, edits);
+            self.write_edited(out, edits, changes);
         }
         let age = self.item.terms.age(now);
-        write_line(out, b"Age", itoa::Buffer::new().format(age).as_bytes());
+        // It says that the answer wasn't made for this request (RFC 9111 section 5.1).
+        if age > 0 || self.status.outcome != Outcome::Miss {
+            write_line(out, b"Age", itoa::Buffer::new().format(age).as_bytes());
+        }
         let status = Status { ttl: Some(self.item.terms.ttl(now)), ..self.status };
         status.write_with(out, self.show_key.then_some(self.item.url()));
     }
 
     #[cold]
-    fn write_edited(&self, out: &mut Vec<u8>, edits: &Edits) {
-        let edited = edits.drop_any();
+    fn write_edited(&self, out: &mut Vec<u8>, edits: &Edits, changes: &Changes) {
+        let edited = edits.drop_any() || changes.drop_any();
         for (line, name) in split(self.item.head()) {
             if name.is_empty() {
                 out.extend_from_slice(match self.form {
@@ -99,7 +105,7 @@ impl Hit {
                 }
                 Form::Unsatisfiable => known == Known::Date,
             };
-            if kept && !(edited && edits.drops(name)) {
+            if kept && !(edited && (edits.drops(name) || changes.drops(name))) {
                 out.extend_from_slice(line);
             }
         }
@@ -126,10 +132,11 @@ impl Hit {
             if most == 0 {
                 return Copied::More(out.len() - before);
             }
-            let copied = match &self.fill {
+            let copied = match &self.reader {
                 None => append(out, self.item.body(at), most),
-                Some(fill) => match fill.copy(at, most, out) {
-                    Copied::More(copied) | Copied::All(copied) => copied,
+                Some(reader) => match reader.copy(at, most, out) {
+                    Copied::More(copied) => copied,
+                    Copied::All(_) => break,
                     Copied::Wait | Copied::Broken if out.len() > before => return Copied::More(out.len() - before),
                     nothing => return nothing,
                 },
@@ -145,10 +152,10 @@ impl Hit {
         let (start, end) = self.range();
         let at = start + at;
         let done;
-        let item = match &self.fill {
+        let item = match &self.reader {
             None => &self.item,
-            Some(fill) => {
-                done = fill.done()?;
+            Some(reader) => {
+                done = reader.fill.done()?;
                 &done
             }
         };
@@ -163,12 +170,12 @@ impl Hit {
 
     /// Whether the body is small and stands beside the head: one copy gets all of it.
     pub fn is_small(&self) -> bool {
-        self.fill.is_none() && self.item.is_inline()
+        self.reader.is_none() && self.item.is_inline()
     }
 
     /// The fill that it is read from, if that was still under way.
     pub fn fill(&self) -> Option<&Rc<Fill>> {
-        self.fill.as_ref()
+        self.reader.as_ref().map(|reader| &reader.fill)
     }
 
     /// As metrics count it.
@@ -190,6 +197,13 @@ pub struct Piece {
     block: Block,
     from: usize,
     to: usize,
+}
+
+impl Piece {
+    /// What it is a part of, and from where to where.
+    pub fn into_parts(self) -> (Rc<Vec<u8>>, Range<usize>) {
+        (self.block, self.from..self.to)
+    }
 }
 
 impl AsRef<[u8]> for Piece {

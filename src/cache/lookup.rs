@@ -243,11 +243,13 @@ fn follow(fill: Rc<Fill>, seeker: &Seeker<'_>) -> Option<Lookup> {
             if !wish.is_met(&body.item.terms, now) || !super::vary::matches(body.item.vary(), ask.head, ask.bytes, &mut Vec::new()) {
                 return None;
             }
-            if body.expected.is_some() {
+            // Which part of it a range is can't be told before its length is known.
+            if body.expected.is_some() || !wish.has(Known::Range) {
+                let sized = body.expected.is_some();
                 let status = Status { forwarded: Some(Forwarded::UriMiss), collapsed: true, ..Status::hit(Outcome::Collapsed) };
                 let hit = Hit::new(body.item.clone(), ask, status);
                 drop(stage);
-                return Some(Lookup::Hit(Hit { fill: Some(fill), ..hit }));
+                return Some(Lookup::Hit(Hit { reader: Some(fill.reader()), sized, ..hit }));
             }
         }
         Stage::Done(_) | Stage::Ended => return None,
@@ -274,7 +276,7 @@ impl Hit {
             200 => form(&item, ask.head, ask.bytes),
             _ => Form::Whole,
         };
-        Hit { item, fill: None, form, head_only: ask.head.method == Method::Head, status, show_key: ask.policy.show_key }
+        Hit { item, reader: None, sized: true, form, head_only: ask.head.method == Method::Head, status, show_key: ask.policy.show_key }
     }
 }
 

@@ -114,14 +114,30 @@ impl Cache {
         self.0.borrow_mut().reconfigure(settings);
     }
 
-    /// Makes stored responses, and those under way, unavailable from this moment. Their bytes are freed by [`Cache::sweep`].
-    pub fn purge(&self, purge: &Purge) {
-        self.0.borrow_mut().purge(purge);
+    /// Makes stored responses, and those under way, unavailable from this moment; how many were freed at once. The others' bytes are
+    /// freed by [`Cache::sweep`].
+    pub fn purge(&self, purge: &Purge) -> usize {
+        self.0.borrow_mut().purge(purge)
     }
 
-    /// Frees what was purged, looking at no more than so many entries; about 100 ns each. To be called at each tick.
-    pub fn sweep(&self, entries: usize) {
-        self.0.borrow_mut().sweep(entries);
+    /// Frees what was purged, looking at no more than so many entries, about 100 ns each; how many it freed. To be called at each tick.
+    pub fn sweep(&self, entries: usize) -> usize {
+        self.0.borrow_mut().sweep(entries)
+    }
+
+    /// Whether all that was purged has been freed.
+    pub fn is_swept(&self) -> bool {
+        self.0.borrow().is_swept()
+    }
+
+    /// Responses that were thrown out to make room, since the shard began.
+    pub fn evicted(&self) -> u64 {
+        self.0.borrow().evicted
+    }
+
+    /// Responses that were stored, since the shard began.
+    pub fn stored(&self) -> u64 {
+        self.0.borrow().stored
     }
 
     /// Bytes held, those of fills under way included; never more than the settings' `bytes`.

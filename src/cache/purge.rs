@@ -15,29 +15,26 @@ pub(super) struct Ban {
 }
 
 impl Shard {
-    /// Makes what a purge names unavailable.
-    pub(super) fn purge(&mut self, purge: &Purge) {
+    /// Makes what a purge names unavailable; how many responses that freed at once.
+    pub(super) fn purge(&mut self, purge: &Purge) -> usize {
         self.seq += 1;
         match purge {
-            Purge::Url(url) => {
-                if let Some(hash) = hash_of(url, &self.hasher) {
-                    self.purge_url(url, hash);
-                }
-            }
+            Purge::Url(url) => hash_of(url, &self.hasher).map_or(0, |hash| self.purge_url(url, hash)),
             _ => {
                 if self.bans.len() == BANS_MAX {
                     self.sweep(self.entries.len());
                 }
                 self.bans.push(Ban { purge: purge.clone(), seq: self.seq, left: self.entries.len() });
+                0
             }
         }
     }
 
-    fn purge_url(&mut self, url: &[u8], hash: u64) {
+    fn purge_url(&mut self, url: &[u8], hash: u64) -> usize {
         self.purged[slot(hash)] = self.seq;
-        for index in self.variants(url, hash) {
-            self.remove(index);
-        }
+        let variants = self.variants(url, hash);
+        variants.iter().for_each(|&index| self.remove(index));
+        variants.len()
     }
 
     /// Removes a URL's responses.
@@ -52,15 +49,16 @@ impl Shard {
         self.bans.iter().any(|ban| seq < ban.seq && ban.purge.takes(item))
     }
 
-    /// Frees what bans took, looking at no more than so many entries.
-    pub(super) fn sweep(&mut self, entries: usize) {
-        let all = self.entries.len();
+    /// Frees what bans took, looking at no more than so many entries; how many responses that freed.
+    pub(super) fn sweep(&mut self, entries: usize) -> usize {
+        let (all, mut freed) = (self.entries.len(), 0);
         let entries = entries.min(self.bans.iter().map(|ban| ban.left).max().unwrap_or(0));
         for _ in 0..entries.min(all) {
             self.cursor = if self.cursor + 1 < all { self.cursor + 1 } else { 0 };
             let entry = &self.entries[self.cursor];
             if entry.item.as_ref().is_some_and(|item| self.is_banned(item, entry.seq)) {
                 self.remove(self.cursor as u32);
+                freed += 1;
             }
         }
         self.bans.retain_mut(|ban| {
@@ -70,6 +68,12 @@ impl Shard {
             }
             ban.left > 0
         });
+        freed
+    }
+
+    /// Whether there is anything to sweep.
+    pub(super) fn is_swept(&self) -> bool {
+        self.bans.is_empty()
     }
 }
 

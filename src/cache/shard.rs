@@ -48,6 +48,9 @@ pub(super) struct Shard {
     oldest: u32,
     hand: u32,
     held: usize,
+    /// Responses thrown out to make room, and responses stored.
+    pub(super) evicted: u64,
+    pub(super) stored: u64,
     fills: HashMap<u64, Rc<Fill>>,
     next_fill: u64,
     /// Grows with each purge: what was asked for before is older than the purge.
@@ -84,6 +87,8 @@ impl Shard {
             oldest: NONE,
             hand: NONE,
             held: 0,
+            evicted: 0,
+            stored: 0,
             fills: HashMap::default(),
             next_fill: 0,
             seq: 1,
@@ -150,6 +155,7 @@ impl Shard {
         if !self.reserve(item.cost()) {
             return;
         }
+        self.stored += 1;
         // What makes room may have been of the same URL.
         let first = self.first(item.url(), hash);
         let entry = Entry { item: Some(item), hash, seq, variant: first.unwrap_or(NONE), newer: NONE, older: self.newest, visited: false };
@@ -274,6 +280,7 @@ impl Shard {
             if !entry.visited {
                 self.hand = index;
                 self.remove(index);
+                self.evicted += 1;
                 return true;
             }
             entry.visited = false;

@@ -55,21 +55,76 @@ fn the_second_waits_for_the_first_and_follows_it() {
 
 fn written_head(world: &World, hit: &Hit) -> String {
     let mut out = Vec::new();
-    hit.write_head(&mut out, &Edits::default(), world.now);
+    hit.write_head(&mut out, &Edits::default(), &Changes::default(), world.now);
     text(&out)
 }
 
 #[test]
-fn a_body_of_unknown_length_is_waited_for_whole() {
+fn a_body_of_unknown_length_is_followed_too_but_for_parts_of_it() {
     let world = World::new();
     let sent = get(&[]);
     let mut filling = begin(&world, &sent, &chunked(FRESH, ""));
-    assert!(filling.hit(false).is_none());
-    assert!(filling.push(b"hello ") && waits(&world, &sent) && filling.push(b"you"));
+    let (own, other) = (filling.hit(Status::hit(Outcome::Miss)).unwrap(), world.hit(&sent));
+    assert!(!own.is_sized() && !other.is_sized() && waits(&world, &get(&["Range: bytes=0-1"])));
+    assert!(!written_head(&world, &own).contains("Age:"), "it is no answer from a cache");
+    assert!(filling.push(b"hello "));
+    assert_eq!(copied(&other, 0, 100), ("hello ".into(), Copied::More(6)));
+    assert_eq!(copied(&other, 6, 100), (String::new(), Copied::Wait));
+    assert!(filling.push(b"you"));
     filling.finish(world.now);
+    assert_eq!(copied(&other, 6, 100), ("you".into(), Copied::All(3)));
+    assert_eq!(copied(&own, 0, 100), ("hello you".into(), Copied::All(9)));
+    assert!(!own.is_sized(), "its head has gone already");
     let (head, body) = written(&world.hit(&sent), world.now);
     assert!(head.contains("Content-Length: 9\r\n") && !head.contains("Transfer-Encoding"));
     assert_eq!(body, "hello you");
+}
+
+#[test]
+fn what_turns_out_too_large_goes_as_fast_as_its_slowest_reader() {
+    let settings = Settings { object_max: "200KiB".parse().unwrap(), ..Settings::default() };
+    let world = World::with(&RouteSettings::default(), &settings);
+    let sent = get(&[]);
+    let mut filling = begin(&world, &sent, &chunked(FRESH, ""));
+    let (own, other) = (filling.hit(Status::hit(Outcome::Miss)).unwrap(), world.hit(&sent));
+    let block = vec![b'x'; 64 << 10];
+    for _ in 0..3 {
+        assert!(filling.push(&block) && filling.room() == Some(true), "it is stored, whoever reads it");
+    }
+    assert!(!filling.push(&block) && filling.fill().is_held());
+    assert!(!waits(&world, &sent), "others don't find it any more");
+    assert_eq!(filling.room(), Some(false));
+    let read = |hit: &Hit, blocks: u64| {
+        let mut out = Vec::new();
+        assert_eq!(hit.copy((blocks - 1) * (64 << 10), 64 << 10, &mut out), Copied::More(64 << 10));
+    };
+    (1..=4).for_each(|blocks| read(&own, blocks));
+    assert_eq!(filling.room(), Some(false), "the other hasn't read anything");
+    let before = world.cache.bytes();
+    (1..=4).for_each(|blocks| read(&other, blocks));
+    copied(&other, 4 * (64 << 10), 1);
+    copied(&own, 4 * (64 << 10), 1);
+    assert_eq!(filling.room(), Some(true));
+    assert!(world.cache.bytes() < before, "what all have read is let go");
+    filling.push(b"end");
+    drop(other);
+    filling.finish(world.now);
+    assert_eq!(copied(&own, 4 * (64 << 10), 100), ("end".into(), Copied::All(3)));
+    assert_eq!((world.cache.bytes(), world.is_hit()), (0, false));
+}
+
+#[test]
+fn what_is_too_large_and_read_by_nobody_is_given_up() {
+    let settings = Settings { object_max: "10KB".parse().unwrap(), ..Settings::default() };
+    let world = World::with(&RouteSettings::default(), &settings);
+    let mut filling = begin(&world, &get(&[]), &chunked(FRESH, ""));
+    let own = filling.hit(Status::hit(Outcome::Miss));
+    drop(own);
+    assert!(filling.push(&[b'x'; 5000]) && filling.room() == Some(true), "others may want it");
+    assert!(!filling.push(&[b'x'; 5000]));
+    assert_eq!(filling.room(), None);
+    drop(filling);
+    assert_eq!(world.cache.bytes(), 0);
 }
 
 #[test]
@@ -130,7 +185,7 @@ fn nobody_waits_for_what_isnt_shared() {
         let verdict = world.answered(&sent, fetch, &answer(200, fields, "hello"));
         assert!(!waits(&world, &sent) && !waits(&world, &sent), "{fields:?}");
         if let Verdict::Store(_, filling) = verdict {
-            assert!(filling.hit(false).is_some(), "its own client can still be served from the fill");
+            assert!(filling.hit(Status::hit(Outcome::Miss)).is_some(), "its own client can still be served from the fill");
         }
         assert!(!waits(&world, &sent), "nor the next time");
     }
@@ -204,7 +259,6 @@ fn what_is_too_large_passes_through() {
     assert!(world.send(&sent, &answer(200, FRESH, &large)).cache_status().ends_with("; detail=too-large"));
     let mut filling = begin(&world, &sent, &chunked(FRESH, ""));
     assert!(filling.push(&[b'x'; 5000]) && !filling.push(&[b'x'; 5000]) && !filling.push(b"x"));
-    assert!(filling.fill().is_over());
     filling.finish(world.now);
     assert_eq!((world.cache.bytes(), world.is_hit()), (0, false));
     world.send(&sent, &answer(200, FRESH, &large[..9_000]));

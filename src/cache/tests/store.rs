@@ -125,9 +125,7 @@ fn run(ops: &[Op], bytes: u64, roomy: bool) {
                     // Purged meanwhile, or not: either may be.
                     let hit = world.cache.lookup(&world.ask(&sent(key.0, key.1)), true, world.now);
                     match hit {
-                        Lookup::Hit(hit) if hit.length() == got.body.len() as u64 && body(&hit) == got.body => {
-                            drop(model.insert(key, (got.body, 0)))
-                        }
+                        Lookup::Hit(hit) if body(&hit) == got.body => drop(model.insert(key, (got.body, 0))),
                         _ => {}
                     }
                 }
@@ -163,7 +161,9 @@ fn run(ops: &[Op], bytes: u64, roomy: bool) {
                 world.cache.purge(&Purge::Everything);
                 model.clear();
             }
-            Op::Sweep { entries } => world.cache.sweep(*entries),
+            Op::Sweep { entries } => {
+                world.cache.sweep(*entries);
+            }
             Op::Shrink { bytes } if !roomy => {
                 limit = *bytes;
                 world.cache.reconfigure(&settings(*bytes));
