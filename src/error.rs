@@ -122,6 +122,8 @@ reasons! {
     MethodNotAllowed = "method_not_allowed", 405, Client;
     /// No endpoint of the upstream may be used: all are unhealthy, ejected or draining.
     NoHealthyEndpoint = "no_healthy_endpoint", 503, Gateway;
+    /// The circuit breaker is open: what would be asked has failed too often lately, or taken too long.
+    CircuitOpen = "circuit_open", 503, Gateway;
     /// Every usable endpoint is at its concurrency limit.
     EndpointsBusy = "endpoints_busy", 503, Gateway;
     /// The concurrency limit is reached and its queue is full.

@@ -11,6 +11,7 @@ pub mod metrics;
 
 // Deciding: pure.
 pub mod balancer;
+pub mod breaker;
 pub mod cache;
 pub mod config;
 pub mod exchange;

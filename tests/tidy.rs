@@ -21,11 +21,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("retry", &["config", "error"]),
     ("health", &["clock", "config", "error"]),
     ("limiter", &["clock"]),
+    ("breaker", &["clock", "config", "error", "health", "limiter"]),
     // Each kind owns its settings, which the configuration lists; in return it uses the configuration's words.
     ("middleware", &["clock", "config", "error", "http", "router"]),
     ("balancer", &["chance", "clock", "config"]),
-    ("reconcile", &["address", "balancer", "clock", "config", "health", "limiter"]),
-    ("upstream", &["address", "balancer", "clock", "config", "error", "health", "limiter", "reconcile", "retry"]),
+    ("reconcile", &["address", "balancer", "breaker", "clock", "config", "error", "health", "limiter"]),
+    ("upstream", &["address", "balancer", "breaker", "clock", "config", "error", "health", "limiter", "reconcile", "retry"]),
     (
         "exchange",
         &[
@@ -58,6 +59,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "address",
             "admin",
+            "breaker",
             "chance",
             "clock",
             "config",
@@ -76,8 +78,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// The modules that decide: what they need of the outside is an argument, what they want done is a return value.
-const DECIDING: &[&str] =
-    &["config", "cache", "http1", "router", "retry", "health", "limiter", "middleware", "balancer", "reconcile", "upstream", "exchange"];
+const DECIDING: &[&str] = &[
+    "config",
+    "cache",
+    "http1",
+    "router",
+    "retry",
+    "health",
+    "limiter",
+    "breaker",
+    "middleware",
+    "balancer",
+    "reconcile",
+    "upstream",
+    "exchange",
+];
 
 /// What must not stand in a deciding module, with the files that may have it all the same, and why.
 const IMPURE: &[(&str, &[&str])] = &[

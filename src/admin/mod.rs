@@ -3,7 +3,8 @@
 mod listener;
 mod pages;
 mod shared;
+mod upstreams;
 
 pub use listener::{Desk, serve};
 pub use pages::{Response, respond};
-pub use shared::{EndpointState, Loading, ReloadResult, Shared};
+pub use shared::{BreakerState, Circuit, EndpointState, Loading, ReloadResult, Shared, UpstreamState};

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
-use super::Shared;
+use super::{Shared, upstreams};
 use crate::exchange::Page;
 use crate::log::rfc3339;
 use crate::metrics::text::{self, Text};
@@ -59,7 +59,7 @@ pub fn respond(page: Page, shared: &Shared) -> Response {
         Page::Readyz if shared.draining() => Response::text(503, "draining\n"),
         Page::Readyz => Response::text(200, "ready\n"),
         Page::Config => config(shared),
-        Page::Upstreams => upstreams(shared),
+        Page::Upstreams => upstreams::page(shared),
     }
 }
 
@@ -95,7 +95,7 @@ fn metrics(shared: &Shared) -> Response {
     let mut text = Text::default();
     text::write(&shared.registry, &mut text);
     process(shared, &mut text);
-    endpoints(shared, &mut text);
+    upstreams::write(shared, &mut text);
     Response { status: 200, content_type: text::CONTENT_TYPE, body: text.finish() }
 }
 
@@ -122,23 +122,6 @@ fn process(shared: &Shared, text: &mut Text) {
     text.sample("gateway_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
 }
 
-/// Writes the state of each endpoint.
-fn endpoints(shared: &Shared, text: &mut Text) {
-    type Read = fn(&super::EndpointState) -> u64;
-    let endpoints = shared.endpoints();
-    let shown: [(&str, &str, Read); 3] = [
-        ("gateway_upstream_endpoint_healthy", "1 if probes say that the endpoint is well, or it isn't probed.", |e| u64::from(e.healthy)),
-        ("gateway_upstream_endpoint_ejected", "1 while the endpoint is ejected for what requests showed.", |e| u64::from(e.ejected)),
-        ("gateway_upstream_endpoint_in_flight", "Requests that the endpoint is serving.", |e| e.in_flight),
-    ];
-    for (name, help, read) in shown {
-        text.family(name, "gauge", help);
-        for state in &endpoints {
-            text.sample(name, &[("upstream", &state.upstream), ("endpoint", &state.endpoint)], read(state) as f64);
-        }
-    }
-}
-
 fn config(shared: &Shared) -> Response {
     let loading = shared.loading();
     let reload = loading.last_reload.map(|reload| {
@@ -159,22 +142,6 @@ fn config(shared: &Shared) -> Response {
             "last_reload": reload,
         }),
     )
-}
-
-fn upstreams(shared: &Shared) -> Response {
-    let mut groups: Vec<(String, Vec<serde_json::Value>)> = Vec::new();
-    for state in shared.endpoints() {
-        let endpoint = json!({
-            "id": state.endpoint, "url": state.url, "resolved": state.resolved, "healthy": state.healthy, "ejected": state.ejected,
-            "in_flight": state.in_flight,
-        });
-        match groups.last_mut() {
-            Some((upstream, endpoints)) if *upstream == state.upstream => endpoints.push(endpoint),
-            _ => groups.push((state.upstream, vec![endpoint])),
-        }
-    }
-    let groups: Vec<_> = groups.into_iter().map(|(id, endpoints)| json!({ "id": id, "endpoints": endpoints })).collect();
-    Response::json(200, &json!({ "upstreams": groups }))
 }
 
 #[cfg(test)]
@@ -265,6 +232,7 @@ mod tests {
             healthy,
             ejected: !healthy,
             in_flight: 2,
+            breaker: None,
         };
         shared.set_endpoints(vec![state("a", "one", true), state("a", "two", false), state("b", "one", true)]);
         let page = parsed(&respond(Page::Upstreams, &shared));

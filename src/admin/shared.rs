@@ -15,6 +15,7 @@ pub struct Shared {
     metrics_page: AtomicBool,
     loading: Mutex<Loading>,
     endpoints: Mutex<Vec<EndpointState>>,
+    upstreams: Mutex<Vec<UpstreamState>>,
 }
 
 /// Which configuration is in force, and how that came about.
@@ -60,6 +61,42 @@ pub struct EndpointState {
     pub ejected: bool,
     /// Requests it is serving, over all cores.
     pub in_flight: u64,
+    /// Its circuit breaker, if it has one.
+    pub breaker: Option<BreakerState>,
+}
+
+/// An upstream as all cores together see it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UpstreamState {
+    /// Its id.
+    pub upstream: String,
+    /// The circuit breaker of the upstream as a whole, if it has one.
+    pub breaker: Option<BreakerState>,
+    /// Requests that ended otherwise than by an endpoint's whole answer, by reason.
+    pub failures: Vec<(&'static str, u64)>,
+}
+
+/// A circuit breaker as all cores together see it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct BreakerState {
+    /// Whether requests get through.
+    pub circuit: Circuit,
+    /// How often it has opened, become half-open and closed.
+    pub transitions: [u64; 3],
+    /// Attempts that would not have been made, were it not for shadow mode.
+    pub shadowed: u64,
+}
+
+/// Whether requests get through a circuit breaker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Circuit {
+    /// They do.
+    #[default]
+    Closed,
+    /// A few do, as trials.
+    HalfOpen,
+    /// They don't.
+    Open,
 }
 
 impl Shared {
@@ -71,6 +108,7 @@ impl Shared {
             metrics_page: AtomicBool::new(true),
             loading: Mutex::new(Loading { generation: 1, hash, path, since: now, last_reload: None }),
             endpoints: Mutex::default(),
+            upstreams: Mutex::default(),
         }
     }
 
@@ -113,6 +151,16 @@ impl Shared {
     /// All endpoints, in order of the configuration.
     pub fn endpoints(&self) -> Vec<EndpointState> {
         lock(&self.endpoints).clone()
+    }
+
+    /// All upstreams, in order of the configuration.
+    pub fn upstreams(&self) -> Vec<UpstreamState> {
+        lock(&self.upstreams).clone()
+    }
+
+    /// Replaces what is known about the upstreams.
+    pub fn set_upstreams(&self, upstreams: Vec<UpstreamState>) {
+        *lock(&self.upstreams) = upstreams;
     }
 
     /// Replaces what is known about the endpoints.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Route, Size, Time, Upstream};
+use super::{BreakerMode, CircuitBreaker, Route, Size, Time, Upstream};
 use crate::middleware::Entry;
 
 /// The whole configuration file.
@@ -33,6 +33,8 @@ pub struct Config {
     pub built_in: BuiltIn,
     /// How often endpoints are probed, where an upstream doesn't say.
     pub health_check_interval: Option<Time>,
+    /// The circuit breaker of upstreams that have none of their own; by default, there is none.
+    pub circuit_breaker: Option<CircuitBreaker>,
     /// What every request passes between its route and its endpoint, in this order; a route's `middlewares` come after, or in place of
     /// those of the same `id`.
     pub middlewares: Vec<Entry>,
@@ -40,6 +42,14 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     /// Which request goes to which upstream. The most specific match wins; see `priority`.
     pub routes: Vec<Route>,
+}
+
+impl Config {
+    /// The circuit breaker of an upstream, as all settings together say; `None` if it has none.
+    pub fn breaker_of<'a>(&'a self, upstream: &'a Upstream) -> Option<&'a CircuitBreaker> {
+        let breaker = upstream.circuit_breaker.as_ref().or(self.circuit_breaker.as_ref());
+        breaker.filter(|breaker| self.features.circuit_breaker && breaker.mode != BreakerMode::Off)
+    }
 }
 
 /// Where clients connect. Changes need a restart.
@@ -225,7 +235,7 @@ pub struct Features {
     pub outlier_detection: bool,
     /// Retrying on another endpoint.
     pub retries: bool,
-    /// Circuit breakers (`circuit_breaker`).
+    /// Circuit breakers (`circuit_breaker`, the gateway's and upstreams').
     pub circuit_breaker: bool,
     /// Rate limits (`rate_limit` in `middlewares`).
     pub rate_limit: bool,

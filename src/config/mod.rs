@@ -4,6 +4,7 @@
 //! outside is put in (`expand`); the tree is checked against the schema that the settings below make (`schema`, `shape`,
 //! `check`), read into them, and checked against what a schema can't say (`rules`). All problems are told at once.
 
+mod breaker;
 mod check;
 mod cidr;
 mod expand;
@@ -26,6 +27,7 @@ mod upstream;
 mod written;
 mod yaml;
 
+pub use breaker::{BreakerFailures, BreakerLatency, BreakerMode, BreakerScope, CircuitBreaker};
 pub use cidr::Cidr;
 pub use gateway::{Admin, BuiltIn, Config, Driver, Features, Forwarding, Limits, Listener, LogLevel, Logging, Runtime, Timeouts};
 pub use load::{Loaded, Source, load, load_text};

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Size, Time};
+use super::{CircuitBreaker, Size, Time};
 
 /// A group of endpoints that serve the same thing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -23,6 +23,8 @@ pub struct Upstream {
     pub health_check: HealthCheck,
     /// Ejecting by what requests show.
     pub outlier_detection: Outlier,
+    /// Sending nothing to what fails; else the gateway's `circuit_breaker`, if it has one.
+    pub circuit_breaker: Option<CircuitBreaker>,
     /// Below this percentage of healthy endpoints, health is ignored and all are used; 0 never does that.
     #[schemars(range(max = 100))]
     pub panic_threshold: u8,

@@ -10,6 +10,7 @@ mod post;
 mod probe;
 mod probes;
 mod reload;
+mod show;
 mod signals;
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,7 @@ use std::time::{Duration, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender};
 
-use crate::admin::{self, Desk, EndpointState, ReloadResult, Response, Shared};
+use crate::admin::{self, Desk, ReloadResult, Response, Shared};
 use crate::chance::Chance;
 use crate::clock::{Clock, Instant};
 use crate::config::{Config, Loaded, Problems};
@@ -193,7 +194,7 @@ impl Coordinator {
         changes.iter().for_each(|change| (if change.is_trouble() { log::warn } else { log::info })(format_args!("{change}")));
         let ticks = &self.shared.registry.process.ticks;
         if !changes.is_empty() || ticks.count().is_multiple_of(SHOW_EVERY) {
-            self.show_endpoints();
+            show::publish(&self.reconciler, &self.shared);
         }
         ticks.add(1);
         let ended = self.stop(now);
@@ -241,19 +242,6 @@ impl Coordinator {
                 self.reconciler.on_resolved(&due, Vec::new(), now);
             }
         }
-    }
-
-    fn show_endpoints(&self) {
-        let states = self.reconciler.snapshot().into_iter().map(|state| EndpointState {
-            upstream: state.upstream.to_string(),
-            endpoint: state.endpoint.to_string(),
-            url: state.url,
-            resolved: state.resolved,
-            healthy: state.healthy,
-            ejected: state.ejected,
-            in_flight: state.in_flight,
-        });
-        self.shared.set_endpoints(states.collect());
     }
 
     fn send_posts(&mut self) {

@@ -13,10 +13,12 @@ mod admit;
 mod chain;
 mod page;
 mod plan;
+mod settle;
 mod step;
 mod view;
 
 use std::rc::Rc;
+use std::time::Duration;
 
 pub use crate::middleware::Incoming;
 pub use crate::retry::Ending;
@@ -27,9 +29,7 @@ pub use view::{Member, View};
 
 use crate::clock::Instant;
 use crate::error::Reason;
-use crate::http::RequestHead;
 use crate::middleware::Notes;
-use crate::retry::{self, Situation, Verdict};
 use crate::router::Captures;
 use crate::upstream::{Ask, Outcome, Permit, Tried, Unavailable};
 
@@ -84,6 +84,14 @@ pub struct Scratch {
     pub path: Vec<u8>,
     /// What the chain decided.
     pub notes: Notes,
+}
+
+impl Scratch {
+    /// The path that the endpoint sees, if it isn't the received one.
+    #[inline]
+    pub fn path_out(&self) -> Option<&[u8]> {
+        (!self.path.is_empty()).then_some(&self.path)
+    }
 }
 
 /// Places that the request takes below the limits.
@@ -188,6 +196,7 @@ impl Exchange {
             key: upstream.hash_key().map_or(0, |key| request.hash_key(key, trusted)),
             client: if upstream.hashes_client() { request.client_hash(trusted) } else { 0 },
             tried: self.tried,
+            only_others: self.last_failure.is_some_and(settle::took_its_time),
             queued,
         };
         let unavailable = match upstream.admit(&ask, now, draw) {
@@ -221,92 +230,11 @@ impl Exchange {
             self.queued = None;
         }
         drop(upstream);
-        self.refuse(self.last_failure.unwrap_or(unavailable.reason()))
-    }
-
-    /// How the attempt went: decides whether its answer is relayed, another attempt is made, or the request is refused.
-    ///
-    /// # Panics
-    /// If there was no attempt.
-    pub fn attempted(&mut self, attempted: Attempted, request: &RequestHead, now: Instant, draw: u64) -> Step {
-        self.last = now;
-        let view = self.view.clone();
-        let mut upstream = view.member(self.route).upstream.borrow_mut();
-        let mut permit = self.permit.take().expect("an attempt holds a permit");
-        if std::mem::take(&mut self.holds.retry_budget) {
-            upstream.budget().end_retry();
+        let mut refusal = self.refusal(self.last_failure.unwrap_or(unavailable.reason()));
+        if let Unavailable::CircuitOpen(until) = unavailable {
+            refusal.retry_after = refusal.retry_after.map(|least| least.max(whole_seconds(until.since(now))));
         }
-        // The plan's settings, as those of the upstream are borrowed with it, and shared by all cores: no count of theirs is touched.
-        let settings = &view.plan.upstreams[view.plan.routes[self.route].upstream].settings.retry;
-        let verdict = retry::verdict(&self.situation(attempted, request), settings);
-        let outcome = match (attempted.ending, verdict) {
-            (_, Verdict::RetryStale) => Outcome::Abandoned,
-            (Ending::Answered(status), _) => Outcome::Answered { status },
-            (Ending::Failed(reason), _) => Outcome::Failed(reason),
-        };
-        upstream.record(&mut permit, outcome, now);
-        let again = match verdict {
-            Verdict::RetryStale => {
-                self.tally.stale_retries += 1;
-                Some(now)
-            }
-            Verdict::Retry if now < self.deadline && upstream.budget().try_retry() => {
-                self.holds.retry_budget = true;
-                self.tally.retries += 1;
-                self.retries_left -= 1;
-                self.tried.add(permit.endpoint().slot);
-                Some(now + retry::backoff(settings, self.tally.retries, draw))
-            }
-            Verdict::Retry => {
-                self.tally.budget_exhausted |= now < self.deadline;
-                None
-            }
-            Verdict::GiveUp => None,
-        };
-        match (again, attempted.ending) {
-            (Some(at), ending) => {
-                upstream.release(permit, now);
-                if let Ending::Failed(reason) = ending {
-                    self.last_failure = Some(reason);
-                }
-                self.stage = Stage::Paused(at);
-                Step::Pause(at)
-            }
-            (None, Ending::Answered(_)) => {
-                self.permit = Some(permit);
-                self.stage = Stage::Answered;
-                Step::Relay
-            }
-            (None, Ending::Failed(reason)) => {
-                upstream.release(permit, now);
-                drop(upstream);
-                self.refuse(reason)
-            }
-        }
-    }
-
-    fn situation(&self, attempted: Attempted, request: &RequestHead) -> Situation {
-        let Attempted { ending, trace } = attempted;
-        Situation {
-            idempotent: request.method.is_idempotent(),
-            reused: trace.reused,
-            sent_anything: trace.sent,
-            response_started: trace.started,
-            relayed: trace.relayed,
-            body_lost: trace.body_lost,
-            stale_retried: self.tally.stale_retries > 0,
-            ending,
-            retries_left: self.retries_left,
-        }
-    }
-
-    /// The answer has been relayed to its last byte, or broke off for this reason.
-    pub fn ended(&mut self, broke: Option<Reason>, now: Instant) {
-        self.last = now;
-        if let (Some(reason), Some(permit)) = (broke, &mut self.permit) {
-            self.view.member(self.route).upstream.borrow_mut().record(permit, Outcome::Failed(reason), now);
-        }
-        self.release();
+        Step::Refuse(refusal)
     }
 
     /// What it cost, for the counters.
@@ -320,8 +248,13 @@ impl Exchange {
 
     fn refusal(&mut self, reason: Reason) -> Refusal {
         self.stage = Stage::Over(reason);
-        let asked = self.attempts > 0 || matches!(reason, Reason::NoHealthyEndpoint | Reason::EndpointsBusy | Reason::Unresolved);
-        let upstream = asked.then(|| self.view.member(self.route).upstream.borrow().settings().id.clone());
+        let asked = self.attempts > 0
+            || matches!(reason, Reason::NoHealthyEndpoint | Reason::EndpointsBusy | Reason::Unresolved | Reason::CircuitOpen);
+        let upstream = asked.then(|| {
+            let mut upstream = self.view.member(self.route).upstream.borrow_mut();
+            upstream.count_failure(reason);
+            upstream.settings().id.clone()
+        });
         Refusal { reason, retry_after: (reason.status() == 503).then_some(1), allow: None, upstream, lines: Vec::new() }
     }
 
@@ -367,6 +300,11 @@ impl Drop for Exchange {
         }
         self.release();
     }
+}
+
+/// So many seconds, rounded up: whoever asks again then doesn't come too early.
+fn whole_seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_secs() + u64::from(time.subsec_nanos() > 0)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ pub struct RoutePlan {
 
 /// An upstream made ready.
 pub struct UpstreamPlan {
-    /// Its settings.
+    /// Its settings, the gateway's defaults put in.
     pub settings: Arc<Upstream>,
     /// For an endpoint to accept a connection.
     pub connect_timeout: Duration,
@@ -176,8 +176,9 @@ impl RoutePlan {
 
 impl UpstreamPlan {
     fn new(upstream: &Upstream, config: &Config, head_limits: http1::Limits) -> Self {
+        let circuit_breaker = config.breaker_of(upstream).cloned();
         UpstreamPlan {
-            settings: Arc::new(upstream.clone()),
+            settings: Arc::new(Upstream { circuit_breaker, ..upstream.clone() }),
             connect_timeout: upstream.connect_timeout.unwrap_or(config.timeouts.connect).get(),
             head_limits: http1::Limits { head: usize::try_from(upstream.keep_alive.head.get()).unwrap_or(usize::MAX), ..head_limits },
             host: upstream.host_header.clone(),

@@ -1,5 +1,6 @@
 //! Tests of one request's decisions, driven by hand: no socket, no sleep.
 
+mod circuits;
 mod clients;
 mod places;
 mod retries;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use super::*;
 use crate::balancer::Seat;
 use crate::config::{self, Config, Time};
+use crate::http::RequestHead;
 use crate::http1;
 
 /// One core with its view of a plan.

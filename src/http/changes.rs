@@ -55,6 +55,12 @@ impl Changes {
         self.dropped.split(|&byte| byte == b'\n').any(|dropped| dropped.eq_ignore_ascii_case(name))
     }
 
+    /// The names taken away, for comparing.
+    #[inline]
+    pub(super) fn dropped(&self) -> &[u8] {
+        &self.dropped
+    }
+
     /// The lines to add, each with its line end.
     #[inline]
     pub fn lines(&self) -> &[u8] {

@@ -65,16 +65,46 @@ pub struct RequestOut<'a> {
     pub request_id: &'a [u8],
 }
 
+impl RequestOut<'_> {
+    /// Whether the request line and the Host go as they were received. A target in absolute form names a host that goes before the one
+    /// in the Host field (RFC 9112 section 3.2.2).
+    #[inline]
+    pub(super) fn as_received(&self) -> bool {
+        self.path.is_none() && self.host.is_none() && self.head.is_plain()
+    }
+
+    /// The request line as it was received.
+    #[inline]
+    pub(super) fn received_line(&self) -> &[u8] {
+        let end = self.head.fields.first().map_or(self.head.length - 2, |field| field.name.start as usize);
+        &self.bytes[self.head.method_name.start as usize..end]
+    }
+}
+
+/// What of a written request head is this request's alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrittenRequest {
+    /// Length of the request line, and of the Host with it unless that is where it was received.
+    pub line: usize,
+    /// Where the request id begins that the gateway made, if it is sent.
+    pub id: Option<usize>,
+    /// Where the lines begin that were decided for this message alone; the route's are behind them.
+    pub changes: usize,
+}
+
 /// Appends a request head as HTTP/1.1.
 ///
 /// What stays as it was received goes in one piece, from the request line to the first line that stays behind.
-pub fn write_request(out: &mut Vec<u8>, request: &RequestOut<'_>) {
+pub fn write_request(out: &mut Vec<u8>, request: &RequestOut<'_>) -> WrittenRequest {
     let RequestOut { head, bytes, .. } = *request;
-    // A target in absolute form names a host that goes before the one in the Host field (RFC 9112 section 3.2.2).
-    let as_received = request.path.is_none() && request.host.is_none() && head.is_plain();
-    if !as_received {
+    let begin = out.len();
+    let as_received = request.as_received();
+    let line = if as_received {
+        request.received_line().len()
+    } else {
         write_request_line(out, request);
-    }
+        out.len() - begin
+    };
     let trusted = request.sender.trusted;
     let id_kept = kept_request_id(head, bytes, request.sender).is_some();
     let start = as_received.then_some(head.method_name.start);
@@ -104,18 +134,23 @@ pub fn write_request(out: &mut Vec<u8>, request: &RequestOut<'_>) {
         out.extend_from_slice(b"Connection: TE\r\nTE: trailers\r\n");
     }
     write_sender(out, request);
+    let mut id = None;
     if request.additions.request_id && !id_kept {
         write_line(out, b"X-Request-ID", request.request_id);
+        id = Some(out.len() - 2 - request.request_id.len() - begin);
     }
+    let changes = out.len() - begin;
     out.extend_from_slice(request.changes.lines());
     out.extend_from_slice(request.edits.tail());
+    WrittenRequest { line, id, changes }
 }
 
 fn drops(edits: &Edits, changes: &Changes, name: &[u8]) -> bool {
     edits.drops(name) || changes.drops(name)
 }
 
-fn write_request_line(out: &mut Vec<u8>, request: &RequestOut<'_>) {
+/// The request line, and the Host with it.
+pub(super) fn write_request_line(out: &mut Vec<u8>, request: &RequestOut<'_>) {
     let RequestOut { head, bytes, .. } = *request;
     out.extend_from_slice(head.method_name.of(bytes));
     out.push(b' ');
@@ -212,9 +247,19 @@ pub struct ResponseOut<'a> {
     pub date: &'a [u8],
 }
 
+/// What of a written response head is this response's alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrittenResponse {
+    /// Where the date line begins that was added, if one was.
+    pub date: Option<usize>,
+    /// Where the lines begin that were decided for this message alone; the route's are behind them.
+    pub changes: usize,
+}
+
 /// Appends a response head as HTTP/1.1. What stays as it was received goes in one piece, from the status line on.
-pub fn write_response(out: &mut Vec<u8>, response: &ResponseOut<'_>) {
+pub fn write_response(out: &mut Vec<u8>, response: &ResponseOut<'_>) -> WrittenResponse {
     let ResponseOut { head, bytes, .. } = *response;
+    let begin = out.len();
     // Without a phrase some servers leave out the space before it too.
     let as_received = head.version == Version::Http11 && !head.phrase.is_empty();
     if !as_received {
@@ -248,8 +293,10 @@ pub fn write_response(out: &mut Vec<u8>, response: &ResponseOut<'_>) {
         }
         _ => {}
     }
+    let mut date = None;
     if head.status >= 200 {
         if !dated {
+            date = Some(out.len() - begin);
             out.extend_from_slice(response.date);
         }
         out.extend_from_slice(connection_line(response.version, response.keep_alive));
@@ -259,8 +306,10 @@ pub fn write_response(out: &mut Vec<u8>, response: &ResponseOut<'_>) {
             write_line(out, b"Upgrade", protocol);
         }
     }
+    let changes = out.len() - begin;
     out.extend_from_slice(response.changes.lines());
     out.extend_from_slice(response.edits.tail());
+    WrittenResponse { date, changes }
 }
 
 /// The `Connection` line that a client of this version needs to hear, with its line end.

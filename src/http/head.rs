@@ -72,6 +72,55 @@ pub struct Connection {
     pub upgrade: bool,
 }
 
+/// What is remembered of a head: on one connection the next is often the same, as a whole or but for its first line, and what is the
+/// same byte for byte needn't be read again. It says nothing about the head, so any two are equal.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    /// All its bytes, if they are remembered; only an accepted head is, and one that begins where its bytes begin.
+    pub(crate) bytes: Vec<u8>,
+    /// Whether the lines behind the first one mean the same behind any other of this version: the first names no host.
+    pub(crate) settled: bool,
+    /// Counts heads that weren't the one before as a whole.
+    pub(crate) heads: u64,
+    /// Counts heads whose lines behind the first weren't those of the one before.
+    pub(crate) lines: u64,
+}
+
+impl PartialEq for Seen {
+    fn eq(&self, _: &Seen) -> bool {
+        true
+    }
+}
+
+impl Eq for Seen {}
+
+impl Seen {
+    /// Whether these bytes begin with the same head.
+    #[inline]
+    pub(crate) fn is_front_of(&self, bytes: &[u8]) -> bool {
+        !self.bytes.is_empty() && bytes.starts_with(&self.bytes)
+    }
+
+    /// Forgets it: what comes is another.
+    #[inline]
+    pub(crate) fn forget(&mut self) {
+        self.bytes.clear();
+        self.heads += 1;
+    }
+
+    /// Remembers an accepted head, if it isn't too long.
+    #[inline]
+    pub(crate) fn remember(&mut self, head: &[u8]) {
+        self.bytes.clear();
+        if head.len() <= SEEN_MAX {
+            self.bytes.extend_from_slice(head);
+        }
+    }
+}
+
+/// The longest head that is remembered, in bytes: each warm connection has its own.
+pub(crate) const SEEN_MAX: usize = 4096;
+
 /// A parsed request head. Reused from request to request, so that parsing allocates nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestHead {
@@ -96,10 +145,8 @@ pub struct RequestHead {
     pub version: Version,
     /// All header fields in order.
     pub fields: Vec<Field>,
-    /// The lines that `fields` were parsed from, if they are remembered: those of the next head are often the same.
-    pub(crate) lines: Vec<u8>,
-    /// Whether all but the request line's parts follows from `version` and `lines`: the head was accepted, and the target names no host.
-    pub(crate) settled: bool,
+    /// What is remembered of it for the next.
+    pub(crate) seen: Seen,
     /// How the body ends.
     pub framing: Framing,
     /// What the connection does afterwards.
@@ -123,8 +170,10 @@ pub struct ResponseHead {
     pub version: Version,
     /// All header fields in order.
     pub fields: Vec<Field>,
-    /// The lines that `fields` were parsed from, if they are remembered: those of the next head are often the same.
-    pub(crate) lines: Vec<u8>,
+    /// What is remembered of it for the next.
+    pub(crate) seen: Seen,
+    /// The method of the request it was read as an answer to.
+    pub(crate) asked: Method,
     /// How the body ends, given the request's method.
     pub framing: Framing,
     /// What the connection does afterwards.

@@ -1,5 +1,6 @@
 //! What a message means, whatever its wire form: methods, versions, heads as offsets over received bytes.
 
+mod again;
 mod changes;
 mod date;
 mod edits;
@@ -9,6 +10,7 @@ mod known;
 mod method;
 mod token;
 
+pub use again::{RequestWriter, ResponseWriter, Rules};
 pub use changes::Changes;
 pub use date::parse_date;
 pub use edits::Edits;

@@ -22,8 +22,6 @@ pub(super) struct Facts {
     pub(super) expect_continue: bool,
     /// An expectation other than 100-continue.
     pub(super) expect_other: bool,
-    /// The lines are those of the head before, which was accepted.
-    pub(super) repeated: bool,
 }
 
 /// Why the bytes make no head.
@@ -38,49 +36,7 @@ pub(super) enum Stop {
 }
 
 /// Makes `fields` of the lines from `at` on, at most `max` of them, and gathers the facts; where the head ends.
-///
-/// `lines` are those that `fields` still are of: a client's heads on one connection mostly differ in their first line alone, and
-/// what is the same byte for byte needn't be scanned again.
-#[inline]
-pub(super) fn gather(
-    bytes: &[u8],
-    at: usize,
-    max: usize,
-    fields: &mut Vec<Field>,
-    lines: &mut Vec<u8>,
-    facts: &mut Facts,
-) -> Result<usize, Stop> {
-    if !lines.is_empty() && fields.len() <= max && bytes[at..].starts_with(lines) {
-        again(bytes, at, fields, facts);
-        return Ok(at + lines.len());
-    }
-    lines.clear();
-    let end = scan(bytes, at, max, fields, facts)?;
-    if end - at <= LINES_MAX && !fields.is_empty() {
-        lines.extend_from_slice(&bytes[at..end]);
-    }
-    Ok(end)
-}
-
-/// Moves the fields to where their lines are in this head.
-#[inline]
-fn again(bytes: &[u8], at: usize, fields: &mut [Field], facts: &mut Facts) {
-    facts.repeated = true;
-    let by = (at as u32).wrapping_sub(fields.first().map_or(0, |field| field.name.start));
-    if by != 0 {
-        let moved = |span: Span| Span { start: span.start.wrapping_add(by), end: span.end.wrapping_add(by) };
-        for field in &mut *fields {
-            field.name = moved(field.name);
-            field.value = moved(field.value);
-        }
-    }
-    // Those that `Connection` names stay marked, as it is the same.
-    for field in fields.iter().filter(|field| field.known.is_fact()) {
-        facts.take_known(field.known, field.value, field.value.of(bytes));
-    }
-}
-
-fn scan(bytes: &[u8], mut at: usize, max: usize, fields: &mut Vec<Field>, facts: &mut Facts) -> Result<usize, Stop> {
+pub(super) fn scan(bytes: &[u8], mut at: usize, max: usize, fields: &mut Vec<Field>, facts: &mut Facts) -> Result<usize, Stop> {
     fields.clear();
     loop {
         if let Some(b'\r') = bytes.get(at) {
@@ -150,6 +106,7 @@ impl Facts {
         known.is_fact() && self.take_known(known, span, span.of(bytes))
     }
 
+    #[inline]
     fn take_known(&mut self, known: Known, span: Span, value: &[u8]) -> bool {
         match known {
             Known::Connection => self.options.on_value(value),
@@ -182,6 +139,3 @@ pub(super) const fn span(start: usize, end: usize) -> Span {
 
 /// The longest head: spans are 32 bits.
 pub(super) const HEAD_MAX: usize = u32::MAX as usize;
-
-/// The longest lines that are remembered, in bytes: each warm connection has its own.
-const LINES_MAX: usize = 2048;

@@ -1,9 +1,9 @@
 //! A request's head: bytes in, a head, a wish for more bytes or a named refusal out.
 
-use super::fields::{Facts, HEAD_MAX, Stop, gather, line_end, span};
+use super::fields::{Facts, HEAD_MAX, Stop, line_end, scan as scan_fields, span};
 use super::{Limits, refusal, scan, target};
 use crate::error::Reason;
-use crate::http::{Connection, Method, RequestHead, Version};
+use crate::http::{Connection, Method, RequestHead, Span, Version};
 
 /// Parses a request's head from the start of `bytes`. `Ok(true)`: `head` is complete and `head.length` bytes of `bytes`
 /// are used up. `Ok(false)`: more bytes are needed, nothing is wrong so far; `head` holds nothing of use.
@@ -11,42 +11,40 @@ use crate::http::{Connection, Method, RequestHead, Version};
 /// Up to two empty lines before the request line are skipped (RFC 9112 section 2.2).
 pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> Result<bool, Reason> {
     let window = &bytes[..bytes.len().min(limits.head).min(HEAD_MAX)];
+    if head.seen.is_front_of(window)
+        && head.fields.len() <= limits.headers
+        && head.target.end - head.target.start <= u32::try_from(limits.uri).unwrap_or(u32::MAX)
+    {
+        return Ok(true);
+    }
+    head.seen.heads += 1;
     let start = match window.first() {
         Some(b'\r' | b'\n') => empty_lines(window, limits)?,
         _ => 0,
     };
-    let settled = std::mem::take(&mut head.settled).then_some(head.version);
     let mut facts = Facts::default();
-    match read(window, start, limits, settled, head, &mut facts) {
-        Ok(same) => {
-            let accepted = accept(window, &facts, same, limits, head);
-            head.settled &= accepted == Ok(true);
-            if accepted != Ok(true) {
-                head.lines.clear();
-            }
-            accepted
-        }
+    let accepted = match read(window, start, limits, head, &mut facts) {
+        Ok(same) => accept(window, &facts, same, limits, head),
         // Only a head of some length can be too long already.
         Err(Stop::More) if window.len() <= limits.uri && window.len() < limits.head => Ok(false),
         Err(_) => refuse(window, limits),
+    };
+    if accepted == Ok(true) && start == 0 {
+        head.seen.remember(&window[..head.length]);
+    } else {
+        head.seen.bytes.clear();
     }
+    accepted
 }
 
-/// Finds the head's parts. `Ok(true)`: all but the request line is the same, and where it was, as in the head before, which was
-/// accepted with the version `settled`.
+/// Finds the head's parts. `Ok(true)`: the lines are those of the head before, and mean what they meant there.
 #[inline]
-fn read(
-    bytes: &[u8],
-    start: usize,
-    limits: &Limits,
-    settled: Option<Version>,
-    head: &mut RequestHead,
-    facts: &mut Facts,
-) -> Result<bool, Stop> {
+fn read(bytes: &[u8], start: usize, limits: &Limits, head: &mut RequestHead, facts: &mut Facts) -> Result<bool, Stop> {
     let method = scan::token(bytes, start);
     let target = space(bytes, start, method)?;
     let version = scan::visible(bytes, target);
     let line = space(bytes, target, version)?;
+    let before = head.version;
     head.version = match bytes.get(line..line + 8) {
         Some(b"HTTP/1.1") => Version::Http11,
         Some(b"HTTP/1.0") => Version::Http10,
@@ -57,18 +55,38 @@ fn read(
     head.method = Method::from_bytes(&bytes[start..method]);
     head.target = span(target, version);
     let fields = line_end(bytes, line + 8)?;
-    let unmoved = head.fields.first().is_some_and(|first| first.name.start as usize == fields) && head.fields.len() <= limits.headers;
-    if settled == Some(head.version)
-        && bytes[target] == b'/'
-        && unmoved
-        && !head.lines.is_empty()
-        && bytes[fields..].starts_with(&head.lines)
-    {
-        head.length = fields + head.lines.len();
+    let settled = head.seen.settled && before == head.version && bytes[target] == b'/' && head.fields.len() <= limits.headers;
+    if settled && let Some(end) = same_lines(bytes, fields, head) {
+        head.length = end;
         return Ok(true);
     }
-    head.length = gather(bytes, fields, limits.headers, &mut head.fields, &mut head.lines, facts)?;
+    head.seen.lines += 1;
+    head.length = scan_fields(bytes, fields, limits.headers, &mut head.fields, facts)?;
     Ok(false)
+}
+
+/// Where the head ends, if its lines from `at` on are those of the head before; moves its fields there.
+#[inline]
+fn same_lines(bytes: &[u8], at: usize, head: &mut RequestHead) -> Option<usize> {
+    let before = head.fields.first()?.name.start;
+    let lines = head.seen.bytes.get(before as usize..).filter(|lines| bytes[at..].starts_with(lines))?;
+    if lines.is_empty() {
+        return None;
+    }
+    let end = at + lines.len();
+    let by = (at as u32).wrapping_sub(before);
+    if by != 0 {
+        let moved = |span: &mut Span| *span = Span { start: span.start.wrapping_add(by), end: span.end.wrapping_add(by) };
+        // Without a Host, which only HTTP/1.0 may leave out, it is at no place at all.
+        if !head.host.is_empty() {
+            moved(&mut head.host);
+        }
+        for field in &mut head.fields {
+            moved(&mut field.name);
+            moved(&mut field.value);
+        }
+    }
+    Some(end)
 }
 
 /// The first byte after the one space at `end`, before which there must be something.
@@ -94,14 +112,14 @@ fn accept(bytes: &[u8], facts: &Facts, same: bool, limits: &Limits, head: &mut R
     head.path = form.path;
     head.query = form.query;
     head.has_query = form.has_query;
-    head.settled = form.authority.is_none();
+    head.seen.settled = form.authority.is_none();
     if same {
         return Ok(true);
     }
     match facts.hosts {
         0 if head.version == Version::Http11 => return Err(Reason::MissingHost),
         0 => {}
-        1 if facts.repeated || target::is_authority(facts.host.of(bytes)) => {}
+        1 if target::is_authority(facts.host.of(bytes)) => {}
         1 => return Err(Reason::BadHost),
         _ => return Err(Reason::RepeatedHost),
     }

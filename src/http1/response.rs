@@ -1,6 +1,6 @@
 //! A response's head: bytes in, a head, a wish for more bytes or a named refusal out.
 
-use super::fields::{Facts, HEAD_MAX, Stop, gather, line_end, span};
+use super::fields::{Facts, HEAD_MAX, Stop, line_end, scan as scan_fields, span};
 use super::{Limits, as_response, scan};
 use crate::error::Reason;
 use crate::http::{Connection, Known, Method, ResponseHead, Version};
@@ -13,9 +13,18 @@ use crate::http::{Connection, Known, Method, ResponseHead, Version};
 /// `ResponseHeadTooLarge`.
 pub fn parse_response(bytes: &[u8], request_method: Method, limits: &Limits, head: &mut ResponseHead) -> Result<bool, Reason> {
     let window = &bytes[..bytes.len().min(limits.head).min(HEAD_MAX)];
+    if head.asked == request_method && head.seen.is_front_of(window) && head.fields.len() <= limits.headers {
+        return Ok(true);
+    }
+    head.seen.forget();
     let mut facts = Facts::default();
     match read(window, limits, head, &mut facts) {
-        Ok(()) => accept(window, &facts, request_method, head),
+        Ok(()) => {
+            accept(window, &facts, request_method, head)?;
+            head.asked = request_method;
+            head.seen.remember(&window[..head.length]);
+            Ok(true)
+        }
         Err(Stop::TooMany) => Err(Reason::ResponseHeadTooLarge),
         Err(Stop::More) if window.len() >= limits.head.min(HEAD_MAX) => Err(Reason::ResponseHeadTooLarge),
         Err(Stop::More) => Ok(false),
@@ -45,7 +54,7 @@ fn read(bytes: &[u8], limits: &Limits, head: &mut ResponseHead, facts: &mut Fact
     };
     let end = scan::value(bytes, start);
     head.phrase = span(start, end);
-    head.length = gather(bytes, line_end(bytes, end)?, limits.headers, &mut head.fields, &mut head.lines, facts)?;
+    head.length = scan_fields(bytes, line_end(bytes, end)?, limits.headers, &mut head.fields, facts)?;
     Ok(())
 }
 
@@ -60,7 +69,7 @@ fn is_start(bytes: &[u8]) -> bool {
 }
 
 #[inline]
-fn accept(bytes: &[u8], facts: &Facts, request_method: Method, head: &mut ResponseHead) -> Result<bool, Reason> {
+fn accept(bytes: &[u8], facts: &Facts, request_method: Method, head: &mut ResponseHead) -> Result<(), Reason> {
     let (framing, sound) = facts.framing.response(head.version, head.status, request_method)?;
     head.framing = framing;
     facts.options.mark(bytes, &mut head.fields).map_err(as_response)?;
@@ -72,7 +81,7 @@ fn accept(bytes: &[u8], facts: &Facts, request_method: Method, head: &mut Respon
     if status < 200 || status == 204 {
         drop_lengths(head);
     }
-    Ok(true)
+    Ok(())
 }
 
 /// These have no Content-Length (RFC 9110 section 8.6), though some servers send one.

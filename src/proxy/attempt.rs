@@ -11,7 +11,7 @@ use crate::clock::Instant;
 use crate::config::HostHeader;
 use crate::error::{Fault, Reason};
 use crate::exchange::{Attempt, Exchange, Incoming, Plan, Trace, View};
-use crate::http::{Changes, Edits, Framing, RequestHead, RequestOut, ResponseOut, Version, write_request, write_response};
+use crate::http::{Changes, Edits, Framing, RequestHead, RequestOut, ResponseOut, Version, write_response};
 use crate::http1;
 use crate::net::{self, Stream};
 use crate::server::{Client, Inbound};
@@ -249,7 +249,7 @@ fn look(buf: &[u8], session: &mut Session, limits: &http1::Limits, interims: &mu
 }
 
 /// Writes the request as the endpoint is to see it.
-fn write_head(out: &mut Vec<u8>, session: &Session, bytes: &[u8], view: &View, attempt: &Attempt) {
+fn write_head(out: &mut Vec<u8>, session: &mut Session, bytes: &[u8], view: &View, attempt: &Attempt) {
     let plan = &view.plan;
     let upstream;
     let host = match &plan.upstreams[attempt.upstream].host {
@@ -262,21 +262,20 @@ fn write_head(out: &mut Vec<u8>, session: &Session, bytes: &[u8], view: &View, a
     };
     let peer = session.peer.expect("set for each session");
     let client = if session.sender.trusted { Incoming { head: &session.head, bytes, peer, wall: 0 }.client(&plan.trusted) } else { peer };
-    write_request(
-        out,
-        &RequestOut {
-            head: &session.head,
-            bytes,
-            path: session.path_out(),
-            host,
-            edits: &plan.routes[attempt.route].request,
-            changes: &session.scratch.notes.request,
-            additions: &plan.additions,
-            sender: &session.sender,
-            client,
-            request_id: &session.id,
-        },
-    );
+    let Session { head, request_writer, scratch, sender, id, .. } = session;
+    let request = RequestOut {
+        head,
+        bytes,
+        path: scratch.path_out(),
+        host,
+        edits: &plan.routes[attempt.route].request,
+        changes: &scratch.notes.request,
+        additions: &plan.additions,
+        sender,
+        client,
+        request_id: id,
+    };
+    request_writer.write(out, &request, (plan.generation, attempt.route));
 }
 
 /// Which pool an attempt's connection belongs to.

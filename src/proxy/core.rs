@@ -12,7 +12,7 @@ use crate::client::Pool;
 use crate::clock::{Clock, Instant};
 use crate::config::Timeouts;
 use crate::exchange::{Incoming, Page, Scratch, View};
-use crate::http::{RequestHead, ResponseHead, Sender};
+use crate::http::{RequestHead, RequestWriter, ResponseHead, ResponseWriter, Sender};
 use crate::metrics;
 use crate::net::{Buffers, Deadlines};
 use crate::server::Client;
@@ -65,6 +65,8 @@ pub struct Session {
     pub(super) peer: Option<IpAddr>,
     pub(super) head: RequestHead,
     pub(super) response: ResponseHead,
+    pub(super) request_writer: RequestWriter,
+    pub(super) response_writer: ResponseWriter,
     pub(super) scratch: Scratch,
     pub(super) id: [u8; 32],
     pub(super) served: u32,
@@ -144,6 +146,8 @@ impl Core {
         }
         session.sender.trusted = self.view.borrow().plan.trusts(ip);
         session.served = 0;
+        session.request_writer.clear();
+        session.response_writer.clear();
         session
     }
 
@@ -177,11 +181,6 @@ impl Session {
     pub(super) fn parts<'a>(&'a mut self, bytes: &'a [u8], wall: u64) -> (Incoming<'a>, &'a mut Scratch, &'a ResponseHead) {
         let peer = self.peer.expect("set for each session");
         (Incoming { head: &self.head, bytes, peer, wall }, &mut self.scratch, &self.response)
-    }
-
-    /// The path that the endpoint sees, if it isn't the received one.
-    pub(super) fn path_out(&self) -> Option<&[u8]> {
-        (!self.scratch.path.is_empty()).then_some(&self.scratch.path)
     }
 }
 

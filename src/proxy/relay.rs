@@ -7,7 +7,7 @@ use super::core::{Core, Session, after};
 use super::upload::{Upload, beside};
 use crate::error::Reason;
 use crate::exchange::Plan;
-use crate::http::{Framing, Method, ResponseOut, Version, write_response};
+use crate::http::{Framing, Method, ResponseOut, Version};
 use crate::http1::{Chunked, as_response};
 use crate::net::Stream;
 use crate::server::Client;
@@ -44,23 +44,23 @@ pub(super) fn outlives(session: &Session) -> bool {
 
 impl Core {
     /// Relays the answer.
-    pub(super) async fn relay(&self, client: &Client, session: &Session, answered: &mut Answered<'_>, terms: &Terms<'_>) -> Relayed {
-        let head = &session.response;
+    pub(super) async fn relay(&self, client: &Client, session: &mut Session, answered: &mut Answered<'_>, terms: &Terms<'_>) -> Relayed {
         let mut out = self.buffers.take();
-        write_response(
-            &mut out,
-            &ResponseOut {
-                head,
-                bytes: &answered.buf,
-                framing: framing_out(session),
-                keep_length: head.framing == Framing::None && (session.head.method == Method::Head || head.status == 304),
-                edits: &terms.plan.routes[terms.route].response,
-                changes: &session.scratch.notes.response,
-                version: session.head.version,
-                keep_alive: terms.keep,
-                date: &self.date.get(),
-            },
-        );
+        let framing = framing_out(session);
+        let Session { head: request, response: head, response_writer, scratch, .. } = &mut *session;
+        let response = ResponseOut {
+            head,
+            bytes: &answered.buf,
+            framing,
+            keep_length: head.framing == Framing::None && (request.method == Method::Head || head.status == 304),
+            edits: &terms.plan.routes[terms.route].response,
+            changes: &scratch.notes.response,
+            version: request.version,
+            keep_alive: terms.keep,
+            date: &self.date.get(),
+        };
+        response_writer.write(&mut out, &response, (terms.plan.generation, terms.route));
+        let head = &session.response;
         // The time that the client takes is not the endpoint's.
         answered.connection.timer.clear();
         let mut reusable = head.connection.keep_alive;

@@ -20,6 +20,8 @@ pub(super) struct Division {
     running: Part,
     queue: Part,
     lots: Vec<Lot>,
+    /// How long a core keeps what others wait for, where there isn't one for each.
+    turn: Duration,
     /// Something has changed since it was last looked at, or turns are taken.
     stirred: bool,
 }
@@ -62,7 +64,19 @@ struct Portion {
 impl Division {
     /// A limit of which `cores` hold parts; nothing is known of them.
     pub fn new(limit: u32, queue: u32, cores: usize) -> Self {
-        Division { running: Part::new(limit, cores), queue: Part::new(queue, cores), lots: vec![Lot::default(); cores], stirred: false }
+        Division {
+            running: Part::new(limit, cores),
+            queue: Part::new(queue, cores),
+            lots: vec![Lot::default(); cores],
+            turn: TURN,
+            stirred: false,
+        }
+    }
+
+    /// The same with turns of another length. Where a request needs a place of two limits, those of one must last long enough for the
+    /// other's to come round meanwhile.
+    pub fn with_turns(self, turn: Duration) -> Self {
+        Division { turn, ..self }
     }
 
     /// Takes over changed settings, which cores will take over in their time.
@@ -93,8 +107,8 @@ impl Division {
         if !self.stirred || !self.lots.iter().all(|lot| lot.known) {
             return false;
         }
-        let running = self.running.aim(now);
-        let queue = self.queue.aim(now);
+        let running = self.running.aim(self.turn, now);
+        let queue = self.queue.aim(self.turn, now);
         self.stirred = running || queue;
         let mut moved = false;
         // First those that shrink, so that nothing is granted twice in one round.
@@ -140,7 +154,7 @@ impl Part {
     /// Decides what each core is to have; whether to look again though nothing is reported.
     ///
     /// Nothing moves while every core has what it needs, so that steady demand moves nothing.
-    fn aim(&mut self, now: Instant) -> bool {
+    fn aim(&mut self, turn: Duration, now: Instant) -> bool {
         let granted: u64 = self.portions.iter().map(|portion| u64::from(portion.granted)).sum();
         // Where there is enough, each core has one in any case: a core that has none of an endpoint would send nothing there as long
         // as it has others, and so never show that it needs one.
@@ -155,7 +169,7 @@ impl Part {
         let needing = self.portions.iter().filter(|portion| portion.need > 0).count();
         let scarce = (self.total as usize) < needing;
         let targets = if scarce {
-            self.turns(now)
+            self.turns(turn, now)
         } else {
             divide(self.total, &self.portions.iter().map(|portion| portion.need.max(floor)).collect::<Vec<_>>())
         };
@@ -185,10 +199,10 @@ impl Part {
     }
 
     /// There isn't one for each: they go round.
-    fn turns(&mut self, now: Instant) -> Vec<u32> {
+    fn turns(&mut self, length: Duration, now: Instant) -> Vec<u32> {
         let settled = self.portions.iter().all(|portion| portion.granted == portion.target && portion.held == portion.granted);
         self.settled = if settled { self.settled.or(Some(now)) } else { None };
-        let over = self.settled.is_some_and(|since| now.since(since) >= TURN);
+        let over = self.settled.is_some_and(|since| now.since(since) >= length);
         let turn = |portion: &Portion| Turn {
             needs: portion.need > 0,
             keeps: portion.target > 0 && !over,
@@ -218,5 +232,5 @@ impl Part {
     }
 }
 
-/// How long a core keeps what others wait for, where there isn't one for each.
+/// How long turns last, if nothing else is said.
 const TURN: Duration = Duration::from_millis(200);

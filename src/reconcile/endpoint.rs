@@ -4,15 +4,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::breaker::{Breaker, ENDPOINT_TURN};
 use super::change::{Cause, What};
 use super::division::Division;
-use super::window::Window;
 use super::{EndpointReport, EndpointUpdate, Lookup};
 use crate::address::Address;
 use crate::balancer::{below, mix};
 use crate::clock::Instant;
-use crate::config::{self, HostHeader, Outlier, Target};
-use crate::health::{self, Vitals};
+use crate::config::{self, CircuitBreaker, HostHeader, Outlier, Target};
+use crate::health::{self, Counts, Vitals, Window};
 
 /// An endpoint over all cores.
 #[derive(Clone, Debug)]
@@ -44,6 +44,8 @@ pub(super) struct Endpoint {
     forgive_at: Instant,
     /// Its concurrency limit.
     pub division: Option<Division>,
+    /// Its circuit breaker.
+    pub breaker: Option<Breaker>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -75,19 +77,22 @@ impl Endpoint {
             ejections: 0,
             forgive_at: Instant::MAX,
             division: None,
+            breaker: None,
         };
         endpoint.limit(settings.max_concurrent_requests);
         endpoint
     }
 
     /// Takes over changed settings. Another `url` is another server: all that was known is forgotten, but not the concurrency
-    /// limit, which cores keep.
+    /// limit and the trials in flight, which cores keep.
     pub fn reconfigure(self, settings: &config::Endpoint, probe_at: Instant, now: Instant) -> Self {
         let cores = self.seen.len();
         let mut endpoint = if settings.url == self.url {
             self
         } else {
-            Endpoint { division: self.division, ..Endpoint::new(settings, cores, probe_at, now) }
+            let mut breaker = self.breaker;
+            breaker.iter_mut().for_each(|breaker| breaker.reset(now));
+            Endpoint { division: self.division, breaker, ..Endpoint::new(settings, cores, probe_at, now) }
         };
         endpoint.used = settings.weight > 0;
         // What cores report next may hold counts from before they knew this plan.
@@ -102,6 +107,11 @@ impl Endpoint {
             Some(division) => division.reconfigure(limit, 0),
             none => *none = Some(Division::new(limit, 0, self.seen.len())),
         }
+    }
+
+    /// Has a circuit breaker, or none.
+    pub fn guard(&mut self, rules: Option<&CircuitBreaker>, now: Instant) {
+        Breaker::place(&mut self.breaker, rules, ENDPOINT_TURN, self.seen.len(), now);
     }
 
     /// Forgets what probes and requests have shown, where the settings don't ask for it any more.
@@ -219,9 +229,10 @@ impl Endpoint {
         if let Some(before) = self.seen[core].replace(Seen { attempts, failures, in_flight })
             && attempts > before.attempts
         {
-            self.window.add(attempts - before.attempts, failures.saturating_sub(before.failures), outlier.window.get(), now);
+            let more = Counts { attempts: attempts - before.attempts, failures: failures.saturating_sub(before.failures), slow: 0 };
+            self.window.add(more, outlier.window.get(), now);
             let judged = failures > before.failures && outlier.error_rate > 0 && now >= self.ejected_until;
-            if judged && self.window.is_over(outlier.error_rate, outlier.min_requests) {
+            if judged && self.window.counts().is_over(outlier.error_rate, outlier.min_requests) {
                 return Some((now + health::ejection_time(outlier, self.ejections), Cause::ErrorRate));
             }
         }
@@ -252,13 +263,14 @@ impl Endpoint {
         None
     }
 
-    pub fn update(&self) -> EndpointUpdate {
+    pub fn update(&self, core: usize) -> EndpointUpdate {
         EndpointUpdate {
             endpoint: Arc::clone(&self.name),
             healthy: self.is_healthy(),
             ejected_until: self.ejected_until,
             ejections: self.ejections,
             addresses: Arc::clone(&self.addresses),
+            breaker: self.breaker.as_ref().map(|breaker| breaker.update(core)),
         }
     }
 }

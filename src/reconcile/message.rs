@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::breaker;
 use crate::clock::Instant;
+use crate::error::Reason;
 use crate::limiter::{Claim, Grant};
 
 /// From a core to the coordinator.
@@ -30,6 +32,36 @@ pub struct UpstreamReport {
     pub endpoints: Vec<EndpointReport>,
     /// The limits of its endpoints and its queue.
     pub shares: Vec<ShareReport>,
+    /// The breaker of the upstream as a whole, if it has one.
+    pub breaker: Option<breaker::Report>,
+    /// What it has counted of the upstream.
+    pub tally: UpstreamTally,
+}
+
+/// What a core has counted of an upstream since it began.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamTally {
+    /// Requests that ended otherwise than by an endpoint's whole answer, by the endpoints' or the gateway's doing.
+    pub failures: Vec<(Reason, u64)>,
+}
+
+impl UpstreamTally {
+    /// Counts a request that failed for this reason.
+    pub fn failed(&mut self, reason: Reason) {
+        self.add_failures(reason, 1);
+    }
+
+    /// Adds what another core has counted.
+    pub fn add(&mut self, more: &UpstreamTally) {
+        more.failures.iter().for_each(|&(reason, count)| self.add_failures(reason, count));
+    }
+
+    fn add_failures(&mut self, reason: Reason, more: u64) {
+        match self.failures.iter_mut().find(|(other, _)| *other == reason) {
+            Some((_, count)) => *count += more,
+            None => self.failures.push((reason, more)),
+        }
+    }
 }
 
 /// What a core has seen of an endpoint.
@@ -45,6 +77,8 @@ pub struct EndpointReport {
     pub in_flight: u32,
     /// Until when this core has ejected it by itself; in the past, it has not.
     pub ejected_until: Instant,
+    /// Its breaker, if it has one.
+    pub breaker: Option<breaker::Report>,
 }
 
 /// From the coordinator to a core.
@@ -71,6 +105,8 @@ pub struct UpstreamUpdate {
     pub endpoints: Vec<EndpointUpdate>,
     /// The limits of its endpoints and its queue.
     pub shares: Vec<ShareGrant>,
+    /// The breaker of the upstream as a whole, if it has one.
+    pub breaker: Option<breaker::Update>,
 }
 
 /// The truth about an endpoint.
@@ -86,6 +122,8 @@ pub struct EndpointUpdate {
     pub ejections: u32,
     /// Where a host name leads, sorted; empty for an endpoint that isn't a host name, or before the first answer.
     pub addresses: Arc<[SocketAddr]>,
+    /// Its breaker, if it has one.
+    pub breaker: Option<breaker::Update>,
 }
 
 /// Which limit a share is part of.

@@ -8,6 +8,7 @@
 //!
 //! Reports and updates are snapshots. Those that are lost, late or repeated cost freshness, never a limit.
 
+mod breaker;
 mod change;
 mod divide;
 mod division;
@@ -17,8 +18,10 @@ mod reconciler;
 #[cfg(test)]
 mod tests;
 mod upstream;
-mod window;
 
+pub use breaker::{BreakerState, Tally};
 pub use change::{Cause, Change, What};
-pub use message::{EndpointReport, EndpointUpdate, Report, ShareGrant, ShareKey, ShareReport, Update, UpstreamReport, UpstreamUpdate};
-pub use reconciler::{Lookup, Probe, ProbeId, Reconciler, State};
+pub use message::{
+    EndpointReport, EndpointUpdate, Report, ShareGrant, ShareKey, ShareReport, Update, UpstreamReport, UpstreamTally, UpstreamUpdate,
+};
+pub use reconciler::{Lookup, Probe, ProbeId, Reconciler, State, UpstreamState};

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::change::{Change, What};
+use super::breaker::{Breaker, BreakerState};
+use super::change::Change;
 use super::division::Division;
 use super::endpoint::Endpoint;
 use super::upstream::Upstream;
-use super::{Report, ShareGrant, ShareKey, ShareReport, Update};
+use super::{Report, ShareGrant, ShareKey, ShareReport, Update, UpstreamTally};
 use crate::address::Address;
 use crate::clock::Instant;
 use crate::config::{Config, HealthCheck};
@@ -68,6 +69,19 @@ pub struct State {
     pub ejected: bool,
     /// Requests in flight.
     pub in_flight: u64,
+    /// Its circuit breaker, if it has one.
+    pub breaker: Option<BreakerState>,
+}
+
+/// An upstream's state over all cores, as pages show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamState {
+    /// Its `id`.
+    pub upstream: Arc<str>,
+    /// The circuit breaker of the upstream as a whole, if it has one.
+    pub breaker: Option<BreakerState>,
+    /// What all cores have counted.
+    pub tally: UpstreamTally,
 }
 
 /// All that the coordinator knows of upstreams and limits.
@@ -172,10 +186,7 @@ impl Reconciler {
             };
             let Some(position) = position else { continue };
             let before = self.changes.len();
-            let changes = &mut self.changes;
-            let upstream = &mut self.upstreams[position];
-            let name = Arc::clone(&upstream.name);
-            upstream.on_report(index, seen, later, now, |endpoint, what| changes.push(change(&name, endpoint, what)));
+            self.upstreams[position].on_report(index, seen, later, now, &mut self.changes);
             self.changed |= self.changes.len() > before;
         }
         for (position, ShareReport { key, claim }) in report.shares.iter().enumerate() {
@@ -193,12 +204,12 @@ impl Reconciler {
     /// for nothing.
     pub fn on_probe(&mut self, id: &ProbeId, ok: bool) -> bool {
         let Some((upstream, index)) = self.endpoint(&id.upstream, &id.endpoint) else { return false };
-        let Upstream { endpoints, check, name, .. } = upstream;
+        let Upstream { endpoints, check, .. } = &mut *upstream;
         let endpoint = &mut endpoints[index];
         if endpoint.probing == Some(id.number)
             && let Some(what) = endpoint.on_probe(ok, check)
         {
-            let change = change(name, endpoint, what);
+            let change = upstream.change(Some(index), what);
             self.changes.push(change);
             self.changed = true;
             return true;
@@ -209,12 +220,12 @@ impl Reconciler {
     /// A look-up's result: the addresses, or none if it failed; then those known before stay in use.
     pub fn on_resolved(&mut self, lookup: &Lookup, addresses: Vec<SocketAddr>, now: Instant) {
         let Some((upstream, index)) = self.endpoint(&lookup.upstream, &lookup.endpoint) else { return };
-        let Upstream { endpoints, resolve_interval, name, .. } = upstream;
+        let Upstream { endpoints, resolve_interval, .. } = &mut *upstream;
         let endpoint = &mut endpoints[index];
         if endpoint.waits_for(lookup)
             && let Some(what) = endpoint.on_resolved(addresses, *resolve_interval, now)
         {
-            let change = change(name, endpoint, what);
+            let change = upstream.change(Some(index), what);
             self.changes.push(change);
             self.changed = true;
         }
@@ -265,9 +276,7 @@ impl Reconciler {
         let version = self.version + 1;
         let mut moved = false;
         for upstream in &mut self.upstreams {
-            let name = Arc::clone(&upstream.name);
-            let changes = &mut self.changes;
-            moved |= upstream.tick(version, now, |endpoint, what| changes.push(change(&name, endpoint, what)));
+            moved |= upstream.tick(version, now, &mut self.changes);
         }
         for (_, division) in &mut self.limits {
             moved |= division.tick(version, now);
@@ -307,13 +316,20 @@ impl Reconciler {
             healthy: endpoint.is_healthy(),
             ejected: endpoint.ejected,
             in_flight: endpoint.in_flight(),
+            breaker: endpoint.breaker.as_ref().map(Breaker::state),
         };
         endpoints.map(state).collect()
     }
-}
 
-fn change(upstream: &Arc<str>, endpoint: &Endpoint, what: What) -> Change {
-    Change { upstream: Arc::clone(upstream), endpoint: Arc::clone(&endpoint.name), what }
+    /// All upstreams, in order of the configuration.
+    pub fn upstreams(&self) -> Vec<UpstreamState> {
+        let state = |upstream: &Upstream| UpstreamState {
+            upstream: Arc::clone(&upstream.name),
+            breaker: upstream.breaker.as_ref().map(Breaker::state),
+            tally: upstream.tally(),
+        };
+        self.upstreams.iter().map(state).collect()
+    }
 }
 
 /// How long what a core needed at most is remembered whole; after that, a quarter of it goes with each such time.

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::change::What;
+use super::breaker::{Breaker, UPSTREAM_TURN};
+use super::change::{Change, What};
 use super::division::Division;
 use super::endpoint::Endpoint;
-use super::{ShareGrant, ShareKey, ShareReport, UpstreamReport, UpstreamUpdate};
+use super::{ShareGrant, ShareKey, ShareReport, UpstreamReport, UpstreamTally, UpstreamUpdate};
 use crate::clock::Instant;
-use crate::config::{self, Config, HealthCheck, HostHeader, Outlier};
+use crate::config::{self, BreakerMode, BreakerScope, CircuitBreaker, Config, HealthCheck, HostHeader, Outlier};
 use crate::health;
 use crate::limiter::{Grant, Share};
 
@@ -26,6 +27,12 @@ pub(super) struct Upstream {
     pub endpoints: Vec<Endpoint>,
     by_name: HashMap<Arc<str>, usize>,
     queue: Division,
+    /// How circuit breakers behave, if there are any.
+    rules: Option<CircuitBreaker>,
+    /// That of the upstream as a whole.
+    pub breaker: Option<Breaker>,
+    /// What each core had counted when it last reported.
+    tallies: Vec<UpstreamTally>,
 }
 
 impl Upstream {
@@ -39,12 +46,17 @@ impl Upstream {
         let mut known: HashMap<Arc<str>, Endpoint> = HashMap::new();
         let mut queue = Division::new(Share::UNLIMITED, settings.queue.length, cores);
         let mut probed_before = false;
+        let rules = config.breaker_of(settings);
+        let of = |scope| rules.filter(|rules| rules.scope == scope || rules.scope == BreakerScope::Both);
+        let (mut breaker, mut tallies) = (None, vec![UpstreamTally::default(); cores]);
         if let Some(before) = before {
             queue = before.queue;
+            (breaker, tallies) = (before.breaker, before.tallies);
             queue.reconfigure(Share::UNLIMITED, settings.queue.length);
             probed_before = before.probe_interval.is_some();
             known.extend(before.endpoints.into_iter().map(|endpoint| (Arc::clone(&endpoint.name), endpoint)));
         }
+        Breaker::place(&mut breaker, of(BreakerScope::Upstream), UPSTREAM_TURN, cores, now);
         let number = settings.endpoints.len().max(1) as u32;
         let endpoints: Vec<Endpoint> = (0..)
             .zip(&settings.endpoints)
@@ -55,6 +67,7 @@ impl Upstream {
                     Some(endpoint) => endpoint.reconfigure(settings, probe_at, now),
                     None => Endpoint::new(settings, cores, probe_at, now),
                 };
+                endpoint.guard(of(BreakerScope::Endpoint), now);
                 endpoint.heed(probe_interval.is_some(), outlier.enabled);
                 if !probed_before {
                     endpoint.probe_from(probe_at);
@@ -72,6 +85,9 @@ impl Upstream {
             by_name: endpoints.iter().map(|endpoint| Arc::clone(&endpoint.name)).zip(0..).collect(),
             endpoints,
             queue,
+            rules: rules.cloned(),
+            breaker,
+            tallies,
         }
     }
 
@@ -85,8 +101,36 @@ impl Upstream {
         Some(index)
     }
 
-    /// Takes a core's report; tells what has changed with it, and where.
-    pub fn on_report(&mut self, core: usize, report: &UpstreamReport, later: bool, now: Instant, mut tell: impl FnMut(&Endpoint, What)) {
+    /// A change of an endpoint, or of the upstream as a whole.
+    pub fn change(&self, endpoint: Option<usize>, what: What) -> Change {
+        let breaks = matches!(what, What::Opened(..) | What::HalfOpened | What::Closed);
+        let shadow = breaks && self.rules.as_ref().is_some_and(|rules| rules.mode == BreakerMode::Shadow);
+        let endpoint = endpoint.map(|index| Arc::clone(&self.endpoints[index].name));
+        Change { upstream: Arc::clone(&self.name), endpoint, shadow, what }
+    }
+
+    /// Takes what a core tells of breakers.
+    fn on_breakers(&mut self, core: usize, report: &UpstreamReport, later: bool, now: Instant, changes: &mut Vec<Change>) {
+        let Some(rules) = self.rules.take() else { return };
+        let mut told = Vec::new();
+        if let (Some(breaker), Some(report)) = (&mut self.breaker, &report.breaker) {
+            told.extend(breaker.on_report(core, report, &rules, later, now).map(|what| (None, what)));
+        }
+        let mut hint = 0;
+        for seen in &report.endpoints {
+            let Some(index) = self.find(&seen.endpoint, &mut hint) else { continue };
+            if let (Some(breaker), Some(report)) = (&mut self.endpoints[index].breaker, &seen.breaker) {
+                told.extend(breaker.on_report(core, report, &rules, later, now).map(|what| (Some(index), what)));
+            }
+        }
+        self.rules = Some(rules);
+        changes.extend(told.into_iter().map(|(index, what)| self.change(index, what)));
+    }
+
+    /// Takes a core's report; adds what has changed with it.
+    pub fn on_report(&mut self, core: usize, report: &UpstreamReport, later: bool, now: Instant, changes: &mut Vec<Change>) {
+        self.tallies[core].clone_from(&report.tally);
+        self.on_breakers(core, report, later, now, changes);
         let mut ejected = None;
         let mut hint = 0;
         for seen in &report.endpoints {
@@ -101,7 +145,7 @@ impl Upstream {
             }
             ejected = Some(out + usize::from(!self.endpoints[index].ejected));
             self.endpoints[index].eject(until, &self.outlier);
-            tell(&self.endpoints[index], What::Ejected(until.since(now), cause));
+            changes.push(self.change(Some(index), What::Ejected(until.since(now), cause)));
         }
         let mut hint = 0;
         for ShareReport { key, claim } in &report.shares {
@@ -116,22 +160,36 @@ impl Upstream {
         }
     }
 
+    /// What all cores have counted.
+    pub fn tally(&self) -> UpstreamTally {
+        let mut all = UpstreamTally::default();
+        self.tallies.iter().for_each(|tally| all.add(tally));
+        all
+    }
+
     /// Counts usable endpoints.
     fn count(&self, which: impl Fn(&Endpoint) -> bool) -> usize {
         self.endpoints.iter().filter(|endpoint| endpoint.is_usable() && which(endpoint)).count()
     }
 
     /// Time has passed; whether cores should hear of it.
-    pub fn tick(&mut self, version: u64, now: Instant, mut tell: impl FnMut(&Endpoint, What)) -> bool {
+    pub fn tick(&mut self, version: u64, now: Instant, changes: &mut Vec<Change>) -> bool {
         let mut moved = self.queue.tick(version, now);
-        for endpoint in &mut self.endpoints {
-            if let Some(what) = endpoint.tick(&self.outlier, now) {
-                tell(endpoint, what);
-            }
+        let mut told = Vec::new();
+        for (index, endpoint) in self.endpoints.iter_mut().enumerate() {
+            told.extend(endpoint.tick(&self.outlier, now).map(|what| (Some(index), what)));
             if let Some(division) = &mut endpoint.division {
                 moved |= division.tick(version, now);
             }
         }
+        let whole = self.breaker.iter_mut().map(|breaker| (None, breaker));
+        let each = self.endpoints.iter_mut().enumerate().filter_map(|(index, endpoint)| Some((Some(index), endpoint.breaker.as_mut()?)));
+        for (index, breaker) in whole.chain(each) {
+            let (what, trials) = breaker.tick(version, now);
+            moved |= trials;
+            told.extend(what.map(|what| (index, what)));
+        }
+        changes.extend(told.into_iter().map(|(index, what)| self.change(index, what)));
         moved
     }
 
@@ -145,8 +203,9 @@ impl Upstream {
         UpstreamUpdate {
             upstream: Arc::clone(&self.name),
             version,
-            endpoints: self.endpoints.iter().map(Endpoint::update).collect(),
+            endpoints: self.endpoints.iter().map(|endpoint| endpoint.update(core)).collect(),
             shares: limits.chain(self.queue.grant(core).map(queue)).collect(),
+            breaker: self.breaker.as_ref().map(|breaker| breaker.update(core)),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One attempt: a permit from the pick to the body's last byte.
 
+use super::circuit::{Circuit, marks};
 use super::{EndpointId, Upstream};
 use crate::balancer::{Choice, Ones, Ramp, Tried, mix};
 use crate::clock::Instant;
@@ -15,6 +16,8 @@ pub struct Ask {
     pub client: u64,
     /// Endpoints that this request has tried: others go before them.
     pub tried: Tried,
+    /// If there are no others, none at all: those that were tried have taken their time.
+    pub only_others: bool,
     /// The request waits in the upstream's queue and it is its turn. One that doesn't wait isn't served before those that do.
     pub queued: bool,
 }
@@ -23,9 +26,11 @@ pub struct Ask {
 #[must_use = "an attempt that isn't released counts as in flight for ever"]
 #[derive(Debug)]
 pub struct Permit {
-    endpoint: EndpointId,
-    started: Instant,
+    pub(super) endpoint: EndpointId,
+    pub(super) started: Instant,
     recorded: bool,
+    /// Bits of [`marks`].
+    pub(super) marks: u8,
 }
 
 impl Permit {
@@ -63,13 +68,18 @@ pub enum Unavailable {
     Unresolved,
     /// Those that might be used are at their concurrency limit, or others wait for them: `try_queue`.
     Busy,
+    /// A circuit breaker keeps requests away from all that could be used; it's worth asking again then.
+    CircuitOpen(Instant),
+    /// There are only those that were tried, and those aren't wanted.
+    AllTried,
 }
 
 impl Unavailable {
     /// The reason it gives a request that can't wait.
     pub const fn reason(self) -> Reason {
         match self {
-            Unavailable::NoneHealthy => Reason::NoHealthyEndpoint,
+            Unavailable::NoneHealthy | Unavailable::AllTried => Reason::NoHealthyEndpoint,
+            Unavailable::CircuitOpen(_) => Reason::CircuitOpen,
             Unavailable::Unresolved => Reason::Unresolved,
             Unavailable::Busy => Reason::EndpointsBusy,
         }
@@ -82,15 +92,21 @@ impl Upstream {
         if now >= self.recheck_at {
             self.refresh(now);
         }
+        if self.circuit != Circuit::Closed {
+            self.pass_upstream(now)?;
+        }
         if self.queue.waiting() > 0 && !ask.queued {
             return Err(Unavailable::Busy);
         }
-        let slot = self.pick(ask, now, draw).ok_or_else(|| self.unavailable())?;
+        let Some(slot) = self.pick(ask, now, draw) else { return Err(self.unavailable(ask, now)) };
         let index = slot as usize;
         let endpoint = self.slots[index].as_mut().expect("an eligible slot holds an endpoint");
         let taken = endpoint.share.try_take();
         assert!(taken, "a slot was open that had no share left");
-        let full = endpoint.share.free() == 0;
+        let (mut full, mut marks) = (endpoint.share.free() == 0, 0);
+        if endpoint.circuit != Circuit::Closed || self.circuit != Circuit::Closed {
+            (full, marks) = self.mark(index, now);
+        }
         self.in_flight[index] += 1;
         self.total_in_flight += 1;
         if full {
@@ -99,12 +115,15 @@ impl Upstream {
         if self.entry.tracks_load {
             self.balance.load_changed(slot, self.in_flight[index]);
         }
-        Ok(Permit { endpoint: EndpointId { slot, generation: self.generations[index] }, started: now, recorded: false })
+        Ok(Permit { endpoint: EndpointId { slot, generation: self.generations[index] }, started: now, recorded: false, marks })
     }
 
     /// Says how an attempt went, once per permit, when its answer's head or its failure is known. A failure later on, in the
     /// answer's body, may be recorded as well.
     pub fn record(&mut self, permit: &mut Permit, outcome: Outcome, now: Instant) {
+        if self.settings.circuit_breaker.is_some() {
+            self.tell_breakers(permit, outcome, now);
+        }
         let failed = match outcome {
             Outcome::Abandoned => return,
             Outcome::Answered { status } => health::is_failure_status(status),
@@ -139,9 +158,12 @@ impl Upstream {
     /// Ends an attempt: its answer's last byte has gone, or it was given up.
     pub fn release(&mut self, permit: Permit, _now: Instant) {
         let slot = permit.endpoint.slot as usize;
+        if permit.marks & (marks::ENDPOINT_TRIAL | marks::UPSTREAM_TRIAL) != 0 {
+            self.give_trials(&permit);
+        }
         let endpoint = self.slots[slot].as_mut().expect("a permit keeps its endpoint");
         endpoint.share.give();
-        let free = endpoint.share.free() > 0;
+        let free = endpoint.has_room();
         let leaving = endpoint.leaving;
         self.in_flight[slot] = self.in_flight[slot].checked_sub(1).expect("released more attempts than were admitted");
         if self.is_eligible(slot) {
@@ -167,7 +189,7 @@ impl Upstream {
         if thinned && let Some(slot) = self.pick_from(false, ask, now, draw) {
             return Some(slot);
         }
-        if ask.tried.is_empty() {
+        if ask.tried.is_empty() || ask.only_others {
             return None;
         }
         self.pick_from(false, &Ask { tried: Tried::NONE, ..*ask }, now, draw)
@@ -208,7 +230,14 @@ impl Upstream {
         thinned
     }
 
-    fn unavailable(&self) -> Unavailable {
+    #[cold]
+    fn unavailable(&mut self, ask: &Ask, now: Instant) -> Unavailable {
+        if let Some(open) = self.circuit_open(now) {
+            return open;
+        }
+        if ask.only_others && !self.has_other(&ask.tried) {
+            return Unavailable::AllTried;
+        }
         if self.eligible.iter().any(|&word| Ones(word).next().is_some()) {
             return Unavailable::Busy;
         }

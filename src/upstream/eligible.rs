@@ -2,14 +2,19 @@
 
 use std::time::Duration;
 
+use super::circuit::{self, Circuit};
 use super::{Endpoint, Upstream};
 use crate::balancer::{Ramp, WEIGHT_UNIT};
 use crate::clock::Instant;
+use crate::config::BreakerScope;
 
 impl Upstream {
     /// Works out anew who is eligible and with which weight, and when that changes by itself.
     pub(super) fn refresh(&mut self, now: Instant) {
         self.recheck_at = Instant::MAX;
+        let breakers = circuit::rules(&self.settings, BreakerScope::Endpoint);
+        let whole = circuit::rules(&self.settings, BreakerScope::Upstream);
+        self.circuit = Circuit::of(self.breaker.as_deref(), whole, now, &mut self.recheck_at);
         let (mut usable, mut well) = (0_usize, 0_usize);
         for endpoint in self.slots.iter_mut().flatten() {
             let is_well = is_well(endpoint, self.switches.health_checks, now);
@@ -17,10 +22,11 @@ impl Upstream {
                 endpoint.ramp_from = Some(now);
             }
             endpoint.was_well = is_well;
+            endpoint.circuit = Circuit::of(endpoint.breaker.as_deref(), breakers, now, &mut self.recheck_at);
             if endpoint.ejected_until() > now {
                 self.recheck_at = self.recheck_at.min(endpoint.ejected_until());
             }
-            if is_usable(endpoint) {
+            if endpoint.is_usable() {
                 usable += 1;
                 well += usize::from(is_well);
             }
@@ -36,8 +42,9 @@ impl Upstream {
         for slot in 0..self.slots.len() {
             let mut weight = 0;
             if let Some(endpoint) = &mut self.slots[slot]
-                && is_usable(endpoint)
+                && endpoint.is_usable()
                 && (endpoint.was_well || self.panicking)
+                && endpoint.circuit != Circuit::Open
             {
                 weight = endpoint.weight() * WEIGHT_UNIT;
                 if let Some(part) = ramp(endpoint, slow_start, now) {
@@ -49,7 +56,7 @@ impl Upstream {
                     }
                 }
                 self.eligible[slot / 64] |= 1 << (slot % 64);
-                if endpoint.share.free() > 0 {
+                if endpoint.has_room() {
                     self.open[slot / 64] |= 1 << (slot % 64);
                 }
                 self.total_in_flight += u64::from(self.in_flight[slot]);
@@ -63,7 +70,7 @@ impl Upstream {
         }
     }
 
-    /// Keeps the bit of a slot in line with its concurrency limit.
+    /// Keeps the bit of a slot in line with the room that its endpoint has.
     #[inline]
     pub(super) fn set_open(&mut self, slot: usize, free: bool) {
         let bit = 1_u64 << (slot % 64);
@@ -80,14 +87,9 @@ impl Upstream {
 
     /// Counts usable endpoints, and those of them that are ejected.
     pub(super) fn count_ejected(&self, now: Instant) -> (usize, usize) {
-        let usable = self.slots.iter().flatten().filter(|endpoint| is_usable(endpoint));
+        let usable = self.slots.iter().flatten().filter(|endpoint| endpoint.is_usable());
         usable.fold((0, 0), |(all, ejected), endpoint| (all + 1, ejected + usize::from(endpoint.ejected_until() > now)))
     }
-}
-
-/// Whether requests may go there as far as the settings say.
-fn is_usable(endpoint: &Endpoint) -> bool {
-    endpoint.weight() > 0 && endpoint.is_resolved()
 }
 
 fn is_well(endpoint: &Endpoint, health_checks: bool, now: Instant) -> bool {

@@ -6,8 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Upstream;
+use super::circuit::Circuit;
 use crate::address::Address;
 use crate::balancer::{Member, WEIGHT_MAX, below, mix};
+use crate::breaker::Breaker;
 use crate::clock::Instant;
 use crate::config::{self, Target};
 use crate::limiter::Share;
@@ -22,6 +24,8 @@ pub struct Endpoint {
     /// Where a host name leads.
     pub(super) addresses: Arc<[SocketAddr]>,
     pub(super) share: Share,
+    pub(super) breaker: Option<Box<Breaker>>,
+    pub(super) circuit: Circuit,
     /// It is gone from the settings; its slot is kept until its last attempt is released.
     pub(super) leaving: bool,
     /// What the probes say.
@@ -89,6 +93,8 @@ impl Endpoint {
             unix: None,
             addresses: Arc::from([]),
             share,
+            breaker: None,
+            circuit: Circuit::Closed,
             leaving: false,
             healthy: true,
             ejected_here_until: Instant::ZERO,
@@ -114,7 +120,7 @@ impl Endpoint {
     }
 
     /// Takes over changed settings; true if it is elsewhere now, and so another server.
-    fn reconfigure(&mut self, settings: &config::Endpoint, core: u32, cores: u32) -> bool {
+    fn reconfigure(&mut self, settings: &config::Endpoint, core: u32, cores: u32, now: Instant) -> bool {
         let moved = settings.url != self.settings.url;
         self.share.reconfigure(settings.max_concurrent_requests, 0, core, cores);
         self.settings = settings.clone();
@@ -126,6 +132,9 @@ impl Endpoint {
             self.ejections = 0;
             self.consecutive_failures = 0;
             self.was_well = false;
+            if let Some(breaker) = &mut self.breaker {
+                breaker.reset(now);
+            }
         }
         moved
     }
@@ -149,6 +158,11 @@ impl Endpoint {
         }
     }
 
+    /// Whether requests may go there as far as the settings say.
+    pub(super) fn is_usable(&self) -> bool {
+        self.weight() > 0 && self.is_resolved()
+    }
+
     pub(super) fn weight(&self) -> u32 {
         if self.leaving { 0 } else { self.settings.weight.min(WEIGHT_MAX) }
     }
@@ -160,7 +174,7 @@ impl Endpoint {
 
 impl Upstream {
     /// Brings the slots in line with the settings. At the very beginning endpoints don't go through slow start.
-    pub(super) fn place_endpoints(&mut self, beginning: bool) {
+    pub(super) fn place_endpoints(&mut self, beginning: bool, now: Instant) {
         let settings = Arc::clone(&self.settings);
         let wanted: HashSet<&str> = settings.endpoints.iter().map(config::Endpoint::name).collect();
         for endpoint in self.slots.iter_mut().flatten() {
@@ -176,8 +190,11 @@ impl Upstream {
                 if endpoint.leaving {
                     endpoint.leaving = false;
                     endpoint.share.begin_again(wanted.max_concurrent_requests, 0, self.seat.core, self.seat.cores);
+                    if let (Some(breaker), Some(rules)) = (&mut endpoint.breaker, &settings.circuit_breaker) {
+                        breaker.begin_again(rules, self.seat.core, self.seat.cores, now);
+                    }
                 }
-                if endpoint.reconfigure(wanted, self.seat.core, self.seat.cores) {
+                if endpoint.reconfigure(wanted, self.seat.core, self.seat.cores, now) {
                     self.generations[slot] = self.generations[slot].wrapping_add(1);
                 }
                 continue;

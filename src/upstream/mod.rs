@@ -1,6 +1,6 @@
 //! An upstream's endpoints as one core sees them: who is eligible and why not, and each attempt as a permit.
 //!
-//! Eligibility comes first (resolved, weight, health, ejection, concurrency), then the strategy picks among those left; asked
+//! Eligibility comes first (resolved, weight, health, ejection, circuit breaker, concurrency), then the strategy picks among those left; asked
 //! the other way round, one bad endpoint would fail requests that others can take.
 //!
 //! ```text
@@ -10,6 +10,7 @@
 //! An attempt counts as in flight until it is released, or else the strategies that go by load would be misled by long bodies.
 
 mod attempt;
+mod circuit;
 mod eligible;
 mod endpoint;
 mod sync;
@@ -18,10 +19,15 @@ use std::sync::Arc;
 
 use crate::address::Address;
 use crate::balancer::{self, Balance, Entry, Member, Ramp};
+use crate::breaker::Breaker;
 use crate::clock::Instant;
 use crate::config;
+use crate::error::{Fault, Reason};
 use crate::limiter::Share;
+use crate::reconcile::UpstreamTally;
 use crate::retry::Budget;
+
+use circuit::Circuit;
 
 pub use crate::balancer::{Seat, Tried};
 pub use attempt::{Ask, Outcome, Permit, Unavailable};
@@ -84,6 +90,14 @@ pub struct Upstream {
     /// When eligibility or a ramp changes by itself.
     recheck_at: Instant,
     panicking: bool,
+    /// Its own breaker, if its settings have one for the upstream as a whole.
+    breaker: Option<Box<Breaker>>,
+    circuit: Circuit,
+    /// Requests that breakers kept away from all endpoints.
+    kept_away: u64,
+    tally: UpstreamTally,
+    /// Attempts and requests kept away, when last reported.
+    seen: u64,
     /// The queue before the endpoints' concurrency limits.
     queue: Share,
     budget: Budget,
@@ -113,12 +127,18 @@ impl Upstream {
             total_weight: 0,
             recheck_at: Instant::MAX,
             panicking: false,
+            breaker: None,
+            circuit: Circuit::Closed,
+            kept_away: 0,
+            tally: UpstreamTally::default(),
+            seen: 0,
             queue: Share::new(0, settings.queue.length, seat.core, seat.cores),
             budget: Budget::new(&retry_settings(&settings, switches)),
             version: 0,
             settings,
         };
-        upstream.place_endpoints(true);
+        upstream.place_endpoints(true, now);
+        upstream.place_breakers(now);
         upstream.arrange();
         upstream.refresh(now);
         upstream
@@ -133,7 +153,8 @@ impl Upstream {
         self.queue.reconfigure(0, self.settings.queue.length, self.seat.core, self.seat.cores);
         self.budget.reconfigure(&retry_settings(&self.settings, switches));
         let before = self.members();
-        self.place_endpoints(false);
+        self.place_endpoints(false, now);
+        self.place_breakers(now);
         if rebuilt {
             self.entry = balancer::entry(self.settings.strategy);
             self.balance = (self.entry.make)(self.seat, self.settings.load_bound.0);
@@ -202,9 +223,21 @@ impl Upstream {
         self.slots[id.slot as usize].as_ref()?.address(draw)
     }
 
+    /// Counts a request that failed for this reason, unless that was its client's doing.
+    pub fn count_failure(&mut self, reason: Reason) {
+        if reason.fault() != Fault::Client {
+            self.tally.failed(reason);
+        }
+    }
+
     /// The retry budget.
     pub fn budget(&mut self) -> &mut Budget {
         &mut self.budget
+    }
+
+    /// Whether an endpoint may be asked that isn't one of these.
+    pub fn has_other(&self, tried: &Tried) -> bool {
+        self.eligible.iter().enumerate().any(|(index, &word)| word & !tried.word(index) != 0)
     }
 
     /// Requests in flight.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::Upstream;
+use super::circuit::rules;
 use crate::clock::Instant;
+use crate::config::BreakerScope;
 use crate::limiter::Claim;
 use crate::reconcile::{EndpointReport, EndpointUpdate, ShareGrant, ShareKey, ShareReport, UpstreamReport, UpstreamUpdate};
 
@@ -15,10 +17,13 @@ impl Upstream {
             return;
         }
         self.version = update.version;
+        if let (Some(breaker), Some(truth)) = (&mut self.breaker, &update.breaker) {
+            breaker.apply(truth, now);
+        }
         let mut next = 0;
         for truth in &update.endpoints {
             if let Some(slot) = self.find(&truth.endpoint, &mut next) {
-                self.apply_to(slot, truth);
+                self.apply_to(slot, truth, now);
             }
         }
         let mut next = 0;
@@ -28,11 +33,14 @@ impl Upstream {
         self.refresh(now);
     }
 
-    fn apply_to(&mut self, slot: usize, truth: &EndpointUpdate) {
+    fn apply_to(&mut self, slot: usize, truth: &EndpointUpdate, now: Instant) {
         let endpoint = self.slots[slot].as_mut().expect("just found");
         endpoint.healthy = truth.healthy;
         endpoint.ejected_until = truth.ejected_until;
         endpoint.ejections = truth.ejections;
+        if let (Some(breaker), Some(truth)) = (&mut endpoint.breaker, &truth.breaker) {
+            breaker.apply(truth, now);
+        }
         if !truth.addresses.is_empty() && endpoint.addresses != truth.addresses {
             let known = !endpoint.addresses.is_empty();
             endpoint.addresses = Arc::clone(&truth.addresses);
@@ -66,7 +74,19 @@ impl Upstream {
     /// What this core has seen; begins a new span of demand.
     pub fn report(&mut self, now: Instant) -> UpstreamReport {
         let queue = self.queue.claim();
-        let mut report = UpstreamReport { upstream: Arc::clone(&self.name), endpoints: Vec::new(), shares: Vec::new() };
+        let wanted = self.had_requests();
+        let whole = rules(&self.settings, BreakerScope::Upstream);
+        let rules = rules(&self.settings, BreakerScope::Endpoint);
+        let breaker = self.breaker.as_mut().zip(whole).map(|(breaker, rules)| breaker.report(wanted, rules, now));
+        // Trials of endpoints are for the cores that have some of the upstream's: else one core might wait for each kind.
+        let wanted = wanted && self.breaker.as_ref().is_none_or(|breaker| breaker.is_closed() || breaker.trials().limit() > 0);
+        let mut report = UpstreamReport {
+            upstream: Arc::clone(&self.name),
+            endpoints: Vec::new(),
+            shares: Vec::new(),
+            breaker,
+            tally: self.tally.clone(),
+        };
         let limited = |endpoint: &&mut super::Endpoint| endpoint.share.is_limited();
         let waited_for = self.slots.iter_mut().flatten().filter(limited).count().max(1) as u32;
         for endpoint in self.slots.iter_mut().flatten().filter(|endpoint| !endpoint.leaving) {
@@ -77,6 +97,7 @@ impl Upstream {
                 failures: endpoint.failures,
                 in_flight: endpoint.in_flight(),
                 ejected_until,
+                breaker: endpoint.breaker.as_mut().zip(rules).map(|(breaker, rules)| breaker.report(wanted, rules, now)),
             });
             if endpoint.share.is_limited() {
                 let own = endpoint.share.claim();

@@ -1,5 +1,7 @@
 //! Tests of an upstream on one core: single rules here, whatever happens in `model`.
 
+mod breakers;
+mod known;
 mod model;
 mod ops;
 
@@ -31,11 +33,11 @@ fn at(millis: u64) -> Instant {
 }
 
 fn truth(name: &str, healthy: bool) -> EndpointUpdate {
-    EndpointUpdate { endpoint: name.into(), healthy, ejected_until: Instant::ZERO, ejections: 0, addresses: Arc::from([]) }
+    EndpointUpdate { endpoint: name.into(), healthy, ejected_until: Instant::ZERO, ejections: 0, addresses: Arc::from([]), breaker: None }
 }
 
 fn update(version: u64, endpoints: Vec<EndpointUpdate>) -> UpstreamUpdate {
-    UpstreamUpdate { upstream: "u".into(), version, endpoints, shares: Vec::new() }
+    UpstreamUpdate { upstream: "u".into(), version, endpoints, shares: Vec::new(), breaker: None }
 }
 
 fn name_of(upstream: &Upstream, permit: &Permit) -> String {

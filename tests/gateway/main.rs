@@ -3,6 +3,7 @@
 mod harness;
 
 mod bodies;
+mod breakers;
 mod client_faults;
 mod connections;
 mod deadlines;

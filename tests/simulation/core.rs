@@ -12,6 +12,7 @@ use ringway::error::Reason;
 use ringway::exchange::{Attempted, Exchange, Incoming, Place, Plan, Scratch, Step, View};
 use ringway::http::RequestHead;
 use ringway::http1;
+use ringway::upstream::EndpointId;
 
 /// A request on its way.
 pub struct Request {
@@ -24,6 +25,8 @@ pub struct Request {
     ticket: Option<u64>,
     /// Where it is in flight.
     pub server: Option<u16>,
+    /// The pool and endpoint that it is a trial of.
+    pub trial: Option<(u32, EndpointId)>,
     /// The route and pool in which it held places.
     pub held: Option<(usize, u32)>,
     /// How the answer's body will go.
@@ -43,6 +46,7 @@ impl Request {
             peer,
             ticket: None,
             server: None,
+            trial: None,
             held: None,
             body: (Duration::ZERO, None),
         }

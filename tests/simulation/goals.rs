@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringway::config::{Route, Strategy};
+use ringway::config::{BreakerMode, BreakerScope, Route, Strategy, Upstream};
 
 use crate::core::Core;
 use crate::scenario::{detection, url_port};
@@ -63,6 +63,14 @@ impl World {
         }
     }
 
+    /// How many trials at once an endpoint gets that fails again and again, if it has a breaker.
+    fn guarded(&self, port: u16) -> Option<u64> {
+        let here = |upstream: &&Upstream| upstream.endpoints.iter().any(|endpoint| url_port(&endpoint.url) == port);
+        let rules = self.config.breaker_of(self.config.upstreams.iter().find(here)?)?;
+        let each = rules.mode == BreakerMode::Enforce && rules.scope != BreakerScope::Upstream;
+        each.then_some(u64::from(rules.trials))
+    }
+
     /// A server dies: those that are probed get nothing any more once all know.
     pub fn assert_the_dead_are_left_alone(&mut self) {
         let endpoints =
@@ -74,10 +82,14 @@ impl World {
         self.note(format!("server {port} dies"));
         let cores = self.cores.len();
         self.servers.at(port, cores).mode = *self.chance.one_of(&[Mode::Down, Mode::Hanging]);
+        let guarded = self.guarded(port);
         self.pass(detection(&self.config));
         self.servers.at(port, cores).attempts.fill(0);
         self.pass(Duration::from_secs(1));
         let attempts = &self.servers.at(port, cores).attempts;
+        let all: u64 = attempts.iter().sum();
+        // Trials begin again after every open time, the longest at the latest; a core may begin one or two before it hears of the end.
+        assert!(guarded.is_none_or(|trials| all <= 3 * trials + 2 * cores as u64), "{all} trials of the dead server {port}");
         assert!(!known || attempts.iter().all(|&attempts| attempts == 0), "the dead server {port} gets {attempts:?}");
     }
 }

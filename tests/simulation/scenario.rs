@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use ringway::balancer::STRATEGIES;
-use ringway::config::{Config, Endpoint, HashKey, Outlier, Queue, Route, StatusRange, Target, Time, Upstream};
+use ringway::config::{
+    BreakerLatency, BreakerMode, BreakerScope, CircuitBreaker, Config, Endpoint, HashKey, Outlier, Queue, Route, StatusRange, Target, Time,
+    Upstream,
+};
 
 use crate::chance::Chance;
 
@@ -54,6 +57,7 @@ impl Scenario {
             ejection_time: Time::from_millis(200),
             ..Outlier::default()
         };
+        upstream.circuit_breaker = chance.percent(60).then(|| breaker(chance));
         upstream.panic_threshold = *chance.one_of(&[0, 0, 50]);
         upstream.slow_start = chance.percent(30).then(|| Time::from_millis(500));
         upstream.resolve_interval = Some(Time::from_millis(500));
@@ -98,9 +102,13 @@ impl Scenario {
         }
         config.features.retries = chance.percent(90);
         config.features.outlier_detection = chance.percent(90);
+        config.features.circuit_breaker = chance.percent(85);
         for upstream in &mut config.upstreams {
             if chance.percent(20) {
                 upstream.strategy = chance.one_of(STRATEGIES).strategy;
+            }
+            if let Some(breaker) = &mut upstream.circuit_breaker {
+                breaker.mode = mode(chance);
             }
             if chance.percent(30) {
                 upstream.queue.length = chance.between(0, 12) as u32;
@@ -135,6 +143,27 @@ fn limits(config: &mut Config, chance: &mut Chance) {
     config.limits.queue = chance.between(0, 12) as u32;
 }
 
+/// The number of trials stays the same over reloads, so that it can be counted on.
+fn breaker(chance: &mut Chance) -> CircuitBreaker {
+    CircuitBreaker {
+        mode: mode(chance),
+        scope: *chance.one_of(&[BreakerScope::Endpoint, BreakerScope::Endpoint, BreakerScope::Upstream, BreakerScope::Both]),
+        consecutive_failures: chance.between(2, 5) as u32,
+        failure_rate: 50,
+        min_requests: 6,
+        window: Time::from_secs(2),
+        latency: chance.percent(50).then(|| BreakerLatency { quantile: 0.75, over: Time::from_millis(100) }),
+        open_time: Time::from_millis(200),
+        open_time_max: Time::from_millis(800),
+        trials: chance.between(1, 6) as u32,
+        ..CircuitBreaker::default()
+    }
+}
+
+fn mode(chance: &mut Chance) -> BreakerMode {
+    *chance.one_of(&[BreakerMode::Enforce, BreakerMode::Enforce, BreakerMode::Enforce, BreakerMode::Shadow])
+}
+
 /// A limit, or none.
 fn limit(chance: &mut Chance, most: u64) -> u32 {
     if chance.percent(40) { 0 } else { chance.between(1, most) as u32 }
@@ -149,7 +178,9 @@ pub fn recovery(config: &Config) -> Duration {
         let check = &upstream.health_check;
         let interval = check.interval.or(config.health_check_interval).map_or(Duration::from_secs(5), Time::get);
         let rise = interval * 11 / 10 * check.rise + check.timeout.get();
-        ejection.max(rise) + upstream.slow_start.map_or(Duration::ZERO, Time::get)
+        // A turn for each core, where there isn't a trial for each, and once more where a trial meets a connection that was closed.
+        let breaker = upstream.circuit_breaker.as_ref().map_or(Duration::ZERO, |rules| 2 * rules.open_time_max.get() + TRIALS);
+        breaker + ejection.max(rise) + upstream.slow_start.map_or(Duration::ZERO, Time::get)
     });
     messages + each.max().unwrap_or_default()
 }
@@ -163,6 +194,9 @@ pub fn detection(config: &Config) -> Duration {
     });
     Duration::from_millis(600) + each.max().unwrap_or_default()
 }
+
+/// How long trials take, with a turn on any core that has both an upstream's and an endpoint's, from the end of the open time to everybody's knowing that the breaker is closed.
+const TRIALS: Duration = Duration::from_secs(5);
 
 /// The server that an endpoint's `url` leads to.
 pub fn url_port(url: &str) -> u16 {

@@ -3,10 +3,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ringway::config::Endpoint;
+use ringway::breaker::State;
+use ringway::config::{BreakerMode, Endpoint};
 use ringway::error::Reason;
 use ringway::exchange::{Attempted, Ending, Step};
 use ringway::reconcile::ShareKey;
+use ringway::upstream::EndpointId;
 
 use crate::check::check_refusal;
 use crate::core::Request;
@@ -44,6 +46,7 @@ impl World {
         {
             // The attempt before was given up.
             self.servers.all.get_mut(&port).expect("it was asked").in_flight -= 1;
+            request.trial = None;
         }
         match step {
             Step::Page(page) => panic!("{page:?} was not asked for"),
@@ -75,6 +78,7 @@ impl World {
                 server.attempts[core] += 1;
                 let in_flight = u64::from(server.in_flight);
                 let mut outcome = server.outcome(self.config.timeouts.first_byte.get(), self.stormy, &mut self.chance, now);
+                self.check_trial(core, id, attempt.pool, attempt.endpoint);
                 self.check_server(&upstream, port, in_flight);
                 if now + outcome.after > deadline {
                     outcome.after = deadline.since(now);
@@ -85,6 +89,25 @@ impl World {
             }
         }
         Some(core)
+    }
+
+    /// An attempt where a breaker isn't closed is a trial, and there are no more of those than are counted.
+    fn check_trial(&mut self, core: usize, id: u64, pool: u32, endpoint: EndpointId) {
+        let requests = &mut self.cores[core].requests;
+        let request = requests.get_mut(&id).expect("it just asked");
+        let view = request.exchange.view().clone();
+        let upstream = view.member(request.exchange.route()).upstream.borrow();
+        let enforced = upstream.settings().circuit_breaker.as_ref().is_some_and(|rules| rules.mode == BreakerMode::Enforce);
+        let Some(breaker) = upstream.endpoint(endpoint).breaker().filter(|_| enforced) else { return };
+        match breaker.state(self.now) {
+            State::Closed => {}
+            State::Open(_) => panic!("the breaker of {} is open", upstream.endpoint(endpoint).name()),
+            State::HalfOpen => {
+                request.trial = Some((pool, endpoint));
+                let trials = requests.values().filter(|request| request.trial == Some((pool, endpoint))).count();
+                assert!(trials <= breaker.trials().in_flight() as usize, "{trials} trials, counted are {:?}", breaker.trials());
+            }
+        }
     }
 
     /// What a server itself sees of its limit.

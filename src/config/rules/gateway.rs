@@ -36,6 +36,9 @@ pub(super) fn check(rules: &mut Rules<'_>) {
         }
     }
     runtime_and_limits(rules);
+    if let Some(breaker) = &config.circuit_breaker {
+        super::breaker::check(rules, breaker, "circuit_breaker");
+    }
     middleware::check_all(rules, &config.middlewares, None, "middlewares");
     if !config.forwarding.via.is_empty() && !config.forwarding.via.bytes().all(is_pseudonym) {
         rules.broken(

@@ -29,6 +29,9 @@ fn check(rules: &mut Rules<'_>, upstream: &Upstream, at: &dyn Fn(&str) -> String
     let outlier = &upstream.outlier_detection;
     rules.at_least(&|| at("outlier_detection.window"), outlier.window, Time::from_millis(100));
     rules.at_least(&|| at("outlier_detection.ejection_time"), outlier.ejection_time, Time::from_millis(10));
+    if let Some(breaker) = &upstream.circuit_breaker {
+        super::breaker::check(rules, breaker, &at("circuit_breaker"));
+    }
     rules.head(&|| at("keep_alive.head"), upstream.keep_alive.head);
     if upstream.retry.backoff > upstream.retry.backoff_max {
         rules.broken(at("retry.backoff"), "must not be longer than retry.backoff_max", "shorten it, or raise the other");

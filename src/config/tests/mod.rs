@@ -3,6 +3,7 @@
 mod examples;
 mod formats;
 mod problems;
+mod protection;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -3,14 +3,14 @@
 use super::{load, said};
 
 /// A configuration that is good but for this, which begins on its second line.
-fn with(settings: &str) -> String {
+pub(super) fn with(settings: &str) -> String {
     let rest =
         r#""upstreams": [{ "id": "app", "endpoints": [{ "url": "http://127.0.0.1:1" }] }], "routes": [{ "path": "/", "upstream": "app" }]"#;
     format!("{{\n{settings},\n{rest}\n}}")
 }
 
 /// The same, with an upstream that has these settings beside, on the second line.
-fn upstream(settings: &str) -> String {
+pub(super) fn upstream(settings: &str) -> String {
     format!(
         "{{ \"upstreams\": [{{ \"id\": \"app\", \"endpoints\": [{{ \"url\": \"http://127.0.0.1:1\" }}],\n{settings} }}], \
          \"routes\": [{{ \"path\": \"/\", \"upstream\": \"app\" }}] }}"
@@ -29,7 +29,7 @@ fn routes(list: &str) -> String {
     format!("{{ \"upstreams\": [{{ \"id\": \"app\", \"endpoints\": [{{ \"url\": \"http://127.0.0.1:1\" }}] }}], \"routes\": [\n{list}] }}")
 }
 
-fn each(make: impl Fn(&str) -> String, cases: &[(&str, &[&str])]) {
+pub(super) fn each(make: impl Fn(&str) -> String, cases: &[(&str, &[&str])]) {
     for (settings, expected) in cases {
         assert_eq!(said("x.json", &make(settings)), *expected, "{settings}");
     }
@@ -352,7 +352,7 @@ fn all_are_told_at_once_in_the_order_of_the_file() {
             r#"2:22: routes[0].path: "{" in "{" is never closed"#,
             "3:23: upstreams[0].id: is missing; routes name their upstream by it",
             r#"3:50: upstreams[0].endpoints[0].url: must be text, is 1; put it in quotes: "1""#,
-            "4:1: a: there is no such setting; there are: \"admin\", \"built_in\", \"features\", \"forwarding\", \"health_check_interval\", \
+            "4:1: a: there is no such setting; there are: \"admin\", \"built_in\", \"circuit_breaker\", \"features\", \"forwarding\", \"health_check_interval\", \
              \"limits\", \"listener\", \"logging\", \"middlewares\", \"routes\", \"runtime\", \"timeouts\", \"upstreams\"",
             r#"4:6: a: the variable NONE is not set; set it, or write a default: "${NAME:-default}""#,
         ]

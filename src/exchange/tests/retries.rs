@@ -1,6 +1,8 @@
 //! Failed attempts: what is tried again, where, and when not.
 
 use super::*;
+use crate::reconcile::{EndpointUpdate, UpstreamUpdate};
+use crate::upstream::EndpointId;
 
 #[test]
 fn a_failed_attempt_is_repeated_elsewhere_after_a_pause() {
@@ -43,7 +45,7 @@ fn only_so_many_retries_are_made() {
         let mut request = core.request("GET /");
         for _ in 0..retries {
             request.attempt(at(9_000));
-            request.failed(Reason::FirstByteTimeout, SENT, at(0));
+            request.failed(Reason::ClosedBeforeHead, SENT, at(0));
         }
         request.attempt(at(9_000));
         request.failed(Reason::ConnectFailed, Trace::default(), at(0));
@@ -133,6 +135,45 @@ fn with_one_endpoint_it_is_asked_again() {
     request.attempt(at(0));
     request.failed(Reason::ConnectFailed, Trace::default(), at(0));
     request.attempt(at(100));
+}
+
+#[test]
+fn one_that_took_its_time_is_not_asked_again() {
+    for reason in [Reason::FirstByteTimeout, Reason::SendTimeout, Reason::ConnectTimeout] {
+        let core = Core::new(config(&["/*"], 1));
+        let mut request = core.request("GET /");
+        request.attempt(at(0));
+        request.failed(reason, SENT, at(5_000));
+        assert_eq!(request.refused(at(5_000)).reason, reason);
+        assert_eq!(request.exchange.tally(), Tally::default(), "there was none to be retried on");
+
+        let mut config = config(&["/*"], 2);
+        config.routes[0].retry_count = Some(5);
+        let core = Core::new(config);
+        let mut request = core.request("GET /");
+        let first = request.attempt(at(0)).endpoint;
+        request.failed(reason, SENT, at(5_000));
+        let until = request.pause(at(5_000));
+        let second = core.request("GET /").attempt(at(5_000)).endpoint;
+        assert_ne!(first, second);
+        let word = down(&core, second);
+        core.view.member(0).upstream.borrow_mut().apply(&word, at(5_000));
+        assert_eq!(request.refused(until).reason, reason, "the other is down by then");
+    }
+}
+
+/// The coordinator's word that an endpoint is down, and the other one up.
+fn down(core: &Core, endpoint: EndpointId) -> UpstreamUpdate {
+    let upstream = core.view.member(0).upstream.borrow();
+    let of = |(id, endpoint_of): (EndpointId, &crate::upstream::Endpoint)| EndpointUpdate {
+        endpoint: endpoint_of.name().clone(),
+        healthy: id != endpoint,
+        ejected_until: at(0),
+        ejections: 0,
+        addresses: Arc::from([]),
+        breaker: None,
+    };
+    UpstreamUpdate { upstream: "u".into(), version: 9, endpoints: upstream.endpoints().map(of).collect(), shares: vec![], breaker: None }
 }
 
 #[test]

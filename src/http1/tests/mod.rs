@@ -1,5 +1,6 @@
 //! Tests of parsing. Every case runs whole, byte by byte, and with bytes of a next message behind it.
 
+mod again;
 mod body;
 mod laws;
 mod refused_requests;

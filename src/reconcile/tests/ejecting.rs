@@ -32,8 +32,15 @@ impl Cores {
             failures: self.seen[core][index].1,
             in_flight: 3,
             ejected_until: ejected.filter(|&(which, _)| which == index).map_or(Instant::ZERO, |(_, until)| until),
+            breaker: None,
         });
-        let upstream = UpstreamReport { upstream: "u".into(), endpoints: endpoints.collect(), shares: vec![] };
+        let upstream = UpstreamReport {
+            upstream: "u".into(),
+            endpoints: endpoints.collect(),
+            shares: vec![],
+            breaker: None,
+            tally: UpstreamTally::default(),
+        };
         Report { core: core as u32, sequence: self.sequence, generation: self.generation, upstreams: vec![upstream], shares: vec![] }
     }
 

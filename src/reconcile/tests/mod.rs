@@ -1,5 +1,6 @@
 //! Tests of the coordinator's decisions.
 
+mod breaking;
 mod ejecting;
 mod names;
 mod probing;

@@ -5,84 +5,31 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::ops::{Op, Wanted, op, wanted};
+use super::super::circuit::rules;
+use super::breakers::guard;
+use super::known::{Held, Known, SEAT};
+use super::ops::{Op, Wanted, circuit_breaker, op, wanted};
 use super::*;
 use crate::balancer::{Ramp, WEIGHT_UNIT};
+
+use crate::config::{BreakerMode, BreakerScope};
 use crate::health;
-use crate::limiter::initial_share;
 
-const SEAT: Seat = Seat { core: 1, cores: 2 };
-
-/// An endpoint as the model sees it.
-#[derive(Clone, Debug)]
-struct Known {
-    leaving: bool,
-    weight: u32,
-    limit: Option<u32>,
-    place: usize,
-    addresses: Vec<u8>,
-    healthy: bool,
-    ejected_here: Instant,
-    ejected: Instant,
-    ejections: u32,
-    in_a_row: u32,
-    in_flight: u32,
-    /// How often it became another server.
-    moves: u32,
-    was_well: bool,
-    ramp_from: Option<Instant>,
+pub(super) struct World {
+    pub(super) real: Upstream,
+    pub(super) settings: config::Upstream,
+    pub(super) known: BTreeMap<usize, Known>,
+    pub(super) held: Vec<Held>,
+    pub(super) now: Instant,
+    pub(super) version: u64,
+    pub(super) waiting: u32,
+    pub(super) moves: u32,
+    pub(super) eligible: Vec<usize>,
+    pub(super) panicking: bool,
+    pub(super) whole: Option<Breaker>,
 }
 
-impl Known {
-    fn new(&(_, weight, limit, place): &Wanted, was_well: bool, moves: u32) -> Known {
-        Known {
-            leaving: false,
-            weight,
-            limit: (limit > 0).then(|| initial_share(limit, SEAT.core, SEAT.cores)),
-            place,
-            addresses: vec![],
-            healthy: true,
-            ejected_here: Instant::ZERO,
-            ejected: Instant::ZERO,
-            ejections: 0,
-            in_a_row: 0,
-            in_flight: 0,
-            moves,
-            was_well,
-            ramp_from: None,
-        }
-    }
-
-    /// Endpoints at the last place are host names.
-    fn usable(&self) -> bool {
-        !self.leaving && self.weight > 0 && (self.place != 2 || !self.addresses.is_empty())
-    }
-
-    fn ejected_until(&self) -> Instant {
-        self.ejected.max(self.ejected_here)
-    }
-}
-
-struct Held {
-    permit: Permit,
-    name: usize,
-    moves: u32,
-}
-
-struct World {
-    real: Upstream,
-    settings: config::Upstream,
-    known: BTreeMap<usize, Known>,
-    held: Vec<Held>,
-    now: Instant,
-    version: u64,
-    waiting: u32,
-    moves: u32,
-    eligible: Vec<usize>,
-    panicking: bool,
-}
-
-fn name(number: usize) -> String {
+pub(super) fn name(number: usize) -> String {
     format!("e{number}")
 }
 
@@ -100,8 +47,11 @@ impl World {
         let settings = with_endpoints(settings, 0, wanted);
         let real = Upstream::new(Arc::new(settings.clone()), SWITCHES, SEAT, Instant::ZERO);
         let known = wanted.iter().map(|wanted| (wanted.0, Known::new(wanted, true, 0))).collect();
+        let whole = rules(&settings, BreakerScope::Upstream).map(guard);
         let (held, eligible) = (Vec::new(), Vec::new());
-        let mut world = World { real, settings, known, held, now: at(0), version: 0, waiting: 0, moves: 0, eligible, panicking: false };
+        let mut world =
+            World { real, settings, known, held, now: at(0), version: 0, waiting: 0, moves: 0, eligible, panicking: false, whole };
+        world.place_breakers();
         world.refresh();
         world
     }
@@ -111,7 +61,7 @@ impl World {
             Op::Admit { tried: slots, draw } => self.admit(tried(slots), *draw),
             Op::Answer(index, status) => self.record(*index, Outcome::Answered { status: *status }, *status >= 500, true),
             Op::Fail(index, reason) => {
-                let counts = *reason != Reason::OutOfDescriptors;
+                let counts = !matches!(reason, Reason::OutOfDescriptors | Reason::RequestTimeout);
                 self.record(*index, Outcome::Failed(*reason), counts, counts);
             }
             Op::Abandon(index) => self.record(*index, Outcome::Abandoned, false, false),
@@ -140,6 +90,7 @@ impl World {
                 self.update(truth, *number);
             }
             Op::Grant(number, limit) => self.grant(*number, *limit),
+            Op::Break(number, millis, limit) => self.hear_of_breaker(*number, *millis, *limit),
             Op::Advance(millis) => self.now = self.now + Duration::from_millis(*millis),
             Op::Reconfigure(strategy, wanted) => self.reconfigure(*strategy, wanted),
         }
@@ -147,15 +98,28 @@ impl World {
 
     fn admit(&mut self, tried: Tried, draw: u64) {
         self.refresh();
-        let ask = Ask { key: draw, client: draw, tried, queued: false };
+        let (now, enforced) = (self.now, self.settings.circuit_breaker.as_ref().is_some_and(|rules| rules.mode == BreakerMode::Enforce));
+        let ask = Ask { key: draw, client: draw, tried, ..Ask::default() };
         let admitted = self.real.admit(&ask, self.now, draw);
-        let open = |known: &Known| known.limit.is_none_or(|limit| known.in_flight < limit);
+        if enforced && self.whole.as_ref().is_some_and(|whole| !whole.has_room(now)) {
+            assert!(matches!(admitted, Err(Unavailable::CircuitOpen(_))), "{admitted:?}");
+            return;
+        }
+        let free = |known: &Known| known.limit.is_none_or(|limit| known.in_flight < limit);
+        let open = |known: &Known| free(known) && (!enforced || known.passes(now));
         let open: Vec<usize> = self.eligible.iter().copied().filter(|number| open(&self.known[number])).collect();
         let permit = match admitted {
             Ok(permit) => permit,
             Err(why) => {
                 let mut weighty = self.known.values().filter(|known| !known.leaving && known.weight > 0).peekable();
-                let expected = if self.waiting > 0 || !self.eligible.is_empty() {
+                let could = |known: &&Known| known.usable() && (known.was_well || self.panicking);
+                let mut could = self.known.values().filter(could).peekable();
+                let expected = if self.waiting > 0 {
+                    Unavailable::Busy
+                } else if could.peek().is_some() && could.all(|known| enforced && !known.passes(now)) {
+                    assert!(matches!(why, Unavailable::CircuitOpen(_)));
+                    why
+                } else if !self.eligible.is_empty() {
                     Unavailable::Busy
                 } else if weighty.peek().is_some() && weighty.all(|known| !known.usable()) {
                     Unavailable::Unresolved
@@ -183,7 +147,8 @@ impl World {
         }
         let known = self.known.get_mut(&number).expect("it is known");
         known.in_flight += 1;
-        self.held.push(Held { permit, name: number, moves: known.moves });
+        let trials = [&mut known.breaker, &mut self.whole].map(|breaker| breaker.as_mut().is_some_and(|breaker| breaker.pass(now)));
+        self.held.push(Held { permit, name: number, moves: known.moves, started: now, trials, told: (false, false) });
     }
 
     fn record(&mut self, index: Index, outcome: Outcome, failed: bool, counts: bool) {
@@ -193,6 +158,8 @@ impl World {
         let index = index.index(self.held.len());
         let held = &mut self.held[index];
         self.real.record(&mut held.permit, outcome, self.now);
+        self.tell_breakers(index, outcome);
+        let held = &self.held[index];
         let all = self.known.values().filter(|known| known.usable()).count();
         let ejected = self.known.values().filter(|known| known.usable() && known.ejected_until() > self.now).count();
         let known = self.known.get_mut(&held.name).expect("a permit keeps it");
@@ -214,6 +181,9 @@ impl World {
         self.real.release(held.permit, self.now);
         let known = self.known.get_mut(&held.name).expect("a permit keeps it");
         known.in_flight -= 1;
+        for (breaker, trial) in [&mut known.breaker, &mut self.whole].into_iter().zip(held.trials) {
+            breaker.iter_mut().filter(|_| trial).for_each(Breaker::give);
+        }
         if known.leaving && known.in_flight == 0 {
             self.known.remove(&held.name);
         }
@@ -265,17 +235,22 @@ impl World {
             if known.leaving || known.limit.is_none() || fresh.limit.is_none() {
                 known.limit = fresh.limit;
             }
+            if let (true, Some(breaker), Some(rules)) = (known.leaving, &mut known.breaker, &self.settings.circuit_breaker) {
+                breaker.begin_again(rules, SEAT.core, SEAT.cores, self.now);
+            }
             known.leaving = false;
             known.weight = wanted.1;
             if known.place != wanted.3 {
-                *known = Known { in_flight: known.in_flight, limit: known.limit, ..fresh };
+                known.breaker.iter_mut().for_each(|breaker| breaker.reset(self.now));
+                *known = Known { in_flight: known.in_flight, limit: known.limit, breaker: known.breaker.take(), ..fresh };
             }
         }
+        self.place_breakers();
         self.refresh();
     }
 
     /// Works out anew who is eligible.
-    fn refresh(&mut self) {
+    pub(super) fn refresh(&mut self) {
         let now = self.now;
         for known in self.known.values_mut() {
             let well = known.healthy && known.ejected_until() <= now;
@@ -287,7 +262,9 @@ impl World {
         let usable = self.known.iter().filter(|(_, known)| known.usable());
         let (all, well) = (usable.clone().count(), usable.clone().filter(|(_, known)| known.was_well).count());
         self.panicking = (well as f64) < all as f64 * f64::from(self.settings.panic_threshold) / 100.0;
-        self.eligible = usable.filter(|(_, known)| known.was_well || self.panicking).map(|(&number, _)| number).collect();
+        let enforced = self.settings.circuit_breaker.as_ref().is_some_and(|rules| rules.mode == BreakerMode::Enforce);
+        let well = usable.filter(|(_, known)| (known.was_well || self.panicking) && !(enforced && known.is_open(now)));
+        self.eligible = well.map(|(&number, _)| number).collect();
     }
 
     fn check(&self) {
@@ -295,6 +272,8 @@ impl World {
         assert_eq!(real.endpoints().count(), self.known.len());
         assert_eq!(real.is_panicking(), self.panicking);
         assert_eq!(real.in_flight(), self.held.len() as u64);
+        assert_eq!(real.breaker().map(|breaker| breaker.state(self.now)), self.whole.as_ref().map(|breaker| breaker.state(self.now)));
+        let stale = self.now >= real.recheck_at;
         let (mut eligible, mut total_in_flight, mut total_weight) = (Vec::new(), 0, 0);
         for (id, endpoint) in real.endpoints() {
             let number: usize = endpoint.name()[1..].parse().expect("a name of ours");
@@ -305,7 +284,16 @@ impl World {
             assert_eq!(endpoint.ejected_until(), known.ejected_until());
             assert_eq!(endpoint.limit(), known.limit.unwrap_or(Share::UNLIMITED));
             let bit = |bits: &[u64]| bits[slot / 64] >> (slot % 64) & 1 == 1;
-            assert_eq!(bit(&real.open), bit(&real.eligible) && known.limit.is_none_or(|limit| known.in_flight < limit));
+            let enforced = self.settings.circuit_breaker.as_ref().is_some_and(|rules| rules.mode == BreakerMode::Enforce);
+            let free = known.limit.is_none_or(|limit| known.in_flight < limit);
+            let passes = !enforced || known.passes(self.now);
+            if !stale {
+                assert_eq!(bit(&real.open), bit(&real.eligible) && free && passes);
+            }
+            assert_eq!(
+                endpoint.breaker().map(|breaker| breaker.state(self.now)),
+                known.breaker.as_ref().map(|breaker| breaker.state(self.now))
+            );
             if bit(&real.eligible) {
                 eligible.push(number);
                 total_in_flight += u64::from(known.in_flight);
@@ -346,12 +334,13 @@ proptest! {
         slow_start in prop::option::of(1..3000_u64),
         consecutive_failures in 1_u32..4,
         max_ejection_percent in prop::sample::select(vec![0_u8, 50, 100]),
+        circuit_breaker in prop::option::of(circuit_breaker()),
         ops in prop::collection::vec(op(), 1..150),
     ) {
         let ejection_time = Time::from_millis(700);
         let outlier_detection = Outlier { consecutive_failures, max_ejection_percent, ejection_time, ..Outlier::default() };
         let slow_start = slow_start.map(Time::from_millis);
-        let settings = config::Upstream { panic_threshold, slow_start, outlier_detection, ..settings(&[]) };
+        let settings = config::Upstream { panic_threshold, slow_start, outlier_detection, circuit_breaker, ..settings(&[]) };
         let mut world = World::new(&settings, &first);
         world.check();
         for op in &ops {

@@ -5,6 +5,7 @@ use proptest::sample::Index;
 use proptest::strategy::Strategy as Generate;
 
 use crate::balancer;
+use crate::config::{BreakerLatency, BreakerMode, BreakerScope, CircuitBreaker, Time};
 use crate::error::Reason;
 
 pub(super) const NAMES: usize = 5;
@@ -27,6 +28,8 @@ pub(super) enum Op {
     Late(usize),
     Resolve(usize, u8),
     Grant(usize, u32),
+    /// What the coordinator says of its breaker: open for so many milliseconds or closed, so many trials.
+    Break(usize, Option<u64>, u32),
     Advance(u64),
     Reconfigure(usize, Vec<Wanted>),
 }
@@ -41,8 +44,13 @@ pub(super) fn wanted() -> impl Generate<Value = Vec<Wanted>> {
 }
 
 pub(super) fn op() -> impl Generate<Value = Op> {
-    let reason =
-        prop::sample::select(vec![Reason::ConnectFailed, Reason::ClosedBeforeHead, Reason::FirstByteTimeout, Reason::OutOfDescriptors]);
+    let reason = prop::sample::select(vec![
+        Reason::ConnectFailed,
+        Reason::ClosedBeforeHead,
+        Reason::FirstByteTimeout,
+        Reason::OutOfDescriptors,
+        Reason::RequestTimeout,
+    ]);
     prop_oneof![
         12 => (prop::collection::vec(0..NAMES as u32, 0..3), any::<u64>()).prop_map(|(tried, draw)| Op::Admit { tried, draw }),
         4 => (any::<Index>(), prop::sample::select(vec![200_u16, 404, 500, 503])).prop_map(|(permit, status)| Op::Answer(permit, status)),
@@ -55,7 +63,25 @@ pub(super) fn op() -> impl Generate<Value = Op> {
         1 => (0..NAMES).prop_map(Op::Late),
         2 => (0..NAMES, 0..3_u8).prop_map(|(name, last)| Op::Resolve(name, last)),
         2 => (0..NAMES, 0..4_u32).prop_map(|(name, limit)| Op::Grant(name, limit)),
+        2 => (0..NAMES, prop::option::of(0..2000_u64), 0..4_u32).prop_map(|(name, open, trials)| Op::Break(name, open, trials)),
         4 => (0..2000_u64).prop_map(Op::Advance),
         2 => (0..balancer::STRATEGIES.len(), wanted()).prop_map(|(strategy, wanted)| Op::Reconfigure(strategy, wanted)),
     ]
+}
+
+pub(super) fn circuit_breaker() -> impl Generate<Value = CircuitBreaker> {
+    let scope = prop::sample::select(vec![BreakerScope::Endpoint, BreakerScope::Upstream, BreakerScope::Both]);
+    let mode = prop::sample::select(vec![BreakerMode::Enforce, BreakerMode::Enforce, BreakerMode::Shadow, BreakerMode::Off]);
+    (scope, mode, 1..6_u32, 1..4_u32).prop_map(|(scope, mode, trials, consecutive_failures)| CircuitBreaker {
+        mode,
+        scope,
+        trials,
+        consecutive_failures,
+        min_requests: 4,
+        window: Time::from_secs(2),
+        latency: Some(BreakerLatency { quantile: 0.75, over: Time::from_millis(800) }),
+        open_time: Time::from_millis(400),
+        open_time_max: Time::from_millis(1500),
+        ..CircuitBreaker::default()
+    })
 }

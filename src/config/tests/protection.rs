@@ -1,0 +1,50 @@
+//! Problems with the settings that protect upstreams.
+
+use super::problems::{each, upstream, with};
+
+#[test]
+fn a_breaker_must_be_able_to_open_and_to_close() {
+    let cases: [(&str, &[&str]); 4] = [
+        (
+            r#""circuit_breaker": { "open_time": "2m" }"#,
+            &["2:35: circuit_breaker.open_time: must not be longer than open_time_max; shorten it, or raise the other"],
+        ),
+        (
+            r#""circuit_breaker": { "window": "1ms", "consecutive_failures": 0, "failure_rate": 0 }"#,
+            &[
+                r#"2:20: circuit_breaker: never opens, as nothing opens it; set consecutive_failures, failure_rate or latency; "mode": "off" is the way to have none"#,
+                r#"2:32: circuit_breaker.window: must be at least "100ms""#,
+            ],
+        ),
+        (
+            r#""circuit_breaker": { "trials": 0, "latency": { "quantile": 1 } }"#,
+            &[
+                "2:32: circuit_breaker.trials: must be a whole number from 1 to 1000, is 0",
+                "2:60: circuit_breaker.latency.quantile: must be a number from 0.01 to 0.9999, is 1",
+            ],
+        ),
+        (r#""circuit_breaker": { "mode": "off", "consecutive_failures": 0, "failure_rate": 0 }"#, &[]),
+    ];
+    each(with, &cases[..3]);
+    let of_upstream = |lines: &[&str]| lines.iter().map(|line| line.replacen(": circuit", ": upstreams[0].circuit", 1)).collect::<Vec<_>>();
+    for (settings, expected) in &cases[..3] {
+        let expected = of_upstream(expected);
+        each(upstream, &[(settings, &expected.iter().map(String::as_str).collect::<Vec<_>>())]);
+    }
+    super::load("x.json", &upstream(cases[3].0)).expect("one that is off has nothing to be wrong");
+}
+
+#[test]
+fn an_upstreams_breaker_goes_before_the_gateways() {
+    let breaker = |gateway: &str, own: &str| {
+        let own = upstream(own).replacen("{ \"upstreams\"", &format!("{{ {gateway}, \"upstreams\""), 1);
+        let config = super::load("x.json", &own).unwrap().config;
+        config.breaker_of(&config.upstreams[0]).map(|breaker| breaker.trials)
+    };
+    let none = r#""queue": {}"#;
+    assert_eq!(breaker(r#""limits": {}"#, none), None);
+    assert_eq!(breaker(r#""circuit_breaker": { "trials": 7 }"#, none), Some(7));
+    assert_eq!(breaker(r#""circuit_breaker": { "trials": 7 }"#, r#""circuit_breaker": { "trials": 8 }"#), Some(8));
+    assert_eq!(breaker(r#""circuit_breaker": { "trials": 7 }"#, r#""circuit_breaker": { "mode": "off" }"#), None);
+    assert_eq!(breaker(r#""features": { "circuit_breaker": false }"#, r#""circuit_breaker": { "trials": 8 }"#), None);
+}
