@@ -120,6 +120,8 @@ reasons! {
     NoRoute = "no_route", 404, Client;
     /// A route matches the path, but none with this method.
     MethodNotAllowed = "method_not_allowed", 405, Client;
+    /// The client wants an answer from the cache only, and there is none.
+    NotCached = "not_cached", 504, Client;
     /// No endpoint of the upstream may be used: all are unhealthy, ejected or draining.
     NoHealthyEndpoint = "no_healthy_endpoint", 503, Gateway;
     /// The circuit breaker is open: what would be asked has failed too often lately, or taken too long.

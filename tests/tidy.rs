@@ -32,6 +32,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "address",
             "balancer",
+            "cache",
             "clock",
             "config",
             "error",
@@ -49,11 +50,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("net", &["address", "clock"]),
     ("client", &["clock", "error", "http", "http1", "net"]),
     ("server", &["clock", "error", "http", "http1", "net"]),
-    ("proxy", &["chance", "client", "clock", "config", "error", "exchange", "http", "http1", "metrics", "middleware", "net", "server"]),
+    (
+        "proxy",
+        &["cache", "chance", "client", "clock", "config", "error", "exchange", "http", "http1", "metrics", "middleware", "net", "server"],
+    ),
     // Running: threads.
     ("log", &["config"]),
     ("admin", &["clock", "config", "error", "exchange", "http", "http1", "log", "metrics", "net"]),
-    ("worker", &["admin", "balancer", "clock", "config", "error", "exchange", "log", "metrics", "net", "proxy", "reconcile", "server"]),
+    (
+        "worker",
+        &["admin", "balancer", "cache", "clock", "config", "error", "exchange", "log", "metrics", "net", "proxy", "reconcile", "server"],
+    ),
     (
         "coordinator",
         &[

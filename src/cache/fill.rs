@@ -10,6 +10,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::fmt;
 use std::rc::Rc;
 
 use super::Cache;
@@ -67,6 +68,12 @@ pub(super) struct Receiving {
 pub(super) struct Reader {
     pub(super) fill: Rc<Fill>,
     place: usize,
+}
+
+impl fmt::Debug for Fill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fill").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 impl Drop for Reader {

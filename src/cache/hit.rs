@@ -1,5 +1,6 @@
 //! Answering from the store: the head of the answer, and its body piece by piece.
 
+use std::fmt;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -36,6 +37,12 @@ pub enum Copied {
     Wait,
     /// The fill was given up: the answer has to be cut.
     Broken,
+}
+
+impl fmt::Debug for Hit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hit").field("status", &self.status).field("form", &self.form).finish_non_exhaustive()
+    }
 }
 
 impl Hit {

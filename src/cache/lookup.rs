@@ -1,5 +1,6 @@
 //! What is to be done for a request: RFC 9111 sections 4 and 5.2.1.
 
+use std::fmt;
 use std::rc::Rc;
 
 use super::condition::{Form, form};
@@ -44,6 +45,12 @@ pub struct Fetch {
     pub(super) stores: bool,
     /// No client waits for it: its conditions don't count.
     pub(super) background: bool,
+}
+
+impl fmt::Debug for Fetch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetch").field("why", &self.why).finish_non_exhaustive()
+    }
 }
 
 /// What a request says to caches.

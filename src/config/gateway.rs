@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{BreakerMode, CircuitBreaker, Route, Size, Time, Upstream};
+use crate::cache;
 use crate::middleware::Entry;
 
 /// The whole configuration file.
@@ -38,6 +39,8 @@ pub struct Config {
     /// What every request passes between its route and its endpoint, in this order; a route's `middlewares` come after, or in place of
     /// those of the same `id`.
     pub middlewares: Vec<Entry>,
+    /// The response cache, for routes that have `cache`.
+    pub cache: cache::Settings,
     /// Groups of endpoints that serve the same thing.
     pub upstreams: Vec<Upstream>,
     /// Which request goes to which upstream. The most specific match wins; see `priority`.

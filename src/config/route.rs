@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Time;
+use crate::cache::RouteSettings;
 use crate::middleware::Entry;
 
 /// A match rule and what happens to the requests it matches.
@@ -31,6 +32,12 @@ pub struct Route {
     pub middlewares: Vec<Entry>,
     /// The `id` of the upstream that serves it.
     pub upstream: String,
+    /// Whether and how its answers are cached; left out, they aren't.
+    pub cache: Option<RouteSettings>,
+    /// `true` caches by the defaults of `cache`; `false` switches the route's cache off.
+    pub cache_enabled: Option<bool>,
+    /// How long answers are fresh that say nothing about it: the same as `cache.ttl`.
+    pub cache_ttl: Option<Time>,
     /// Removed from the front of the path.
     pub strip_prefix: Option<String>,
     /// The path that the endpoint sees: `/v2/users/{id}`; `{*}` is what the pattern's last `*` took.
@@ -55,6 +62,14 @@ impl Route {
     /// The name it goes by.
     pub fn name(&self) -> &str {
         self.id.as_deref().unwrap_or(&self.path)
+    }
+
+    /// Whether its answers are cached.
+    pub fn is_cached(&self) -> bool {
+        match self.cache_enabled {
+            Some(enabled) => enabled && self.cache.as_ref().is_none_or(|cache| cache.enabled),
+            None => self.cache.as_ref().is_some_and(|cache| cache.enabled),
+        }
     }
 }
 

@@ -31,8 +31,7 @@ impl Exchange {
         let lookup = request.lookup(matched);
         match plan.router.route(&lookup, captures) {
             Routed::Route(index) => {
-                self.route = index.0 as usize;
-                self.routed = true;
+                self.set_route(index.0 as usize, now);
                 let rewrite = plan.router.rewrite(index);
                 if !rewrite.keeps() {
                     rewrite.write(matched, captures, path);
@@ -47,13 +46,19 @@ impl Exchange {
             }
             Routed::NoRoute => return Some(self.refuse(Reason::NoRoute)),
         }
-        let route = &plan.routes[self.route];
+        self.stage = Stage::Chained;
+        None
+    }
+
+    #[inline]
+    pub(super) fn set_route(&mut self, route: usize, now: Instant) {
+        self.route = route;
+        self.routed = true;
+        let route = &self.view.plan.routes[route];
         self.retries_left = route.retries;
         if !route.timeout.is_zero() {
             self.deadline = now + route.timeout;
         }
-        self.stage = Stage::Chained;
-        None
     }
 
     /// Takes the gateway's and the route's places; `None` once both are held.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{Plan, RoutePlan};
 use crate::balancer::Seat;
+use crate::cache::Cache;
 use crate::clock::Instant;
 use crate::limiter::Share;
 use crate::middleware::{self, Entry, Middleware, Scope, States};
@@ -37,6 +38,10 @@ pub struct View {
     members: Vec<Rc<Member>>,
     chains: Vec<Chain>,
     states: States,
+    /// This core's shard of the cache, if any route is cached.
+    cache: Option<Cache>,
+    /// Keeps the cache's hashes from being foreseen.
+    seed: u64,
     seat: Seat,
     /// The number that the next upstream's connections are kept under.
     pools: u32,
@@ -44,8 +49,8 @@ pub struct View {
 }
 
 impl View {
-    /// The first view.
-    pub fn new(plan: Arc<Plan>, seat: Seat, now: Instant) -> Self {
+    /// The first view. `seed` is a number by chance that nobody outside knows.
+    pub fn new(plan: Arc<Plan>, seat: Seat, seed: u64, now: Instant) -> Self {
         let limits = &plan.config.limits;
         let gateway = Share::new(limits.max_concurrent_requests, limits.queue, seat.core, seat.cores);
         let view = View {
@@ -54,6 +59,8 @@ impl View {
             members: Vec::new(),
             chains: Vec::new(),
             states: States::default(),
+            cache: None,
+            seed,
             seat,
             pools: 0,
             applied: Cell::new(0),
@@ -88,7 +95,31 @@ impl View {
         let routes = plan.routes.iter().map(|route| self.share(route, shares.get(&*route.name).copied(), limits.queue));
         let routes = routes.collect();
         let (chains, states) = chains(&plan, self.seat, &self.states);
-        View { gateway: self.gateway.clone(), routes, members, chains, states, seat: self.seat, pools, applied: self.applied.clone(), plan }
+        View {
+            gateway: self.gateway.clone(),
+            routes,
+            members,
+            chains,
+            states,
+            cache: self.next_cache(&plan),
+            seed: self.seed,
+            seat: self.seat,
+            pools,
+            applied: self.applied.clone(),
+            plan,
+        }
+    }
+
+    /// The shard stays as long as any route is cached.
+    fn next_cache(&self, plan: &Plan) -> Option<Cache> {
+        let settings = &plan.config.cache;
+        if plan.routes.iter().all(|route| route.cache.is_none()) {
+            return None;
+        }
+        if let Some(cache) = &self.cache {
+            cache.reconfigure(settings);
+        }
+        Some(self.cache.clone().unwrap_or_else(|| Cache::new(settings, self.seed)))
     }
 
     fn share(&self, route: &RoutePlan, known: Option<&Shared>, queue: u32) -> Shared {
@@ -112,6 +143,12 @@ impl View {
     #[inline]
     pub fn chain(&self, route: usize) -> &[Rc<dyn Middleware>] {
         &self.chains[route]
+    }
+
+    /// This core's shard of the cache, if any route is cached.
+    #[inline]
+    pub fn cache(&self) -> Option<&Cache> {
+        self.cache.as_ref()
     }
 
     /// A route's concurrency limit.

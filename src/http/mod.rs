@@ -11,7 +11,7 @@ mod method;
 mod token;
 
 pub use again::{RequestWriter, ResponseWriter, Rules};
-pub use changes::Changes;
+pub use changes::{Changes, Mark};
 pub use date::parse_date;
 pub use edits::Edits;
 pub use forward::{

@@ -2,11 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::waiters::Waiters;
+use crate::cache::Purge;
 use crate::chance::Chance;
 use crate::client::Pool;
 use crate::clock::{Clock, Instant};
@@ -22,6 +23,7 @@ pub type PageAnswer = (u16, &'static str, String);
 
 /// One core.
 pub struct Core {
+    own: Weak<Core>,
     clock: Clock,
     now: Cell<Instant>,
     /// The plan and this core's part of it.
@@ -56,6 +58,8 @@ pub struct Core {
     id: [u8; 16],
     /// Connections that fell idle since this was last asked.
     pub(super) cooled: Cell<u32>,
+    /// What requests made invalid, until the coordinator is told.
+    pub purges: RefCell<Vec<Purge>>,
 }
 
 /// What one warm spell of a client's connection works with; reused, so that a request allocates nothing.
@@ -92,9 +96,10 @@ pub struct Parts {
 
 impl Core {
     /// A core without connections.
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(parts: Parts) -> Rc<Core> {
         let Parts { clock, view, buffers, counters, pages, port, chance } = parts;
-        Core {
+        Rc::new_cyclic(|own| Core {
+            own: own.clone(),
             now: Cell::new(clock.now()),
             clock,
             view: RefCell::new(Rc::new(view)),
@@ -113,7 +118,18 @@ impl Core {
             chance: Chance::new(chance),
             id: digits(chance.rotate_left(32) ^ 0x5851_f42d_4c95_7f2d),
             cooled: Cell::new(0),
-        }
+            purges: RefCell::default(),
+        })
+    }
+
+    /// For a task that outlives the request it is for.
+    pub(super) fn shared(&self) -> Option<Rc<Core>> {
+        self.own.upgrade()
+    }
+
+    /// Other cores' shards of the cache are to be told of this.
+    pub(super) fn tell_others(&self, purges: Vec<Purge>) {
+        self.purges.borrow_mut().extend(purges);
     }
 
     /// The present moment as of the last [`Core::woke`], which is a tick ago at most.

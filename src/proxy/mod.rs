@@ -4,6 +4,8 @@ mod answer;
 mod attempt;
 mod chunks;
 mod core;
+mod fill;
+mod hit;
 mod relay;
 mod serve;
 mod tunnel;

@@ -113,7 +113,7 @@ fn run(seat: Seat, doorbell: Doorbell) {
 }
 
 async fn work(seat: Seat, doorbell: Doorbell) {
-    let core = Rc::new(core(&seat));
+    let core = core(&seat);
     let spread = seat.shared.registry.spreads[seat.index].clone();
     let worker = tick::Worker::new(core.clone(), seat.inbox, seat.outbox, spread, seat.release_memory);
     match accept::start(core, seat.listener) {
@@ -122,7 +122,7 @@ async fn work(seat: Seat, doorbell: Doorbell) {
     }
 }
 
-fn core(seat: &Seat) -> Core {
+fn core(seat: &Seat) -> Rc<Core> {
     let now = seat.clock.now();
     let index = u32::try_from(seat.index).unwrap_or(0);
     let here = balancer::Seat { core: index, cores: u32::try_from(seat.cores).unwrap_or(1) };
@@ -131,7 +131,7 @@ fn core(seat: &Seat) -> Core {
     let port = seat.listener.local_addr().map(|address| address.port().to_string()).unwrap_or_default();
     Core::new(Parts {
         clock: seat.clock,
-        view: View::new(seat.plan.clone(), here, now),
+        view: View::new(seat.plan.clone(), here, chance(index), now),
         buffers: Buffers::new(size + HEAD_ROOM, BUFFERS_KEPT),
         counters: seat.metrics.clone(),
         pages: Box::new(move |page| {

@@ -71,6 +71,14 @@ impl Worker {
         if self.outbox.try_send(report).is_err() {
             core.counters.reports_dropped.add(1);
         }
+        if let Some(cache) = core.view.borrow().cache() {
+            cache.sweep(CACHE_SWEPT);
+            let counters = &core.counters;
+            counters.cache_objects.set(cache.count() as u64);
+            counters.cache_bytes.set(cache.bytes() as u64);
+            counters.cache_stored.add(cache.stored() - counters.cache_stored.count());
+            counters.cache_evictions.add(cache.evicted() - counters.cache_evictions.count());
+        }
         core.pool.sweep(now);
         core.counters.upstream_connections.at(UPSTREAM_IDLE).set(core.pool.len() as u64);
         if now.since(self.second) >= Duration::from_secs(1) || self.second == Instant::ZERO {
@@ -113,6 +121,8 @@ const NOTICE: Duration = Duration::from_millis(250);
 /// Time between two ticks, and the least there is.
 const TICK: Duration = Duration::from_millis(100);
 const TICK_MIN: Duration = Duration::from_millis(5);
+/// Entries of the cache looked at in a tick to free what was purged: a millisecond's work at most.
+const CACHE_SWEPT: usize = 10_000;
 /// So many connections falling idle within a second leave enough memory behind that giving it back is worth a pause.
 const COOLED_MANY: u32 = 256;
 /// Free buffers kept then.

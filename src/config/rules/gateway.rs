@@ -47,9 +47,19 @@ pub(super) fn check(rules: &mut Rules<'_>) {
             "it goes into the Via header",
         );
     }
+    cache(rules);
     built_in(rules);
     if let Some(interval) = config.health_check_interval {
         rules.at_least(&|| "health_check_interval".into(), interval, PROBE_INTERVAL_MIN);
+    }
+}
+
+fn cache(rules: &mut Rules<'_>) {
+    let cache = &rules.config.cache;
+    let (bytes, object_max) = (cache.bytes, cache.object_max);
+    rules.size(&|| "cache.bytes".into(), bytes, 64 << 10, 1 << 40);
+    if object_max.get() == 0 || object_max.get() > bytes.get() / 4 {
+        rules.broken("cache.object_max", format!("must be more than nothing and at most a quarter of cache.bytes (\"{bytes}\")"), "");
     }
 }
 

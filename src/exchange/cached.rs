@@ -1,0 +1,169 @@
+//! The cache in a request's way: asked after the chain and before the limits, told of the endpoint's answer.
+//!
+//! ```text
+//! Looking -> Serve | AwaitFill -> Looking | refusal (only-if-cached) | Admitting, with a fetch
+//! Answered, with a fetch -- judge --> Relay | Store | Serve | Again -> Picking
+//! refused, with a fetch -- instead --> a stale answer
+//! ```
+
+use std::rc::Rc;
+
+use super::{Exchange, Incoming, Scratch, Stage, Step};
+use crate::cache::{Answer, Ask, Fetch, Fill, Filling, Hit, Lookup, Outcome, Policy, Purge, Status, Verdict};
+use crate::clock::Instant;
+use crate::error::Reason;
+use crate::http::{Mark, Method, ResponseHead};
+
+/// What a request has to do with its route's cache, on its way to an endpoint.
+pub(super) struct Caching {
+    fetch: Option<Fetch>,
+    /// The request's changes without the conditions that ask for news of what is stored.
+    before: Mark,
+    /// When it was last sent.
+    sent: Instant,
+}
+
+/// What is to become of an endpoint's answer.
+pub enum Judged {
+    /// Relay it. How the request went, if it was one for the cache, and what other cores' shards are to be told of: it made that
+    /// invalid.
+    Relay(Option<Outcome>, Vec<Purge>),
+    /// Relay it, and store a copy.
+    Store(Box<Filling>, Status),
+    /// Serve this; the endpoint's answer goes no further.
+    Serve(Box<Hit>),
+    /// The endpoint's answer goes no further, and the request is sent once more: step again.
+    Again,
+}
+
+impl Exchange {
+    /// Looks the request up in its route's cache; `None` if it goes to an endpoint.
+    #[inline(never)]
+    pub(super) fn look_up(&mut self, incoming: &Incoming<'_>, scratch: &mut Scratch, now: Instant) -> Option<Step> {
+        let view = self.view.clone();
+        let alone = now >= self.patience;
+        let (Some(cache), Some(policy)) = (view.cache(), &view.plan.routes[self.route].cache) else {
+            self.stage = Stage::Admitting;
+            return None;
+        };
+        match cache.lookup(&ask(policy, incoming, &scratch.normal), alone, now) {
+            Lookup::Hit(hit) => Some(Step::Serve(Box::new(hit), None)),
+            Lookup::Stale(hit, fetch) => Some(Step::Serve(Box::new(hit), fetch)),
+            Lookup::Wait(fill) => {
+                if self.patience == Instant::MAX {
+                    self.patience = now + view.plan.config.cache.wait.get();
+                }
+                Some(Step::AwaitFill(fill))
+            }
+            Lookup::OnlyIfCached => Some(self.refuse(Reason::NotCached)),
+            Lookup::Forward(fetch) => {
+                self.send_for(fetch, policy, incoming, scratch, now);
+                None
+            }
+        }
+    }
+
+    /// The request goes to an endpoint on behalf of the cache too.
+    fn send_for(&mut self, fetch: Fetch, policy: &Policy, incoming: &Incoming<'_>, scratch: &mut Scratch, now: Instant) {
+        let request = &mut scratch.notes.request;
+        let before = request.mark();
+        if request.write_lines(|out| fetch.conditions(&ask(policy, incoming, &scratch.normal), out)) {
+            request.remove("If-None-Match");
+            request.remove("If-Modified-Since");
+        }
+        self.caching = Some(Box::new(Caching { fetch: Some(fetch), before, sent: now }));
+        self.stage = Stage::Admitting;
+    }
+
+    /// The exchange of a fetch that no client waits for. `incoming` and `scratch` are its own, made from this request's.
+    pub fn aside(&self, fetch: Fetch, incoming: &Incoming<'_>, scratch: &mut Scratch, now: Instant) -> Exchange {
+        let mut aside = Exchange::new(self.view.clone(), now);
+        aside.set_route(self.route, now);
+        if let Some(policy) = &self.view.plan.routes[self.route].cache {
+            aside.send_for(fetch, policy, incoming, scratch, now);
+        }
+        aside
+    }
+
+    /// An attempt begins.
+    #[inline]
+    pub(super) fn sends(&mut self, now: Instant) {
+        if let Some(caching) = &mut self.caching {
+            caching.sent = now;
+        }
+    }
+
+    /// The fill that others may wait for.
+    pub fn fill(&self) -> Option<&Rc<Fill>> {
+        self.caching.as_ref()?.fetch.as_ref()?.fill()
+    }
+
+    /// Whether the cache has a say in what becomes of an endpoint's answer.
+    #[inline]
+    pub fn is_judged(&self, method: Method) -> bool {
+        self.caching.is_some() || (!matches!(method, Method::Get | Method::Head) && self.view.cache().is_some())
+    }
+
+    /// What is to become of the endpoint's answer. `date` is the `Date` line of the present moment.
+    pub fn judge(
+        &mut self,
+        incoming: &Incoming<'_>,
+        scratch: &mut Scratch,
+        (head, bytes): (&ResponseHead, &[u8]),
+        date: &[u8],
+        now: Instant,
+    ) -> Judged {
+        let view = self.view.clone();
+        let Some(cache) = view.cache() else { return Judged::Relay(None, Vec::new()) };
+        let none = Policy::default();
+        let policy = view.plan.routes[self.route].cache.as_ref();
+        let ask = ask(policy.unwrap_or(&none), incoming, &scratch.normal);
+        let sent = self.caching.as_ref().map_or(now, |caching| caching.sent);
+        let answer = Answer { head, bytes, sent, wall: incoming.wall, date };
+        let Some(caching) = &mut self.caching else { return Judged::Relay(None, cache.invalidate(&ask, &answer)) };
+        let Some(fetch) = caching.fetch.take() else { return Judged::Relay(None, Vec::new()) };
+        match cache.answered(&ask, fetch, &answer, now) {
+            Verdict::Pass(status, purges) => {
+                scratch.notes.response.write_lines(|out| status.write(out, &ask));
+                Judged::Relay(Some(status.outcome()), purges)
+            }
+            Verdict::Store(status, filling) => Judged::Store(filling, status),
+            Verdict::Serve(hit) => Judged::Serve(hit),
+            Verdict::Again(fetch) => {
+                scratch.notes.request.rewind(caching.before);
+                caching.fetch = Some(*fetch);
+                if let Some(permit) = self.permit.take() {
+                    view.member(self.route).upstream.borrow_mut().release(permit, now);
+                }
+                self.stage = Stage::Paused(now);
+                Judged::Again
+            }
+        }
+    }
+
+    /// The relayed answer says how it got on with the cache.
+    pub fn tell(&self, status: &Status, incoming: &Incoming<'_>, scratch: &mut Scratch) {
+        if let Some(policy) = &self.view.plan.routes[self.route].cache {
+            let ask = ask(policy, incoming, &scratch.normal);
+            scratch.notes.response.write_lines(|out| status.write(out, &ask));
+        }
+    }
+
+    /// What is served instead of a refusal: a stale answer, if one may be.
+    #[cold]
+    pub fn instead(&mut self, incoming: &Incoming<'_>, scratch: &Scratch, reason: Reason, now: Instant) -> Option<Box<Hit>> {
+        let fetch = self.caching.as_mut()?.fetch.take()?;
+        let view = self.view.clone();
+        let policy = view.plan.routes[self.route].cache.as_ref()?;
+        if !matches!(reason.status(), 500 | 502 | 503 | 504) {
+            return None;
+        }
+        view.cache()?.failed(&ask(policy, incoming, &scratch.normal), fetch, now).map(Box::new)
+    }
+}
+
+fn ask<'a>(policy: &'a Policy, incoming: &Incoming<'a>, normal: &'a [u8]) -> Ask<'a> {
+    let Incoming { head, bytes, .. } = *incoming;
+    let path = if normal.is_empty() { head.path.of(bytes) } else { normal };
+    Ask { policy, head, bytes, path, secure: false, arm: 0 }
+}
