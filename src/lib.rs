@@ -17,6 +17,7 @@ pub mod exchange;
 pub mod health;
 pub mod http1;
 pub mod limiter;
+pub mod middleware;
 pub mod reconcile;
 pub mod retry;
 pub mod router;

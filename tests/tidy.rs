@@ -14,25 +14,42 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("http", &[]),
     ("metrics", &["error"]),
     // Deciding: pure.
-    ("config", &["cache", "http"]),
+    ("config", &["cache", "http", "middleware"]),
     ("cache", &["clock", "config", "http"]),
     ("http1", &["error", "http"]),
     ("router", &["config", "error", "http"]),
     ("retry", &["config", "error"]),
     ("health", &["clock", "config", "error"]),
     ("limiter", &["clock"]),
+    // Each kind owns its settings, which the configuration lists; in return it uses the configuration's words.
+    ("middleware", &["clock", "config", "error", "http", "router"]),
     ("balancer", &["chance", "clock", "config"]),
     ("reconcile", &["address", "balancer", "clock", "config", "health", "limiter"]),
     ("upstream", &["address", "balancer", "clock", "config", "error", "health", "limiter", "reconcile", "retry"]),
     (
         "exchange",
-        &["address", "balancer", "clock", "config", "error", "http", "http1", "limiter", "reconcile", "retry", "router", "upstream"],
+        &[
+            "address",
+            "balancer",
+            "cache",
+            "clock",
+            "config",
+            "error",
+            "http",
+            "http1",
+            "limiter",
+            "middleware",
+            "reconcile",
+            "retry",
+            "router",
+            "upstream",
+        ],
     ),
     // Moving bytes: these three serve the tools too, so they know no configuration and no exchange.
     ("net", &["address", "clock"]),
     ("client", &["clock", "error", "http", "http1", "net"]),
     ("server", &["clock", "error", "http", "http1", "net"]),
-    ("proxy", &["chance", "client", "clock", "config", "error", "exchange", "http", "http1", "metrics", "net", "router", "server"]),
+    ("proxy", &["chance", "client", "clock", "config", "error", "exchange", "http", "http1", "metrics", "middleware", "net", "server"]),
     // Running: threads.
     ("log", &["config"]),
     ("admin", &["clock", "config", "error", "exchange", "http", "http1", "log", "metrics", "net"]),
@@ -61,7 +78,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 
 /// The modules that decide: what they need of the outside is an argument, what they want done is a return value.
 const DECIDING: &[&str] =
-    &["config", "cache", "http1", "router", "retry", "health", "limiter", "balancer", "reconcile", "upstream", "exchange"];
+    &["config", "cache", "http1", "router", "retry", "health", "limiter", "middleware", "balancer", "reconcile", "upstream", "exchange"];
 
 /// What must not stand in a deciding module, with the files that may have it all the same, and why.
 const IMPURE: &[(&str, &[&str])] = &[

@@ -8,7 +8,9 @@ from statistics import median, quantiles
 from load import Listening, ask_many, hold, raise_descriptors, touch, wrk
 from peers import PORTS, PROXY_CORE, REQUEST, Failure, Running
 
-PROXIES = list(PORTS)
+PROXIES = ["ringway", "nginx", "HAProxy", "relay"]
+# Ringway with every standard feature, and with none.
+FEATURES = ["all on", "all off"]
 # User instructions a request of the gateway may cost; `instructions` fails above it.
 INSTRUCTIONS_LIMIT = 10_000
 # Over so many connections, as CPU per request is: with one, each operation pays for a whole turn of the loop.
@@ -21,7 +23,7 @@ FEWEST_ROUNDS = 6
 
 @dataclass
 class Figure:
-    """One row: values in `unit` or reasons by proxy, ratios of ringway to others as (median, lower and upper quartile)."""
+    """One row: values in `unit` or reasons by proxy, ratios of the first to others as (median, lower and upper quartile)."""
 
     title: str
     unit: str
@@ -31,12 +33,18 @@ class Figure:
     note: str = ""
     # Why the values, though measured, decide no target.
     doubt: str = ""
+    # Who is compared; the first one's value is held against the others' and the targets.
+    names: list = field(default_factory=lambda: PROXIES)
+
+    @property
+    def mine(self):
+        return self.names[0]
 
     def divide(self):
         """Ratios of values measured one after the other."""
-        mine = self.values.get("ringway")
+        mine = self.values.get(self.mine)
         if isinstance(mine, float):
-            others = {name: value for name, value in self.values.items() if name != "ringway" and isinstance(value, float)}
+            others = {name: value for name, value in self.values.items() if name != self.mine and isinstance(value, float)}
             self.ratios = {name: (mine / value,) for name, value in others.items() if value > 0}
         return self
 
@@ -49,13 +57,20 @@ class Target:
     against: str = ""
 
 
-def cpu(peers, say, connections, rounds, seconds):
+def features(peers, say, connections, rounds, seconds):
+    """CPU per request with every standard feature, against none."""
+    title, names = f"CPU per request with all features on, {connections} connections", ["all on", "all off", "relay"]
+    return cpu(peers, say, connections, rounds, seconds, names, title, [Target(1.08, "all off")])[0]
+
+
+def cpu(peers, say, connections, rounds, seconds, names=PROXIES, title="", targets=()):
     """CPU and requests per second of all proxies, one after the other in each round, in an order that turns."""
-    targets = {64: [Target(0.95, "nginx"), Target(1.25, "relay")], 8: [Target(1.0, "nginx")]}
-    spent = Figure(f"CPU per request, {connections} connections", "µs", targets.get(connections, []))
+    usual = {64: [Target(0.95, "nginx"), Target(1.25, "relay")], 8: [Target(1.0, "nginx")]}
+    mine, title = names[0], title or f"CPU per request, {connections} connections"
+    spent = Figure(title, "µs", list(targets) or usual.get(connections, []), names=names)
     speed = Figure(f"Requests per second, {connections} connections", "/s")
     origin = peers.start_origin()
-    running = started(peers, spent)
+    running = started(peers, spent, names)
     try:
         # Round 0 only warms up.
         turn(running, spent, say, 0, connections, 1)
@@ -73,8 +88,8 @@ def cpu(peers, say, connections, rounds, seconds):
     for name in running:
         spent.values[name] = median(row[name][0] for row in kept)
         speed.values[name] = median(row[name][1] for row in kept)
-        if name != "ringway" and "ringway" in running:
-            spent.ratios[name] = spread([row["ringway"][0] / row[name][0] for row in kept])
+        if name != mine and mine in running:
+            spent.ratios[name] = spread([row[mine][0] / row[name][0] for row in kept])
     # The client's core is full before the fast proxies are: the rate isn't ranked.
     return [spent, speed]
 
@@ -103,10 +118,10 @@ def turn(running, figure, say, number, connections, seconds):
     return row
 
 
-def started(peers, figure):
+def started(peers, figure, names):
     """All proxies that start; the others' reasons go into the figure."""
     running = {}
-    for name in PROXIES:
+    for name in names:
         try:
             running[name] = peers.start(name)
         except Failure as failure:
@@ -135,11 +150,14 @@ def each(figure, names, say, measure):
 
 def instructions(peers, say, connections, lengths=(2_000, 12_000), names=PROXIES, varied=False):
     """User instructions per request: what a longer run costs more, over the requests it has more."""
+    mine = names[0]
     plural = "1 connection" if connections == 1 else f"{connections} connections"
     targets = [Target(INSTRUCTIONS_LIMIT)] if connections == GATE_CONNECTIONS and not varied else []
     if varied:
         plural += ", a header different each time"
-    figure = Figure(f"User instructions per request, {plural}", "", targets)
+    if mine != "ringway":
+        plural += f", {mine}"
+    figure = Figure(f"User instructions per request, {plural}", "", targets, names=names)
     drivers = []
 
     def run(name, count):
@@ -148,8 +166,8 @@ def instructions(peers, say, connections, lengths=(2_000, 12_000), names=PROXIES
         proxy = peers.start(name, 60, valgrind, one_process=True)
         try:
             ask_many(PORTS[name], connections, count, varied)
-            if name == "ringway":
-                drivers.append(driver())
+            if name == mine:
+                drivers.append(driver(PORTS[mine]))
             if not proxy.end(60, lambda: touch(PORTS[name])):
                 raise Failure("it didn't end within 60 s of SIGINT, so callgrind counted nothing")
         finally:
@@ -175,12 +193,12 @@ def instructions(peers, say, connections, lengths=(2_000, 12_000), names=PROXIES
     return figure
 
 
-def driver():
+def driver(port):
     """What moves the gateway's bytes, by its own account."""
     import urllib.request
 
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{PORTS['ringway']}/gateway/metrics", timeout=10) as page:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/gateway/metrics", timeout=10) as page:
             found = re.search(r'^gateway_workers\{driver="(\w+)"\} [1-9]', page.read().decode(), re.M)
             return found[1] if found else "unknown"
     except OSError as error:

@@ -22,7 +22,7 @@ assert len(REQUEST) == 389, "request.http must be 389 bytes, as in every compari
 
 PROXY_CORE, LOAD_CORE = 0, 1
 ORIGIN_PORTS = [19101, 19102, 19103]
-PORTS = {"ringway": 19201, "nginx": 19202, "HAProxy": 19203, "relay": 19204}
+PORTS = {"ringway": 19201, "nginx": 19202, "HAProxy": 19203, "relay": 19204, "all on": 19205, "all off": 19206}
 # Debian package of each program that isn't built here.
 PACKAGES = {"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk", "valgrind": "valgrind"}
 
@@ -49,6 +49,8 @@ class Peers:
         match name:
             case "ringway":
                 return [self.gateway, "run", "-c", config("ringway.json")]
+            case "all on" | "all off":
+                return [self.gateway, "run", "-c", CONFIGS / f"ringway-{name.replace(' ', '-')}.json"]
             case "nginx":
                 single = ["-g", "master_process off;"] if one_process else []
                 return ["nginx", "-p", self.directory, "-e", "stderr", "-c", config("nginx.conf"), *single]

@@ -7,19 +7,24 @@ import re
 import subprocess
 from pathlib import Path
 
-from figures import PROXIES
 from peers import PROJECT
 
 
-def table(figures):
+def tables(figures):
+    """A table for each set of compared programs."""
+    sets = list(dict.fromkeys(tuple(figure.names) for figure in figures))
+    return "\n".join(table([figure for figure in figures if tuple(figure.names) == names], names) for names in sets)
+
+
+def table(figures, names):
     """One row a figure. A target is met, not met, undecided or not measured; only a good measurement says met."""
-    others = [name for name in PROXIES if name != "ringway"]
-    head = ["figure", *PROXIES, *(f"÷ {name}" for name in others), "target for ringway"]
+    mine, *others = names
+    head = ["figure", *names, *(f"÷ {name}" for name in others), f"target for {mine}"]
     rows = [head, ["---", *["---:"] * (len(head) - 2), "---"]]
     reasons = []
     for figure in figures:
         cells = [figure.title + (f" ({figure.note})" if figure.note else "")]
-        for name in PROXIES:
+        for name in names:
             value = figure.values.get(name)
             if isinstance(value, str):
                 reasons.append(f"- {figure.title}, {name}: not measured: {value}")
@@ -52,7 +57,7 @@ def verdict(figure, target):
     if target.against:
         wanted, found = f"≤ {target.limit:.2f} × {target.against}", figure.ratios.get(target.against, (None,))[0]
     else:
-        wanted, found = f"≤ {target.limit:,} {figure.unit}".strip(), figure.values.get("ringway")
+        wanted, found = f"≤ {target.limit:,} {figure.unit}".strip(), figure.values.get(figure.mine)
     if not isinstance(found, float):
         return f"{wanted}: **not measured**"
     if figure.doubt:
@@ -98,4 +103,4 @@ def page(figures, facts, notes):
     """The whole result."""
     listed = "".join(f"- {name}: {value}\n" for name, value in facts.items())
     noted = "".join(f"{note}\n\n" for note in notes)
-    return f"# ringway beside others\n\n{table(figures)}\n{noted}## The machine\n\n{listed}"
+    return f"# ringway beside others\n\n{tables(figures)}\n{noted}## The machine\n\n{listed}"

@@ -8,7 +8,7 @@ use super::head::{split, write_length};
 use super::item::{Block, Item};
 use super::status::{Outcome, Status};
 use crate::clock::Instant;
-use crate::http::{Edits, Known, write_line};
+use crate::http::{Changes, Edits, Known, write_line};
 
 /// A response that is answered from the store, or from a fill that is still under way.
 pub struct Hit {
@@ -62,13 +62,13 @@ impl Hit {
         }
     }
 
-    /// Appends the answer's head as HTTP/1.1 up to and with `Age` and `Cache-Status`, without what `edits` take away. What follows is
-    /// the caller's: `Connection`, other lines, the edits' tail with the blank line.
-    pub fn write_head(&self, out: &mut Vec<u8>, edits: &Edits, now: Instant) {
-        if self.form == Form::Whole && !edits.drop_any() {
+    /// Appends the answer's head as HTTP/1.1 up to and with `Age` and `Cache-Status`, without what `edits` and `changes` take away. What
+    /// follows is the caller's: `Connection`, the lines of `changes`, the tail of `edits` with the blank line.
+    pub fn write_head(&self, out: &mut Vec<u8>, edits: &Edits, changes: &Changes, now: Instant) {
+        if self.form == Form::Whole && !edits.drop_any() && !changes.drop_any() {
             out.extend_from_slice(self.item.head());
         } else {
-            self.write_edited(out, edits);
+            self.write_edited(out, edits, changes);
         }
         let age = self.item.terms.age(now);
         write_line(out, b"Age", itoa::Buffer::new().format(age).as_bytes());
@@ -77,8 +77,7 @@ impl Hit {
     }
 
     #[cold]
-    fn write_edited(&self, out: &mut Vec<u8>, edits: &Edits) {
-        let edited = edits.drop_any();
+    fn write_edited(&self, out: &mut Vec<u8>, edits: &Edits, changes: &Changes) {
         for (line, name) in split(self.item.head()) {
             if name.is_empty() {
                 out.extend_from_slice(match self.form {
@@ -99,7 +98,7 @@ impl Hit {
                 }
                 Form::Unsatisfiable => known == Known::Date,
             };
-            if kept && !(edited && edits.drops(name)) {
+            if kept && !edits.drops(name) && !changes.drops(name) {
                 out.extend_from_slice(line);
             }
         }

@@ -334,7 +334,7 @@ impl Limits {
         let bytes = settings.bytes.get();
         Limits {
             bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
-            object_max: settings.object_max.get().min(bytes / 4),
+            object_max: settings.object_max.get(),
             variants_max: settings.variants_max.max(1) as usize,
             waits: !settings.wait.get().is_zero(),
         }

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Route, Size, Time, Upstream};
+use crate::middleware::Entry;
 
 /// The whole configuration file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -32,6 +33,11 @@ pub struct Config {
     pub built_in: BuiltIn,
     /// How often endpoints are probed, where an upstream doesn't say.
     pub health_check_interval: Option<Time>,
+    /// What every request passes between its route and its endpoint, in this order; a route's `middlewares` come after, or in place of
+    /// those of the same `id`.
+    pub middlewares: Vec<Entry>,
+    /// The response cache; routes say whether they use it.
+    pub cache: crate::cache::Settings,
     /// Groups of endpoints that serve the same thing.
     pub upstreams: Vec<Upstream>,
     /// Which request goes to which upstream. The most specific match wins; see `priority`.
@@ -221,13 +227,13 @@ pub struct Features {
     pub outlier_detection: bool,
     /// Retrying on another endpoint.
     pub retries: bool,
-    /// Circuit breakers. This version has none: `true` is refused.
+    /// Circuit breakers (`circuit_breaker`).
     pub circuit_breaker: bool,
-    /// Rate limits. This version has none: `true` is refused.
+    /// Rate limits (`rate_limit` in `middlewares`).
     pub rate_limit: bool,
-    /// Authentication. This version has none: `true` is refused.
+    /// Authentication (`auth` in `middlewares`). Switched off, every request is let in.
     pub authentication: bool,
-    /// The response cache. This version has none: `true` is refused.
+    /// The response cache (`cache`, and routes' `cache_enabled`).
     pub cache: bool,
 }
 
@@ -239,10 +245,10 @@ impl Default for Features {
             health_checks: true,
             outlier_detection: true,
             retries: true,
-            circuit_breaker: false,
-            rate_limit: false,
-            authentication: false,
-            cache: false,
+            circuit_breaker: true,
+            rate_limit: true,
+            authentication: true,
+            cache: true,
         }
     }
 }

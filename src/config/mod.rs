@@ -29,7 +29,7 @@ mod yaml;
 pub use cidr::Cidr;
 pub use gateway::{Admin, BuiltIn, Config, Driver, Features, Forwarding, Limits, Listener, LogLevel, Logging, Runtime, Timeouts};
 pub use load::{Loaded, Source, load, load_text};
-pub use problem::{Problem, Problems};
+pub use problem::{Problem, Problems, Wrong};
 pub use route::{HeaderEdits, Match, Route};
 pub use schema::schema;
 pub use target::Target;

@@ -116,3 +116,16 @@ pub(super) fn meant<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> 
     let distance = |name: &&str| strsim::damerau_levenshtein(written, name);
     names.map(|name| (distance(&name), name)).filter(|(distance, name)| *distance <= 1 + name.len() / 4).min().map(|(_, name)| name)
 }
+
+/// A setting of a part that checks its own: what a schema can't tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// The setting, below the part's: `origins[0]`.
+    pub setting: String,
+    /// Its value, to be shown before the message unless it came from outside.
+    pub value: Option<String>,
+    /// What is wrong with it.
+    pub message: String,
+    /// What to do; may be empty.
+    pub hint: String,
+}

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Time;
+use crate::middleware::Entry;
 
 /// A match rule and what happens to the requests it matches.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -26,8 +27,17 @@ pub struct Route {
     pub query: Vec<Match>,
     /// Routes of a higher priority are tried first, whatever their patterns.
     pub priority: i32,
+    /// What its requests pass besides the gateway's `middlewares`; an entry of the same `id` takes the place of the gateway's.
+    pub middlewares: Vec<Entry>,
     /// The `id` of the upstream that serves it.
     pub upstream: String,
+    /// Whether answers are stored and requests answered from them (RFC 9111); left out, a route with `cache` has it on.
+    pub cache_enabled: Option<bool>,
+    /// How long answers are fresh that say nothing about it, with status 200, 203, 204, 300, 301 or 308. Never makes one stored that
+    /// forbids it.
+    pub cache_ttl: Option<Time>,
+    /// How answers are cached.
+    pub cache: Option<crate::cache::RouteSettings>,
     /// Removed from the front of the path.
     pub strip_prefix: Option<String>,
     /// The path that the endpoint sees: `/v2/users/{id}`; `{*}` is what the pattern's last `*` took.
@@ -49,6 +59,11 @@ pub struct Route {
 }
 
 impl Route {
+    /// Whether its answers are cached.
+    pub fn is_cached(&self) -> bool {
+        self.cache_enabled.unwrap_or(self.cache.is_some())
+    }
+
     /// The name it goes by.
     pub fn name(&self) -> &str {
         self.id.as_deref().unwrap_or(&self.path)

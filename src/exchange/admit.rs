@@ -2,30 +2,28 @@
 
 use std::cell::RefCell;
 
-use super::{Exchange, Incoming, Place, Stage, Step};
+use super::{Exchange, Incoming, Place, Scratch, Stage, Step};
 use crate::clock::Instant;
 use crate::error::Reason;
 use crate::limiter::Share;
-use crate::router::{Captures, Routed};
+use crate::router::Routed;
 
 impl Exchange {
-    pub(super) fn arrive(
-        &mut self,
-        request: &Incoming<'_>,
-        captures: &mut Captures,
-        normal: &mut Vec<u8>,
-        path: &mut Vec<u8>,
-        now: Instant,
-    ) -> Option<Step> {
+    pub(super) fn arrive(&mut self, request: &Incoming<'_>, scratch: &mut Scratch, now: Instant) -> Option<Step> {
         let view = self.view.clone();
         let plan = &view.plan;
+        let Scratch { captures, normal, path, notes } = scratch;
         path.clear();
         normal.clear();
+        notes.clear();
         let received = request.head.path.of(request.bytes);
         let changed = match crate::router::normalise(received, normal) {
             Ok(changed) => changed,
             Err(reason) => return Some(self.refuse(reason)),
         };
+        if !changed {
+            normal.clear();
+        }
         let matched: &[u8] = if changed { normal } else { received };
         if let Some(page) = plan.page(matched) {
             return Some(Step::Page(page));
@@ -34,6 +32,7 @@ impl Exchange {
         match plan.router.route(&lookup, captures) {
             Routed::Route(index) => {
                 self.route = index.0 as usize;
+                self.routed = true;
                 let rewrite = plan.router.rewrite(index);
                 if !rewrite.keeps() {
                     rewrite.write(matched, captures, path);
@@ -53,7 +52,7 @@ impl Exchange {
         if !route.timeout.is_zero() {
             self.deadline = now + route.timeout;
         }
-        self.stage = Stage::Admitting;
+        self.stage = Stage::Chained;
         None
     }
 

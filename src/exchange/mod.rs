@@ -2,14 +2,15 @@
 //! `attempted` and `ended` say how it went.
 //!
 //! ```text
-//! Arrived -> page, refusal | Admitting -- no place --> Wait -> Admitting
+//! Arrived -> page, refusal | Chained -- a link: Answer, refusal, Pause --> Chained
+//! Chained -> Admitting -- no place --> Wait -> Admitting
 //! Admitting -> Picking -- no place at an endpoint --> Wait -> Picking
 //! Picking -> Attempt -> answered --> Relay -> ended
 //!                    \-> failed ---> retry allowed: Pause -> Picking | refusal
 //! ```
 
 mod admit;
-mod incoming;
+mod chain;
 mod page;
 mod plan;
 mod step;
@@ -17,8 +18,8 @@ mod view;
 
 use std::rc::Rc;
 
+pub use crate::middleware::Incoming;
 pub use crate::retry::Ending;
-pub use incoming::Incoming;
 pub use page::Page;
 pub use plan::{Plan, PlanProblem, RoutePlan, UpstreamPlan};
 pub use step::{Attempt, Attempted, Place, Refusal, Step, Tally, Trace};
@@ -27,6 +28,7 @@ pub use view::{Member, View};
 use crate::clock::Instant;
 use crate::error::Reason;
 use crate::http::RequestHead;
+use crate::middleware::Notes;
 use crate::retry::{self, Situation, Verdict};
 use crate::router::Captures;
 use crate::upstream::{Ask, Outcome, Permit, Tried, Unavailable};
@@ -34,6 +36,9 @@ use crate::upstream::{Ask, Outcome, Permit, Tried, Unavailable};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Arrived,
+    Chained,
+    /// A link of the chain lets it wait until then.
+    Held(Instant),
     Admitting,
     Picking,
     Attempting,
@@ -47,6 +52,11 @@ pub struct Exchange {
     view: Rc<View>,
     stage: Stage,
     route: usize,
+    routed: bool,
+    /// Links of the route's chain that have let the request pass and haven't seen its answer.
+    links: usize,
+    /// The next link has been asked before.
+    again: bool,
     permit: Option<Permit>,
     tried: Tried,
     retries_left: u32,
@@ -61,6 +71,19 @@ pub struct Exchange {
     tally: Tally,
     /// Why the attempt before failed: says more than that no other endpoint is left.
     last_failure: Option<Reason>,
+}
+
+/// What an exchange works with beside the request. Kept with the client's connection and reused, so that a request allocates nothing.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// What the route's pattern took from the path.
+    pub captures: Captures,
+    /// The path without dot segments, where it had some.
+    pub normal: Vec<u8>,
+    /// The path that the endpoint sees, where it differs.
+    pub path: Vec<u8>,
+    /// What the chain decided.
+    pub notes: Notes,
 }
 
 /// Places that the request takes below the limits.
@@ -79,6 +102,9 @@ impl Exchange {
             view,
             stage: Stage::Arrived,
             route: 0,
+            routed: false,
+            links: 0,
+            again: false,
             permit: None,
             tried: Tried::default(),
             retries_left: 0,
@@ -108,26 +134,32 @@ impl Exchange {
         self.route
     }
 
+    /// The route, if one was found.
+    pub fn routed(&self) -> Option<usize> {
+        self.routed.then_some(self.route)
+    }
+
     /// Attempts made so far.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// What to do next. `normal` and `path` are scratch space: the path without dot segments, and the one the endpoint sees.
-    pub fn step(
-        &mut self,
-        request: &Incoming<'_>,
-        captures: &mut Captures,
-        normal: &mut Vec<u8>,
-        path: &mut Vec<u8>,
-        now: Instant,
-        draw: u64,
-    ) -> Step {
+    /// What to do next.
+    pub fn step(&mut self, request: &Incoming<'_>, scratch: &mut Scratch, now: Instant, draw: u64) -> Step {
         self.last = now;
         if let Stage::Arrived = self.stage
-            && let Some(step) = self.arrive(request, captures, normal, path, now)
+            && let Some(step) = self.arrive(request, scratch, now)
         {
             return step;
+        }
+        match self.stage {
+            Stage::Held(until) if now < until => return Step::Pause(until),
+            Stage::Held(_) | Stage::Chained => {
+                if let Some(step) = self.pass_chain(request, scratch, now, draw) {
+                    return step;
+                }
+            }
+            _ => {}
         }
         if self.stage == Stage::Admitting
             && let Some(step) = self.take_places(now)
@@ -139,7 +171,9 @@ impl Exchange {
             Stage::Picking | Stage::Paused(_) => self.pick(request, now, draw),
             Stage::Answered => Step::Relay,
             Stage::Over(reason) => self.refuse(reason),
-            Stage::Arrived | Stage::Admitting | Stage::Attempting => unreachable!("an attempt is reported before the next step"),
+            Stage::Arrived | Stage::Chained | Stage::Held(_) | Stage::Admitting | Stage::Attempting => {
+                unreachable!("an attempt is reported before the next step")
+            }
         }
     }
 
@@ -288,7 +322,7 @@ impl Exchange {
         self.stage = Stage::Over(reason);
         let asked = self.attempts > 0 || matches!(reason, Reason::NoHealthyEndpoint | Reason::EndpointsBusy | Reason::Unresolved);
         let upstream = asked.then(|| self.view.member(self.route).upstream.borrow().settings().id.clone());
-        Refusal { reason, retry_after: (reason.status() == 503).then_some(1), allow: None, upstream }
+        Refusal { reason, retry_after: (reason.status() == 503).then_some(1), allow: None, upstream, lines: Vec::new() }
     }
 
     /// Gives back all that is held.

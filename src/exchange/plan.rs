@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Page;
-use crate::config::{Cidr, Config, HeaderEdits, HostHeader, Route, Upstream};
+use crate::cache;
+use crate::config::{Cidr, Config, HostHeader, Route, Upstream};
 use crate::http::{Additions, Edits};
 use crate::http1;
+use crate::middleware;
 use crate::router::Router;
 
 /// A configuration made ready to serve.
@@ -28,6 +30,8 @@ pub struct Plan {
     pub additions: Additions,
     /// Networks whose word about the client is believed.
     pub trusted: Vec<Cidr>,
+    /// What answers get on their way, to requests that have no route.
+    pub unrouted: Edits,
     /// Paths the gateway answers itself.
     pub pages: Vec<(Box<[u8]>, Page)>,
     /// The shortest time limit among all settings: deadlines are looked at often enough for it.
@@ -52,6 +56,8 @@ pub struct RoutePlan {
     pub retries: u32,
     /// Requests served at once, over all cores; 0 is no limit.
     pub concurrency: u32,
+    /// How its answers are cached; `None` if they aren't.
+    pub cache: Option<cache::Policy>,
 }
 
 /// An upstream made ready.
@@ -126,6 +132,7 @@ impl Plan {
             routes,
             upstreams,
             additions: additions(&config),
+            unrouted: chained_edits(&config, &[]).1,
             trusted: config.listener.trusted_proxies.iter().filter_map(|network| network.parse().ok()).collect(),
             pages: pages(&config),
             head_limits,
@@ -138,6 +145,11 @@ impl Plan {
         self.trusted.iter().any(|network| network.contains(peer))
     }
 
+    /// What answers get on their way to a request of this route, or of none.
+    pub fn response_edits(&self, route: Option<usize>) -> &Edits {
+        route.map_or(&self.unrouted, |route| &self.routes[route].response)
+    }
+
     /// The page the gateway answers itself at this path.
     #[inline]
     pub fn page(&self, path: &[u8]) -> Option<Page> {
@@ -147,7 +159,9 @@ impl Plan {
 
 impl RoutePlan {
     fn new(route: &Route, upstream: usize, config: &Config) -> Self {
-        let mut request = edits(&route.request, config);
+        let (mut request, mut response) = chained_edits(config, &route.middlewares);
+        route.request.put(&mut request);
+        route.response.put(&mut response);
         for (name, value) in &route.add_headers {
             request.add(name, value);
         }
@@ -155,10 +169,12 @@ impl RoutePlan {
             name: route.name().into(),
             upstream,
             request,
-            response: edits(&route.response, config),
+            response,
             timeout: route.timeout.unwrap_or(config.timeouts.request).get(),
             retries: if config.features.retries { route.retry_count.unwrap_or(1) } else { 0 },
             concurrency: route.max_concurrent_requests,
+            cache: (config.features.cache && route.is_cached())
+                .then(|| cache::Policy::new(route.name(), &route.cache.clone().unwrap_or_default(), route.cache_ttl)),
         }
     }
 }
@@ -174,21 +190,20 @@ impl UpstreamPlan {
     }
 }
 
-fn edits(settings: &HeaderEdits, config: &Config) -> Edits {
-    let mut edits = Edits::default();
+/// What the gateway and a route's chain change on every request and every answer.
+fn chained_edits(config: &Config, own: &[middleware::Entry]) -> (Edits, Edits) {
+    let (mut request, mut response) = (Edits::default(), Edits::default());
     if !config.forwarding.via.is_empty() {
-        edits.add("Via", &format!("1.1 {}", config.forwarding.via));
+        let via = format!("1.1 {}", config.forwarding.via);
+        request.add("Via", &via);
+        response.add("Via", &via);
     }
-    for name in &settings.remove_headers {
-        edits.remove(name);
+    for (entry, _) in middleware::merged(&config.middlewares, own) {
+        if let Some(settings) = entry.settings() {
+            settings.edits(&mut request, &mut response);
+        }
     }
-    for (name, value) in &settings.set_headers {
-        edits.set(name, value);
-    }
-    for (name, value) in &settings.add_headers {
-        edits.add(name, value);
-    }
-    edits
+    (request, response)
 }
 
 fn additions(config: &Config) -> Additions {

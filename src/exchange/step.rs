@@ -4,6 +4,7 @@ use super::Page;
 use crate::address::Address;
 use crate::clock::Instant;
 use crate::error::Reason;
+use crate::middleware::Answer;
 use crate::retry::Ending;
 use crate::upstream::EndpointId;
 
@@ -12,11 +13,13 @@ use crate::upstream::EndpointId;
 pub enum Step {
     /// Answer with a page the gateway makes itself.
     Page(Page),
+    /// Answer with this: a link of the chain made it. The request is over.
+    Answer(Box<Answer>),
     /// Answer with a refusal. The request is over.
     Refuse(Refusal),
     /// Wait until such a place may have become free, at most until the next tick, then step again.
     Wait(Place),
-    /// Wait until then, then step again: a retry's backoff.
+    /// Wait until then, then step again: a retry's backoff, or a link of the chain that delays.
     Pause(Instant),
     /// Send the request to this endpoint, then report with [`super::Exchange::attempted`].
     Attempt(Attempt),
@@ -35,6 +38,8 @@ pub struct Refusal {
     pub allow: Option<String>,
     /// The upstream that was asked.
     pub upstream: Option<String>,
+    /// Further header lines, each with its line end.
+    pub lines: Vec<u8>,
 }
 
 /// One endpoint to be asked.

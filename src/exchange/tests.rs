@@ -38,7 +38,7 @@ impl Core {
         let mut head = RequestHead::default();
         assert_eq!(http1::parse_request(&bytes, &self.view.plan.head_limits, &mut head), Ok(true), "{text}");
         let exchange = Exchange::new(self.view.clone(), now);
-        Request { bytes, head, exchange, captures: Captures::default(), path: Vec::new() }
+        Request { bytes, head, exchange, scratch: Scratch::default() }
     }
 
     /// Nothing is held or waited for any more.
@@ -67,14 +67,13 @@ struct Request {
     bytes: Vec<u8>,
     head: RequestHead,
     exchange: Exchange,
-    captures: Captures,
-    path: Vec<u8>,
+    scratch: Scratch,
 }
 
 impl Request {
     fn step(&mut self, now: Instant) -> Step {
-        let incoming = Incoming { head: &self.head, bytes: &self.bytes, peer: [192, 0, 2, 1].into() };
-        self.exchange.step(&incoming, &mut self.captures, &mut Vec::new(), &mut self.path, now, 0)
+        let incoming = Incoming { head: &self.head, bytes: &self.bytes, peer: [192, 0, 2, 1].into(), wall: 0 };
+        self.exchange.step(&incoming, &mut self.scratch, now, 0)
     }
 
     /// The endpoint to ask next.

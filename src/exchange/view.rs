@@ -9,6 +9,7 @@ use super::{Plan, RoutePlan};
 use crate::balancer::Seat;
 use crate::clock::Instant;
 use crate::limiter::Share;
+use crate::middleware::{self, Entry, Middleware, Scope, States};
 use crate::reconcile::{Report, ShareKey, ShareReport, Update};
 use crate::upstream::{Switches, Upstream};
 
@@ -19,6 +20,9 @@ pub struct Member {
     /// Its endpoints.
     pub upstream: RefCell<Upstream>,
 }
+
+/// The links of a route's chain that decide something.
+type Chain = Rc<[Rc<dyn Middleware>]>;
 
 /// A share that views and requests hold together.
 type Shared = Rc<RefCell<Share>>;
@@ -31,6 +35,8 @@ pub struct View {
     pub gateway: Shared,
     routes: Vec<Shared>,
     members: Vec<Rc<Member>>,
+    chains: Vec<Chain>,
+    states: States,
     seat: Seat,
     /// The number that the next upstream's connections are kept under.
     pools: u32,
@@ -46,6 +52,8 @@ impl View {
             gateway: Rc::new(RefCell::new(gateway)),
             routes: Vec::new(),
             members: Vec::new(),
+            chains: Vec::new(),
+            states: States::default(),
             seat,
             pools: 0,
             applied: Cell::new(0),
@@ -79,7 +87,8 @@ impl View {
         let shares: HashMap<&str, &Shared> = self.plan.routes.iter().map(|route| &*route.name).zip(&self.routes).collect();
         let routes = plan.routes.iter().map(|route| self.share(route, shares.get(&*route.name).copied(), limits.queue));
         let routes = routes.collect();
-        View { gateway: self.gateway.clone(), routes, members, seat: self.seat, pools, applied: self.applied.clone(), plan }
+        let (chains, states) = chains(&plan, self.seat, &self.states);
+        View { gateway: self.gateway.clone(), routes, members, chains, states, seat: self.seat, pools, applied: self.applied.clone(), plan }
     }
 
     fn share(&self, route: &RoutePlan, known: Option<&Shared>, queue: u32) -> Shared {
@@ -97,6 +106,12 @@ impl View {
     #[inline]
     pub fn member(&self, route: usize) -> &Member {
         &self.members[self.plan.routes[route].upstream]
+    }
+
+    /// A route's chain.
+    #[inline]
+    pub fn chain(&self, route: usize) -> &[Rc<dyn Middleware>] {
+        &self.chains[route]
     }
 
     /// A route's concurrency limit.
@@ -156,4 +171,27 @@ impl View {
         let upstreams = self.members.iter().map(|member| member.upstream.borrow_mut().report(now)).collect();
         Report { core: self.seat.core, sequence, generation: self.plan.generation, upstreams, shares }
     }
+}
+
+/// Each route's chain. Links of the gateway's entries are the same for all routes, and routes without entries share one chain.
+fn chains(plan: &Plan, seat: Seat, before: &States) -> (Vec<Chain>, States) {
+    let kept = RefCell::default();
+    let config = &plan.config;
+    let build = |entry: &Entry, name: &str| entry.settings()?.build(&Scope::new(seat.core, seat.cores, name, entry, before, &kept));
+    let common: HashMap<&str, Rc<dyn Middleware>> =
+        config.middlewares.iter().filter(|entry| entry.enabled).filter_map(|entry| Some((entry.id(), build(entry, entry.id())?))).collect();
+    let link = |route: &str, entry: &Entry, own: bool| match own {
+        true => build(entry, &format!("{route}/{}", entry.id())),
+        false => common.get(entry.id()).cloned(),
+    };
+    let chain = |route: &str, own: &[Entry]| -> Chain {
+        middleware::merged(&config.middlewares, own).into_iter().filter_map(|(entry, own)| link(route, entry, own)).collect()
+    };
+    let shared = chain("", &[]);
+    let chains = config.routes.iter().map(|route| match route.middlewares.is_empty() {
+        true => shared.clone(),
+        false => chain(route.name(), &route.middlewares),
+    });
+    let chains = chains.collect();
+    (chains, kept.into_inner())
 }

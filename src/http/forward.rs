@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::net::IpAddr;
 
-use super::{Edits, Field, Framing, Known, RequestHead, ResponseHead, Span, Version};
+use super::{Changes, Edits, Field, Framing, Known, RequestHead, ResponseHead, Span, Version};
 
 /// What the gateway adds to requests, whatever their route.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,6 +53,8 @@ pub struct RequestOut<'a> {
     pub host: Option<&'a [u8]>,
     /// The route's changes.
     pub edits: &'a Edits,
+    /// This request's own changes.
+    pub changes: &'a Changes,
     /// What the gateway adds.
     pub additions: &'a Additions,
     /// Who sent it.
@@ -76,7 +78,7 @@ pub fn write_request(out: &mut Vec<u8>, request: &RequestOut<'_>) {
     let trusted = request.sender.trusted;
     let id_kept = kept_request_id(head, bytes, request.sender).is_some();
     let start = as_received.then_some(head.method_name.start);
-    let edited = request.edits.drop_any();
+    let edited = request.edits.drop_any() || request.changes.drop_any();
     copy_fields(out, bytes, start, &head.fields, head.length, |field| {
         let dropped = match field.known {
             Known::Host => !as_received,
@@ -89,7 +91,7 @@ pub fn write_request(out: &mut Vec<u8>, request: &RequestOut<'_>) {
             Known::XRequestId => request.additions.request_id && !id_kept,
             _ => field.hop,
         };
-        dropped || (edited && request.edits.drops(field.name.of(bytes)))
+        dropped || (edited && drops(request.edits, request.changes, field.name.of(bytes)))
     });
     if head.framing == Framing::Chunked {
         out.extend_from_slice(CHUNKED);
@@ -105,7 +107,12 @@ pub fn write_request(out: &mut Vec<u8>, request: &RequestOut<'_>) {
     if request.additions.request_id && !id_kept {
         write_line(out, b"X-Request-ID", request.request_id);
     }
+    out.extend_from_slice(request.changes.lines());
     out.extend_from_slice(request.edits.tail());
+}
+
+fn drops(edits: &Edits, changes: &Changes, name: &[u8]) -> bool {
+    edits.drops(name) || changes.drops(name)
 }
 
 fn write_request_line(out: &mut Vec<u8>, request: &RequestOut<'_>) {
@@ -195,6 +202,8 @@ pub struct ResponseOut<'a> {
     pub keep_length: bool,
     /// The route's changes.
     pub edits: &'a Edits,
+    /// This answer's own changes.
+    pub changes: &'a Changes,
     /// The client's version.
     pub version: Version,
     /// The connection to the client stays open.
@@ -213,7 +222,7 @@ pub fn write_response(out: &mut Vec<u8>, response: &ResponseOut<'_>) {
     }
     let length_kept = response.keep_length || response.framing == head.framing;
     let (mut dated, mut length_written) = (false, false);
-    let edited = response.edits.drop_any();
+    let edited = response.edits.drop_any() || response.changes.drop_any();
     copy_fields(out, bytes, as_received.then_some(0), &head.fields, head.length, |field| {
         let dropped = match field.known {
             Known::ContentLength => {
@@ -230,7 +239,7 @@ pub fn write_response(out: &mut Vec<u8>, response: &ResponseOut<'_>) {
             }
             _ => field.hop,
         };
-        dropped || (edited && response.edits.drops(field.name.of(bytes)))
+        dropped || (edited && drops(response.edits, response.changes, field.name.of(bytes)))
     });
     match response.framing {
         Framing::Chunked => out.extend_from_slice(CHUNKED),
@@ -250,6 +259,7 @@ pub fn write_response(out: &mut Vec<u8>, response: &ResponseOut<'_>) {
             write_line(out, b"Upgrade", protocol);
         }
     }
+    out.extend_from_slice(response.changes.lines());
     out.extend_from_slice(response.edits.tail());
 }
 

@@ -1,5 +1,6 @@
 //! What a message means, whatever its wire form: methods, versions, heads as offsets over received bytes.
 
+mod changes;
 mod date;
 mod edits;
 mod forward;
@@ -8,6 +9,7 @@ mod known;
 mod method;
 mod token;
 
+pub use changes::Changes;
 pub use date::parse_date;
 pub use edits::Edits;
 pub use forward::{

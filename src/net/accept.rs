@@ -73,7 +73,7 @@ impl Acceptor {
         let handle = self.stop.0.borrow().as_ref()?.handle();
         let accepted = self.listener.cancelable_accept(handle).await;
         match accepted {
-            Ok((stream, peer)) => Some(Ok((Link::tcp(stream), peer))),
+            Ok((stream, peer)) => Some(Ok((Link::new(stream), peer))),
             Err(_) if self.stop.0.borrow().is_none() => None,
             Err(error) => Some(Err(error)),
         }
@@ -95,7 +95,7 @@ impl Acceptor {
             if stream.set_nonblocking(!ring::is_uring()).is_ok()
                 && let Ok(stream) = TcpStream::from_std(stream)
             {
-                welcome(Link::tcp(stream), peer);
+                welcome(Link::new(stream), peer);
             }
         }
     }

@@ -2,109 +2,82 @@
 
 use std::cell::UnsafeCell;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
-use monoio::buf::{IoBuf, IoBufMut};
 use monoio::io::{AsyncReadRent, AsyncWriteRent, CancelableAsyncReadRent};
-use monoio::net::{TcpStream, UnixStream};
+use monoio::net::TcpStream;
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::sys::{Rest, Spare};
 use super::{Moved, Stream, Timer, ring, sys};
 use crate::address::Address;
 
 /// A TCP or Unix connection. Clones share it.
 #[derive(Clone)]
-pub enum Link {
-    /// TCP.
-    Tcp(Rc<UnsafeCell<TcpStream>>, RawFd),
-    /// Unix.
-    Unix(Rc<UnsafeCell<UnixStream>>, RawFd),
+pub struct Link {
+    /// Of either kind: nothing is asked of it that only one of them has.
+    stream: Rc<UnsafeCell<TcpStream>>,
+    fd: RawFd,
 }
 
 impl Link {
-    pub(super) fn tcp(stream: TcpStream) -> Link {
+    pub(super) fn new(stream: TcpStream) -> Link {
         let fd = stream.as_raw_fd();
-        Link::Tcp(Rc::new(UnsafeCell::new(stream)), fd)
+        Link { stream: Rc::new(UnsafeCell::new(stream)), fd }
     }
 
     /// The descriptor, valid as long as the link.
     pub fn fd(&self) -> RawFd {
-        match self {
-            Link::Tcp(_, fd) | Link::Unix(_, fd) => *fd,
-        }
+        self.fd
     }
 
     /// Makes the close that follows a reset, so that the peer can't take what it got for complete.
     pub fn reset_on_close(&self) {
-        sys::reset_on_close(self.fd());
+        sys::reset_on_close(self.fd);
     }
 }
 
 impl Stream for Link {
-    async fn recv(&self, mut buf: Vec<u8>) -> Moved {
-        let at = buf.len();
-        if buf.capacity() == at {
-            buf.reserve(at.max(1024));
-        }
-        let room = buf.slice_mut(at..);
-        let (result, room) = match self {
-            Link::Tcp(stream, _) => sys::half(stream).read(room).await,
-            Link::Unix(stream, _) => sys::half(stream).read(room).await,
-        };
-        (result, room.into_inner())
+    async fn recv(&self, buf: Vec<u8>) -> Moved {
+        let (result, Spare(buf)) = sys::half(&self.stream).read(Spare::of(buf)).await;
+        (result, buf)
     }
 
-    async fn recv_idle(&self, mut buf: Vec<u8>, timer: &Timer) -> Moved {
-        let at = buf.len();
-        if buf.capacity() == at {
-            buf.reserve(at.max(1024));
-        }
-        let room = buf.slice_mut(at..);
-        let handle = timer.cancel_handle();
-        let (result, room) = match self {
-            Link::Tcp(stream, _) => sys::half(stream).cancelable_read(room, handle).await,
-            Link::Unix(stream, _) => sys::half(stream).cancelable_read(room, handle).await,
-        };
+    async fn recv_idle(&self, buf: Vec<u8>, timer: &Timer) -> Moved {
+        let (result, Spare(buf)) = sys::half(&self.stream).cancelable_read(Spare::of(buf), timer.cancel_handle()).await;
         let result = result.map_err(|error| match error.raw_os_error() {
             Some(libc::ECANCELED | libc::EINTR) => io::ErrorKind::TimedOut.into(),
             _ => error,
         });
-        (result, room.into_inner())
+        (result, buf)
     }
 
-    async fn send(&self, mut buf: Vec<u8>, from: usize) -> Moved {
-        let mut at = from;
-        while at < buf.len() {
-            let rest = buf.slice(at..);
-            let (result, rest) = match self {
-                Link::Tcp(stream, _) => sys::half(stream).write(rest).await,
-                Link::Unix(stream, _) => sys::half(stream).write(rest).await,
-            };
-            buf = rest.into_inner();
+    async fn send(&self, buf: Vec<u8>, from: usize) -> Moved {
+        let mut rest = Rest { buf, from };
+        while rest.from < rest.buf.len() {
+            let result;
+            (result, rest) = sys::half(&self.stream).write(rest).await;
             match result {
-                Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), buf),
-                Ok(sent) => at += sent,
+                Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), rest.buf),
+                Ok(sent) => rest.from += sent,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return (Err(error), buf),
+                Err(error) => return (Err(error), rest.buf),
             }
         }
-        (Ok(at - from), buf)
+        (Ok(rest.from - from), rest.buf)
     }
 
     async fn readable(&self) -> io::Result<()> {
-        match self {
-            Link::Tcp(stream, _) => sys::half(stream).readable(false).await,
-            Link::Unix(stream, _) => sys::half(stream).readable(false).await,
-        }
+        sys::half(&self.stream).readable(false).await
     }
 
     fn finish(&self) {
-        sys::shutdown(self.fd(), std::net::Shutdown::Write);
+        sys::shutdown(self.fd, std::net::Shutdown::Write);
     }
 
     fn abort(&self) {
-        sys::shutdown(self.fd(), std::net::Shutdown::Both);
+        sys::shutdown(self.fd, std::net::Shutdown::Both);
     }
 }
 
@@ -129,22 +102,13 @@ pub async fn connect(address: &Address, make_timer: impl FnOnce(RawFd) -> Timer)
     // io_uring answers EAGAIN on a non-blocking descriptor where epoll needs one.
     socket.set_nonblocking(!ring::is_uring())?;
     let timer = make_timer(socket.as_raw_fd());
-    let link = if domain == Domain::UNIX {
-        let stream = UnixStream::from_std(socket.into())?;
-        let fd = stream.as_raw_fd();
-        Link::Unix(Rc::new(UnsafeCell::new(stream)), fd)
-    } else {
-        Link::tcp(TcpStream::from_std(socket.into())?)
-    };
+    let link = Link::new(TcpStream::from_std(OwnedFd::from(socket).into())?);
     if waits {
-        match &link {
-            Link::Tcp(stream, _) => sys::half(stream).writable(false).await?,
-            Link::Unix(stream, _) => sys::half(stream).writable(false).await?,
-        }
+        sys::half(&link.stream).writable(false).await?;
         if timer.expired() {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        if let Some(error) = sys::take_error(link.fd())? {
+        if let Some(error) = sys::take_error(link.fd)? {
             return Err(error);
         }
     }

@@ -7,6 +7,7 @@ use std::net::Shutdown;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::rc::Rc;
 
+use monoio::buf::{IoBuf, IoBufMut};
 use monoio::io::Split;
 use socket2::{SockFilter, SockRef};
 
@@ -104,4 +105,56 @@ pub(super) fn half<T: Split>(stream: &Rc<UnsafeCell<T>>) -> &mut T {
     // SAFETY: `Split` is the stream's promise that its read and write operations don't touch each other's state, and a `Link`
     // has one operation in each direction at a time, on this one thread.
     unsafe { &mut *stream.get() }
+}
+
+/// A buffer to receive into behind what it holds. monoio's own slices carry two bounds along, which costs some 100 instructions a request.
+pub(super) struct Spare(pub(super) Vec<u8>);
+
+impl Spare {
+    /// Over this buffer; one that is full grows.
+    #[inline]
+    pub(super) fn of(mut buf: Vec<u8>) -> Spare {
+        if buf.capacity() == buf.len() {
+            buf.reserve(buf.len().max(1024));
+        }
+        Spare(buf)
+    }
+}
+
+// SAFETY: the pointer and length are those of the vector's spare capacity, which stays where it is when the vector is moved.
+unsafe impl IoBufMut for Spare {
+    #[inline]
+    fn write_ptr(&mut self) -> *mut u8 {
+        self.0.spare_capacity_mut().as_mut_ptr().cast()
+    }
+
+    #[inline]
+    fn bytes_total(&mut self) -> usize {
+        self.0.capacity() - self.0.len()
+    }
+
+    #[inline]
+    unsafe fn set_init(&mut self, received: usize) {
+        // SAFETY: the caller has had so many bytes written at `write_ptr`.
+        unsafe { self.0.set_len(self.0.len() + received) }
+    }
+}
+
+/// A buffer whose bytes from `from` on are to be sent.
+pub(super) struct Rest {
+    pub(super) buf: Vec<u8>,
+    pub(super) from: usize,
+}
+
+// SAFETY: the pointer and length are those of a part of the vector, which stays where it is when the vector is moved.
+unsafe impl IoBuf for Rest {
+    #[inline]
+    fn read_ptr(&self) -> *const u8 {
+        self.buf[self.from..].as_ptr()
+    }
+
+    #[inline]
+    fn bytes_init(&self) -> usize {
+        self.buf.len() - self.from
+    }
 }

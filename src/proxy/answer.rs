@@ -2,7 +2,7 @@
 
 use super::core::{Core, PageAnswer, Session, after};
 use crate::error::Reason;
-use crate::http::{Framing, Known, Method, RequestHead, Version, connection_line, kept_request_id, write_line, write_status};
+use crate::http::{Edits, Framing, Known, Method, RequestHead, connection_line, kept_request_id, write_line, write_status};
 use crate::net::Stream;
 use crate::server::{Client, Inbound, Next};
 
@@ -15,10 +15,27 @@ pub(super) struct Extra {
     pub allow: Option<String>,
     /// Who is asked: the upstream's id, if it came to that.
     pub upstream: Option<String>,
+    /// Further header lines, each with its line end.
+    pub lines: Vec<u8>,
+}
+
+/// An answer that the gateway makes itself.
+pub(super) struct Own<'a> {
+    /// Its status.
+    pub status: u16,
+    /// Header lines besides those of framing and connection, each with its line end.
+    pub lines: &'a [u8],
+    /// The whole body.
+    pub body: &'a [u8],
+    /// What it gets on its way, as the answers of endpoints do.
+    pub edits: &'a Edits,
+    /// The client's connection stays open.
+    pub keep: bool,
 }
 
 impl Core {
     /// Answers with a refusal.
+    #[allow(clippy::too_many_arguments)]
     pub(super) async fn refusal(
         &self,
         client: &Client,
@@ -26,6 +43,7 @@ impl Core {
         bytes: &[u8],
         reason: Reason,
         extra: &Extra,
+        edits: &Edits,
         keep: bool,
     ) -> bool {
         let status = reason.status();
@@ -46,47 +64,55 @@ impl Core {
                 format!("{status} {}: {explanation}\nreason: {}\nrequest id: {id}\n", phrase(status), reason.code()),
             )
         };
-        let mut out = self.buffers.take();
-        self.head(&mut out, status, kind, body.len(), session.head.version, keep);
+        let mut lines = Vec::new();
+        write_line(&mut lines, b"Content-Type", kind.as_bytes());
         if self.view.borrow().plan.additions.request_id {
-            write_line(&mut out, b"X-Request-ID", id.as_bytes());
+            write_line(&mut lines, b"X-Request-ID", id.as_bytes());
         }
         let mut told = format!("ringway; error={}; details=\"{}\"", proxy_error(reason), reason.code());
         if let Some(upstream) = &extra.upstream {
             told.push_str(&format!("; next-hop=\"{upstream}\""));
         }
-        write_line(&mut out, b"Proxy-Status", told.as_bytes());
+        write_line(&mut lines, b"Proxy-Status", told.as_bytes());
         if let Some(seconds) = extra.retry_after {
-            write_line(&mut out, b"Retry-After", seconds.to_string().as_bytes());
+            write_line(&mut lines, b"Retry-After", seconds.to_string().as_bytes());
         }
         if let Some(allow) = &extra.allow {
-            write_line(&mut out, b"Allow", allow.as_bytes());
+            write_line(&mut lines, b"Allow", allow.as_bytes());
         }
-        self.finish(client, session, out, body.as_bytes()).await
+        lines.extend_from_slice(&extra.lines);
+        self.own(client, session, &Own { status, lines: &lines, body: body.as_bytes(), edits, keep }).await
     }
 
     /// Answers with a page.
     pub(super) async fn page(&self, client: &Client, session: &Session, page: PageAnswer, keep: bool) -> bool {
         let (status, kind, body) = page;
+        let lines = format!("Content-Type: {kind}\r\nCache-Control: no-store\r\n");
+        let own = Own { status, lines: lines.as_bytes(), body: body.as_bytes(), edits: &Edits::default(), keep };
+        self.own(client, session, &own).await
+    }
+
+    /// Sends an answer of the gateway's own, without its body if the request was HEAD; says whether that went well.
+    pub(super) async fn own(&self, client: &Client, session: &Session, own: &Own<'_>) -> bool {
+        let changes = &session.scratch.notes.response;
         let mut out = self.buffers.take();
-        self.head(&mut out, status, kind, body.len(), session.head.version, keep);
-        out.extend_from_slice(b"Cache-Control: no-store\r\n");
-        self.finish(client, session, out, body.as_bytes()).await
-    }
-
-    fn head(&self, out: &mut Vec<u8>, status: u16, kind: &str, length: usize, version: Version, keep: bool) {
-        write_status(out, status, phrase(status).as_bytes());
+        write_status(&mut out, own.status, phrase(own.status).as_bytes());
         out.extend_from_slice(&self.date.get());
-        write_line(out, b"Content-Type", kind.as_bytes());
-        write_line(out, b"Content-Length", length.to_string().as_bytes());
-        out.extend_from_slice(connection_line(version, keep));
-    }
-
-    /// Ends the head, adds the body unless it was a HEAD request, and sends; says whether that went well.
-    async fn finish(&self, client: &Client, session: &Session, mut out: Vec<u8>, body: &[u8]) -> bool {
-        out.extend_from_slice(b"\r\n");
+        for line in own.lines.split_inclusive(|&byte| byte == b'\n') {
+            let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
+            if !own.edits.drops(name) && !changes.drops(name) {
+                out.extend_from_slice(line);
+            }
+        }
+        // RFC 9110 section 8.6: these have none.
+        if own.status != 204 && own.status != 304 {
+            write_line(&mut out, b"Content-Length", own.body.len().to_string().as_bytes());
+        }
+        out.extend_from_slice(connection_line(session.head.version, own.keep));
+        out.extend_from_slice(changes.lines());
+        out.extend_from_slice(own.edits.tail());
         if session.head.method != Method::Head {
-            out.extend_from_slice(body);
+            out.extend_from_slice(own.body);
         }
         client.timer.close_at(after(self.now(), self.timeouts().write.get()));
         let (result, out) = client.link.send(out, 0).await;
@@ -142,27 +168,13 @@ const fn proxy_error(reason: Reason) -> &'static str {
     }
 }
 
-/// The reason phrase of a status the gateway answers with.
-const fn phrase(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        400 => "Bad Request",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        413 => "Content Too Large",
-        414 => "URI Too Long",
-        417 => "Expectation Failed",
-        431 => "Request Header Fields Too Large",
-        499 => "Client Closed Request",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        505 => "HTTP Version Not Supported",
-        _ => "Error",
+/// The reason phrase of a status.
+fn phrase(status: u16) -> &'static str {
+    // Not registered, but what nginx and others call it.
+    if status == 499 {
+        return "Client Closed Request";
     }
+    http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Error")
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {

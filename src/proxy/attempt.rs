@@ -11,7 +11,7 @@ use crate::clock::Instant;
 use crate::config::HostHeader;
 use crate::error::{Fault, Reason};
 use crate::exchange::{Attempt, Exchange, Incoming, Plan, Trace, View};
-use crate::http::{Edits, Framing, RequestHead, RequestOut, ResponseOut, Version, write_request, write_response};
+use crate::http::{Changes, Edits, Framing, RequestHead, RequestOut, ResponseOut, Version, write_request, write_response};
 use crate::http1;
 use crate::net::{self, Stream};
 use crate::server::{Client, Inbound};
@@ -169,7 +169,7 @@ impl Core {
             return Ok(());
         }
         let mut out = self.buffers.take();
-        let none = Edits::default();
+        let (none, unchanged) = (Edits::default(), Changes::default());
         write_response(
             &mut out,
             &ResponseOut {
@@ -178,6 +178,7 @@ impl Core {
                 framing: Framing::None,
                 keep_length: false,
                 edits: &none,
+                changes: &unchanged,
                 version: Version::Http11,
                 keep_alive: true,
                 date: &[],
@@ -260,7 +261,7 @@ fn write_head(out: &mut Vec<u8>, session: &Session, bytes: &[u8], view: &View, a
         }
     };
     let peer = session.peer.expect("set for each session");
-    let client = if session.sender.trusted { Incoming { head: &session.head, bytes, peer }.client(&plan.trusted) } else { peer };
+    let client = if session.sender.trusted { Incoming { head: &session.head, bytes, peer, wall: 0 }.client(&plan.trusted) } else { peer };
     write_request(
         out,
         &RequestOut {
@@ -269,6 +270,7 @@ fn write_head(out: &mut Vec<u8>, session: &Session, bytes: &[u8], view: &View, a
             path: session.path_out(),
             host,
             edits: &plan.routes[attempt.route].request,
+            changes: &session.scratch.notes.request,
             additions: &plan.additions,
             sender: &session.sender,
             client,

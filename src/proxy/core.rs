@@ -11,11 +11,10 @@ use crate::chance::Chance;
 use crate::client::Pool;
 use crate::clock::{Clock, Instant};
 use crate::config::Timeouts;
-use crate::exchange::{Page, View};
+use crate::exchange::{Incoming, Page, Scratch, View};
 use crate::http::{RequestHead, ResponseHead, Sender};
 use crate::metrics;
 use crate::net::{Buffers, Deadlines};
-use crate::router::Captures;
 use crate::server::Client;
 
 /// A page the gateway answers itself: status, content type, body.
@@ -45,6 +44,8 @@ pub struct Core {
     pub draining: Cell<bool>,
     /// The port that clients connect to, as text.
     pub port: String,
+    /// Seconds since 1970 began.
+    pub wall: Cell<u64>,
     /// The `Date` line of the present second, with its line end.
     pub date: Cell<[u8; 37]>,
     /// Boxed as they are used: taking one out moves a pointer.
@@ -64,11 +65,7 @@ pub struct Session {
     pub(super) peer: Option<IpAddr>,
     pub(super) head: RequestHead,
     pub(super) response: ResponseHead,
-    pub(super) captures: Captures,
-    /// The path without dot segments, where it had some.
-    pub(super) normal: Vec<u8>,
-    /// The path that the endpoint sees, where it differs.
-    pub(super) path: Vec<u8>,
+    pub(super) scratch: Scratch,
     pub(super) id: [u8; 32],
     pub(super) served: u32,
 }
@@ -108,6 +105,7 @@ impl Core {
             pages,
             draining: Cell::new(false),
             port,
+            wall: Cell::new(0),
             date: Cell::new(*b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"),
             sessions: RefCell::default(),
             chance: Chance::new(chance),
@@ -175,9 +173,15 @@ impl Core {
 }
 
 impl Session {
+    /// The request as decisions see it, and what they work with.
+    pub(super) fn parts<'a>(&'a mut self, bytes: &'a [u8], wall: u64) -> (Incoming<'a>, &'a mut Scratch, &'a ResponseHead) {
+        let peer = self.peer.expect("set for each session");
+        (Incoming { head: &self.head, bytes, peer, wall }, &mut self.scratch, &self.response)
+    }
+
     /// The path that the endpoint sees, if it isn't the received one.
     pub(super) fn path_out(&self) -> Option<&[u8]> {
-        (!self.path.is_empty()).then_some(&self.path)
+        (!self.scratch.path.is_empty()).then_some(&self.scratch.path)
     }
 }
 

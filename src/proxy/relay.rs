@@ -55,6 +55,7 @@ impl Core {
                 framing: framing_out(session),
                 keep_length: head.framing == Framing::None && (session.head.method == Method::Head || head.status == 304),
                 edits: &terms.plan.routes[terms.route].response,
+                changes: &session.scratch.notes.response,
                 version: session.head.version,
                 keep_alive: terms.keep,
                 date: &self.date.get(),

@@ -1,6 +1,8 @@
 //! One request: asks the exchange what to do and does it, until it is over.
 
-use super::answer::{Extra, afterwards, skip};
+use std::rc::Rc;
+
+use super::answer::{Extra, Own, afterwards, skip};
 use super::attempt::{Answered, key};
 use super::core::{Core, Session};
 use super::relay::{Relayed, Terms, outlives};
@@ -8,9 +10,10 @@ use super::tunnel::tunnel;
 use crate::client::KeepAlive;
 use crate::clock::Instant;
 use crate::error::Reason;
-use crate::exchange::{Attempt, Attempted, Ending, Exchange, Incoming, Page, Place, Refusal, Step, Tally};
-use crate::http::{Framing, RequestHead};
+use crate::exchange::{Attempt, Attempted, Ending, Exchange, Page, Place, Refusal, Step, Tally, View};
+use crate::http::{Edits, Framing, RequestHead};
 use crate::http1;
+use crate::middleware::Answer;
 use crate::net;
 use crate::server::{Client, Inbound, Next, Service, Timing};
 
@@ -89,8 +92,10 @@ impl Service for Core {
         // What was parsed before the mistake says nothing.
         session.head = RequestHead { fields: std::mem::take(&mut session.head.fields), ..RequestHead::default() };
         session.head.fields.clear();
+        session.scratch.notes.clear();
         self.counters.ended(reason.status(), Some(reason), std::time::Duration::ZERO);
-        afterwards(self.refusal(client, session, &[], reason, &Extra::default(), false).await, false)
+        let view = self.view.borrow().clone();
+        afterwards(self.refusal(client, session, &[], reason, &Extra::default(), &view.plan.unrouted, false).await, false)
     }
 }
 
@@ -115,7 +120,8 @@ impl<'a> Request<'a> {
             && body_max != 0
             && length > body_max
         {
-            return self.refuse(Reason::BodyTooLarge, &Extra::default()).await;
+            self.session.scratch.notes.clear();
+            return self.refuse(Reason::BodyTooLarge, &Extra::default(), &view.plan.unrouted).await;
         }
         let mut exchange = Exchange::new(view, self.started);
         let (mut answered, mut ticket) = (None, None);
@@ -125,9 +131,9 @@ impl<'a> Request<'a> {
                 Step::Page(page) => return self.page(page).await,
                 Step::Refuse(refusal) => {
                     self.tally(exchange.tally());
-                    drop(exchange);
-                    return self.refused(refusal).await;
+                    return self.refused(exchange, refusal).await;
                 }
+                Step::Answer(answer) => return self.answer(exchange, &answer).await,
                 Step::Pause(until) => {
                     let now = self.core.now();
                     if now < until {
@@ -169,9 +175,8 @@ impl<'a> Request<'a> {
     }
 
     fn step(&mut self, exchange: &mut Exchange) -> Step {
-        let Session { head, captures, normal, path, peer, .. } = &mut *self.session;
-        let incoming = Incoming { head, bytes: self.inbound.bytes(), peer: peer.expect("set for each session") };
-        exchange.step(&incoming, captures, normal, path, self.core.now(), self.core.draw())
+        let (incoming, scratch, _) = self.session.parts(self.inbound.bytes(), self.core.wall.get());
+        exchange.step(&incoming, scratch, self.core.now(), self.core.draw())
     }
 
     /// Counts what the attempts cost.
@@ -196,6 +201,8 @@ impl<'a> Request<'a> {
             && !upgraded
             && (limit == 0 || self.session.served < limit)
             && answered.upload.as_ref().is_none_or(|upload| upload.ended().is_some_and(|ended| ended.result.is_ok()));
+        let (incoming, scratch, head) = self.session.parts(self.inbound.bytes(), core.wall.get());
+        exchange.respond(&incoming, self.status, Some((head, &answered.buf)), &mut scratch.notes, core.now());
         let early = if upgraded { answered.buf.split_off(self.session.response.length) } else { Vec::new() };
         let terms = Terms { plan, route: attempt.route, keep };
         let Relayed { result, reusable } = core.relay(self.client, self.session, answered, &terms).await;
@@ -256,12 +263,29 @@ impl<'a> Request<'a> {
         afterwards(self.core.page(self.client, self.session, answer, keep).await, keep)
     }
 
-    async fn refused(&mut self, refusal: Refusal) -> Next {
-        let Refusal { reason, retry_after, allow, upstream } = refusal;
-        self.refuse(reason, &Extra { retry_after, allow, upstream }).await
+    /// The chain sees an answer of the gateway's own; what the exchange holds is given back.
+    fn own(&mut self, mut exchange: Exchange, status: u16) -> (Rc<View>, Option<usize>) {
+        let (incoming, scratch, _) = self.session.parts(self.inbound.bytes(), self.core.wall.get());
+        exchange.respond(&incoming, status, None, &mut scratch.notes, self.core.now());
+        (exchange.view().clone(), exchange.routed())
     }
 
-    async fn refuse(&mut self, reason: Reason, extra: &Extra) -> Next {
+    /// Answers as a link of the chain says.
+    async fn answer(&mut self, exchange: Exchange, answer: &Answer) -> Next {
+        let (view, route) = self.own(exchange, answer.status);
+        self.status = answer.status;
+        let keep = self.keep();
+        let own = Own { status: answer.status, lines: &answer.lines, body: &answer.body, edits: view.plan.response_edits(route), keep };
+        afterwards(self.core.own(self.client, self.session, &own).await, keep)
+    }
+
+    async fn refused(&mut self, exchange: Exchange, refusal: Refusal) -> Next {
+        let Refusal { reason, retry_after, allow, upstream, lines } = refusal;
+        let (view, route) = self.own(exchange, reason.status());
+        self.refuse(reason, &Extra { retry_after, allow, upstream, lines }, view.plan.response_edits(route)).await
+    }
+
+    async fn refuse(&mut self, reason: Reason, extra: &Extra, edits: &Edits) -> Next {
         self.status = reason.status();
         self.reason = Some(reason);
         if matches!(reason, Reason::ClientLeft | Reason::ClientStalled) {
@@ -269,7 +293,7 @@ impl<'a> Request<'a> {
         }
         let consumed_head = self.inbound.bytes().to_vec();
         let keep = self.keep();
-        afterwards(self.core.refusal(self.client, self.session, &consumed_head, reason, extra, keep).await, keep)
+        afterwards(self.core.refusal(self.client, self.session, &consumed_head, reason, extra, edits, keep).await, keep)
     }
 
     /// Whether the connection stays open after an answer of the gateway's own; uses up the request if so.

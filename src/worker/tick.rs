@@ -80,7 +80,9 @@ impl Worker {
                 core.buffers.trim(BUFFERS_SPARE);
                 (self.release_memory)();
             }
-            let date = format!("Date: {}\r\n", httpdate::fmt_http_date(SystemTime::now()));
+            let wall = SystemTime::now();
+            core.wall.set(wall.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()));
+            let date = format!("Date: {}\r\n", httpdate::fmt_http_date(wall));
             if let Ok(date) = date.as_bytes().try_into() {
                 core.date.set(date);
             }

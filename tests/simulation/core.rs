@@ -9,19 +9,16 @@ use std::time::Duration;
 use ringway::balancer::Seat;
 use ringway::clock::Instant;
 use ringway::error::Reason;
-use ringway::exchange::{Attempted, Exchange, Incoming, Place, Plan, Step, View};
+use ringway::exchange::{Attempted, Exchange, Incoming, Place, Plan, Scratch, Step, View};
 use ringway::http::RequestHead;
 use ringway::http1;
-use ringway::router::Captures;
 
 /// A request on its way.
 pub struct Request {
     pub exchange: Exchange,
     bytes: Vec<u8>,
     head: RequestHead,
-    captures: Captures,
-    normal: Vec<u8>,
-    path: Vec<u8>,
+    scratch: Scratch,
     peer: IpAddr,
     /// Its place among those that wait.
     ticket: Option<u64>,
@@ -42,9 +39,7 @@ impl Request {
             exchange: Exchange::new(view, now),
             bytes,
             head,
-            captures: Captures::default(),
-            normal: Vec::new(),
-            path: Vec::new(),
+            scratch: Scratch::default(),
             peer,
             ticket: None,
             server: None,
@@ -54,8 +49,8 @@ impl Request {
     }
 
     pub fn step(&mut self, now: Instant, draw: u64) -> Step {
-        let incoming = Incoming { head: &self.head, bytes: &self.bytes, peer: self.peer };
-        self.exchange.step(&incoming, &mut self.captures, &mut self.normal, &mut self.path, now, draw)
+        let incoming = Incoming { head: &self.head, bytes: &self.bytes, peer: self.peer, wall: 0 };
+        self.exchange.step(&incoming, &mut self.scratch, now, draw)
     }
 
     pub fn attempted(&mut self, attempted: Attempted, now: Instant, draw: u64) {

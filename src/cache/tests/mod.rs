@@ -13,7 +13,7 @@ mod storing;
 use std::time::Duration;
 
 use super::*;
-use crate::http::{Edits, Method};
+use crate::http::{Changes, Edits, Method};
 use crate::http1::{Limits, parse_request, parse_response};
 
 /// Sun, 06 Nov 1994 08:49:37 GMT.
@@ -223,7 +223,7 @@ fn conditions(fetch: &Fetch, ask: &Ask<'_>) -> String {
 /// Head and body as the client gets them.
 fn written(hit: &Hit, now: Instant) -> (String, String) {
     let mut out = Vec::new();
-    hit.write_head(&mut out, &Edits::default(), now);
+    hit.write_head(&mut out, &Edits::default(), &Changes::default(), now);
     (text(&out), text(&body(hit)))
 }
 

@@ -142,7 +142,7 @@ fn a_routes_edits_are_made_when_it_is_served() {
     let mut edits = Edits::default();
     edits.remove("server");
     let mut out = Vec::new();
-    world.hit(&get(&[])).write_head(&mut out, &edits, world.now);
+    world.hit(&get(&[])).write_head(&mut out, &edits, &Changes::default(), world.now);
     assert!(!text(&out).contains("Server") && text(&out).contains("X-A: 1\r\n"));
 }
 

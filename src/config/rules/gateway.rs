@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Rules, request_path};
+use super::{Rules, middleware, request_path};
 use crate::config::{Cidr, Time};
 
 pub(super) fn check(rules: &mut Rules<'_>) {
@@ -36,7 +36,8 @@ pub(super) fn check(rules: &mut Rules<'_>) {
         }
     }
     runtime_and_limits(rules);
-    features(rules);
+    config.cache.problems().into_iter().for_each(|wrong| rules.wrong("", wrong));
+    middleware::check_all(rules, &config.middlewares, None, "middlewares");
     if !config.forwarding.via.is_empty() && !config.forwarding.via.bytes().all(is_pseudonym) {
         rules.broken(
             "forwarding.via",
@@ -64,21 +65,6 @@ fn runtime_and_limits(rules: &mut Rules<'_>) {
     }
     rules.size(&|| "limits.chunk_extension".into(), limits.chunk_extension, 0, 1 << 20);
     rules.size(&|| "limits.trailers".into(), limits.trailers, 0, 1 << 20);
-}
-
-fn features(rules: &mut Rules<'_>) {
-    let features = &rules.config.features;
-    let absent = [
-        ("features.circuit_breaker", features.circuit_breaker, "circuit breakers", "\"outlier_detection\" ejects endpoints that fail"),
-        ("features.rate_limit", features.rate_limit, "rate limits", "\"max_concurrent_requests\" limits requests at once"),
-        ("features.authentication", features.authentication, "authentication", "leave it out"),
-        ("features.cache", features.cache, "cache", "leave it out"),
-    ];
-    for (path, on, what, hint) in absent {
-        if on {
-            rules.broken(path, format!("this version has no {what}"), hint);
-        }
-    }
 }
 
 fn built_in(rules: &mut Rules<'_>) {

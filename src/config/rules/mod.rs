@@ -2,6 +2,7 @@
 
 mod edits;
 mod gateway;
+mod middleware;
 mod route;
 mod upstream;
 
@@ -9,7 +10,7 @@ use foldhash::{HashMap, HashMapExt};
 
 use super::load::Source;
 use super::problem::there_are;
-use super::{Config, Size, Time};
+use super::{Config, Size, Time, Wrong};
 
 /// A rule that is broken.
 #[derive(Debug)]
@@ -39,6 +40,14 @@ impl Rules<'_> {
     fn broken(&mut self, path: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) {
         let hint: String = hint.into();
         self.broken.push(Broken { path: path.into(), message: message.into(), hint: Some(hint).filter(|hint| !hint.is_empty()) });
+    }
+
+    /// What a part says of its own settings.
+    fn wrong(&mut self, part: &str, wrong: Wrong) {
+        let Wrong { setting, value, message, hint } = wrong;
+        let path = if part.is_empty() { setting } else { format!("{part}.{setting}") };
+        let message = value.map_or(message.clone(), |value| format!("{} {message}", self.source.shown(&path, &value)));
+        self.broken(path, message, hint);
     }
 
     /// A name that logs and metrics show.

@@ -2,7 +2,7 @@
 
 use foldhash::{HashMap, HashMapExt};
 
-use super::{Rules, edits};
+use super::{Rules, edits, middleware};
 use crate::config::problem::meant;
 
 pub(super) fn check_all(rules: &mut Rules<'_>) {
@@ -33,9 +33,17 @@ pub(super) fn check_all(rules: &mut Rules<'_>) {
             let hint = format!("move that page, or switch it off with \"built_in\": {{ {page:?}: \"\" }}");
             rules.broken(at("path"), format!("is never reached: the gateway answers it itself (built_in.{page})"), hint);
         }
-        edits::check_all(rules, &route.request, &|setting| at(&format!("request.{setting}")));
-        edits::check_all(rules, &route.response, &|setting| at(&format!("response.{setting}")));
-        edits::check_added(rules, &route.add_headers, &|| at("add_headers"));
+        for (way, edits) in [("request", &route.request), ("response", &route.response)] {
+            edits.problems(&at(way)).into_iter().for_each(|wrong| rules.wrong("", wrong));
+        }
+        edits::check_added(rules, &route.add_headers, &at("add_headers"));
+        if route.cache_ttl.is_some() && !route.is_cached() {
+            rules.broken(at("cache_ttl"), "has no effect: this route has no cache", "add \"cache_enabled\": true");
+        }
+        if let Some(cache) = &route.cache {
+            cache.key.problems(&at("cache.key")).into_iter().for_each(|wrong| rules.wrong("", wrong));
+        }
+        middleware::check_all(rules, &route.middlewares, Some(&config.middlewares), &at("middlewares"));
     }
     let ids = config.routes.iter().enumerate().filter_map(|(index, route)| Some((index, route.id.as_deref()?)));
     rules.unique(ids, &|index| format!("routes[{index}].id"), "rename one of them");

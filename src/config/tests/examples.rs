@@ -32,6 +32,10 @@ fn the_schema_is_current() {
 
 /// Paths of settings that these values, all of the same shape, leave out.
 fn missing(shape: &Shape, values: &[&Value], path: &str, found: &mut Vec<String>) {
+    // The kinds are explained in the gateway's list.
+    if path == ".routes[].middlewares[]" {
+        return;
+    }
     match shape {
         Shape::Optional(shape) => missing(shape, values, path, found),
         Shape::List(shape) => {

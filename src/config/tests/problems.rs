@@ -106,20 +106,20 @@ fn what_concerns_the_whole_gateway() {
             (r#""limits": { "head": "9MB" }"#, &[r#"2:21: limits.head: must be from "1KiB" to "1MiB""#]),
             (r#""limits": { "head": "4KiB" }"#, &["2:11: limits.uri: must not be larger than limits.head, of which it is a part"]),
             (
-                r#""features": { "circuit_breaker": true }"#,
+                r#""middlewares": [{ "id": "x", "enabled": false }, { "headers": {} }, { "headers": {}, "id": "headers" }]"#,
                 &[
-                    r#"2:34: features.circuit_breaker: this version has no circuit breakers; "outlier_detection" ejects endpoints that fail"#,
+                    r#"2:17: middlewares[0]: switches off what isn't there; only an entry of the gateway's "middlewares" can be switched off without its kind"#,
+                    r#"2:92: middlewares[2].id: "headers" is taken by middlewares[1].id; give one of them another "id""#,
                 ],
             ),
             (
-                r#""features": { "rate_limit": true }"#,
-                &[r#"2:29: features.rate_limit: this version has no rate limits; "max_concurrent_requests" limits requests at once"#],
+                r#""middlewares": [{ "headers": { "request": { "remove_headers": ["a b", "Host"] }, "response": { "set_headers": { "Te": "x" } } } }]"#,
+                &[
+                    r#"2:64: middlewares[0].headers.request.remove_headers[0]: "a b" is not a header name"#,
+                    r#"2:71: middlewares[0].headers.request.remove_headers[1]: can't be removed: it belongs to the gateway; use the upstream's "host_header""#,
+                    "2:119: middlewares[0].headers.response.set_headers.Te: can't be set or added: it belongs to the gateway; it is about one connection only, and never passed on",
+                ],
             ),
-            (
-                r#""features": { "authentication": true }"#,
-                &["2:33: features.authentication: this version has no authentication; leave it out"],
-            ),
-            (r#""features": { "cache": true }"#, &["2:24: features.cache: this version has no cache; leave it out"]),
             (
                 r#""forwarding": { "via": "a b" }"#,
                 &[r#"2:24: forwarding.via: must be a word of ASCII letters, digits, ".", "-", "_" and ":"; it goes into the Via header"#],
@@ -352,8 +352,8 @@ fn all_are_told_at_once_in_the_order_of_the_file() {
             r#"2:22: routes[0].path: "{" in "{" is never closed"#,
             "3:23: upstreams[0].id: is missing; routes name their upstream by it",
             r#"3:50: upstreams[0].endpoints[0].url: must be text, is 1; put it in quotes: "1""#,
-            "4:1: a: there is no such setting; there are: \"admin\", \"built_in\", \"features\", \"forwarding\", \"health_check_interval\", \
-             \"limits\", \"listener\", \"logging\", \"routes\", \"runtime\", \"timeouts\", \"upstreams\"",
+            "4:1: a: there is no such setting; there are: \"admin\", \"built_in\", \"cache\", \"features\", \"forwarding\", \"health_check_interval\", \
+             \"limits\", \"listener\", \"logging\", \"middlewares\", \"routes\", \"runtime\", \"timeouts\", \"upstreams\"",
             r#"4:6: a: the variable NONE is not set; set it, or write a default: "${NAME:-default}""#,
         ]
     );

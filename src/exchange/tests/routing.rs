@@ -49,7 +49,7 @@ fn the_endpoint_sees_the_path_that_the_route_says() {
     for (target, seen) in [("/api/users", "/users"), ("/x/../api/users", "/users"), ("/a/./b", "/a/b"), ("/plain", "")] {
         let mut request = core.request(&format!("GET {target}"));
         let attempt = request.attempt(at(0));
-        assert_eq!(String::from_utf8_lossy(&request.path), seen, "{target}");
+        assert_eq!(String::from_utf8_lossy(&request.scratch.path), seen, "{target}");
         assert_eq!(attempt.route, usize::from(!target.contains("api")));
     }
 }

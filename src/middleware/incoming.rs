@@ -15,6 +15,8 @@ pub struct Incoming<'a> {
     pub bytes: &'a [u8],
     /// The address at the connection's other end.
     pub peer: IpAddr,
+    /// Seconds since 1970 began, as of about a second ago.
+    pub wall: u64,
 }
 
 impl Headers for Incoming<'_> {
@@ -75,7 +77,7 @@ impl<'a> Incoming<'a> {
     }
 
     /// The value of a cookie (RFC 6265 section 4.2.1).
-    fn cookie(&self, name: &str) -> Option<&'a [u8]> {
+    pub fn cookie(&self, name: &str) -> Option<&'a [u8]> {
         let lines = self.head.fields.iter().filter(|field| field.known == Known::Cookie);
         lines.flat_map(|field| field.value.of(self.bytes).split(|&byte| byte == b';')).find_map(|pair| {
             let pair = pair.trim_ascii();

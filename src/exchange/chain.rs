@@ -1,0 +1,54 @@
+//! The chain of a request's route: asked link by link on the way in, and in reverse order on the answer's way out.
+
+use super::{Exchange, Incoming, Refusal, Scratch, Stage, Step};
+use crate::clock::Instant;
+use crate::http::ResponseHead;
+use crate::middleware::{Flow, Notes, Request, Response};
+
+impl Exchange {
+    /// Asks the links that haven't let the request pass yet; `None` once all have.
+    pub(super) fn pass_chain(&mut self, incoming: &Incoming<'_>, scratch: &mut Scratch, now: Instant, draw: u64) -> Option<Step> {
+        let view = self.view.clone();
+        let chain = view.chain(self.route);
+        while let Some(link) = chain.get(self.links) {
+            let path = if scratch.normal.is_empty() { incoming.head.path.of(incoming.bytes) } else { &scratch.normal };
+            let mut request = Request {
+                incoming,
+                path,
+                route: &view.plan.routes[self.route].name,
+                trusted: &view.plan.trusted,
+                again: std::mem::take(&mut self.again),
+                draw,
+                notes: &mut scratch.notes,
+            };
+            match link.on_request(&mut request, now) {
+                Flow::Next => self.links += 1,
+                Flow::Answer(answer) => return Some(Step::Answer(answer)),
+                Flow::Refuse(denial) => {
+                    let refusal = self.refusal(denial.reason);
+                    return Some(Step::Refuse(Refusal { lines: denial.lines, ..refusal }));
+                }
+                Flow::Pause(time) => {
+                    self.again = true;
+                    self.stage = Stage::Held(now + time);
+                    return Some(Step::Pause(now + time));
+                }
+            }
+        }
+        self.stage = Stage::Admitting;
+        None
+    }
+
+    /// An answer's head is about to go to the client: the links that let the request pass note their changes to it. `head` is an
+    /// endpoint's, with the bytes it was parsed from.
+    #[inline]
+    pub fn respond(&mut self, incoming: &Incoming<'_>, status: u16, head: Option<(&ResponseHead, &[u8])>, notes: &mut Notes, now: Instant) {
+        if self.links > 0 {
+            let mut response = Response { incoming, status, head, notes };
+            for link in self.view.chain(self.route)[..self.links].iter().rev() {
+                link.on_response(&mut response, now);
+            }
+            self.links = 0;
+        }
+    }
+}

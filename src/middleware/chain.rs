@@ -1,0 +1,120 @@
+//! What a link of a chain sees of a request and its answer, and what it may ask for.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::Incoming;
+use crate::clock::Instant;
+use crate::config::Cidr;
+use crate::error::Reason;
+use crate::http::{Changes, ResponseHead};
+
+/// One link of a route's chain on one core. What it remembers stands in cells: requests of a core don't run at the same time.
+pub trait Middleware {
+    /// A request on its way to an endpoint. After [`Flow::Pause`] it is asked once more.
+    fn on_request(&self, request: &mut Request<'_>, now: Instant) -> Flow {
+        let _ = (request, now);
+        Flow::Next
+    }
+
+    /// The head of an answer on its way to the client: an endpoint's, or one that the gateway made. Links are asked in reverse order,
+    /// those only that let the request pass.
+    fn on_response(&self, response: &mut Response<'_>, now: Instant) {
+        let _ = (response, now);
+    }
+}
+
+/// A request as the chain sees it.
+pub struct Request<'a> {
+    /// Its head, and who sent it.
+    pub incoming: &'a Incoming<'a>,
+    /// The received path without dot segments.
+    pub path: &'a [u8],
+    /// The route's name.
+    pub route: &'a str,
+    /// Networks whose word about the client is believed.
+    pub trusted: &'a [Cidr],
+    /// Whether this link has been asked about this request before, and asked for something in return.
+    pub again: bool,
+    /// A number by chance.
+    pub draw: u64,
+    /// What is to become of the request and its answer.
+    pub notes: &'a mut Notes,
+}
+
+impl Request<'_> {
+    /// The client's address, as far as trusted proxies tell.
+    pub fn client(&self) -> IpAddr {
+        self.incoming.client(self.trusted)
+    }
+}
+
+/// An answer's head as the chain sees it.
+pub struct Response<'a> {
+    /// The request it answers.
+    pub incoming: &'a Incoming<'a>,
+    /// Its status.
+    pub status: u16,
+    /// An endpoint's head with the bytes it was parsed from; `None` for an answer of the gateway's own.
+    pub head: Option<(&'a ResponseHead, &'a [u8])>,
+    /// What is to become of the request and its answer.
+    pub notes: &'a mut Notes,
+}
+
+/// What a chain decided about one request. Kept with the client's connection and reused.
+#[derive(Debug, Default)]
+pub struct Notes {
+    /// Changes to the request's headers, beside those of the route.
+    pub request: Changes,
+    /// Changes to the answer's headers, beside those of the route.
+    pub response: Changes,
+}
+
+impl Notes {
+    /// Forgets all: another request begins.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.request.clear();
+        self.response.clear();
+    }
+}
+
+/// What a link wants.
+#[derive(Debug)]
+pub enum Flow {
+    /// On to the next link.
+    Next,
+    /// This answer.
+    Answer(Box<Answer>),
+    /// A refusal.
+    Refuse(Box<Denial>),
+    /// To be asked again after so long.
+    Pause(Duration),
+}
+
+impl Flow {
+    /// A refusal with nothing to say besides its reason.
+    pub fn refuse(reason: Reason) -> Flow {
+        Flow::Refuse(Box::new(Denial { reason, lines: Vec::new() }))
+    }
+}
+
+/// An answer that a link makes itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// 200 to 599.
+    pub status: u16,
+    /// Header lines besides those of framing and connection, each with its line end.
+    pub lines: Vec<u8>,
+    /// The whole body.
+    pub body: Vec<u8>,
+}
+
+/// A refusal and what it tells besides its reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// Why.
+    pub reason: Reason,
+    /// Further header lines, each with its line end.
+    pub lines: Vec<u8>,
+}

@@ -1,0 +1,54 @@
+//! The list of kinds: a line each. Name in the configuration, settings, and the file follow from it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Settings, headers};
+
+macro_rules! kinds {
+    ($($(#[doc = $doc:literal])+ $kind:ident: $settings:ty,)+) => {
+        /// One link of a chain: an object with one kind in it.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct Entry {
+            /// Its name; else its kind. An entry of a route takes the place of the gateway's of the same name.
+            pub id: Option<String>,
+            /// `false` leaves it out.
+            pub enabled: bool,
+            $($(#[doc = $doc])+ #[serde(skip_serializing_if = "Option::is_none")] pub $kind: Option<$settings>,)+
+        }
+
+        impl Default for Entry {
+            fn default() -> Self {
+                Entry { id: None, enabled: true, $($kind: None,)+ }
+            }
+        }
+
+        impl Entry {
+            /// All kinds, in order of the list.
+            pub const KINDS: &[&str] = &[$(stringify!($kind),)+];
+
+            /// Its kinds with their settings: one, if it is as it should be.
+            pub fn kinds(&self) -> impl Iterator<Item = (&'static str, &dyn Settings)> {
+                [$(self.$kind.as_ref().map(|settings| (stringify!($kind), settings as &dyn Settings)),)+].into_iter().flatten()
+            }
+        }
+    };
+}
+
+kinds! {
+    /// Headers taken away, set and added, both ways.
+    headers: headers::Headers,
+}
+
+impl Entry {
+    /// Its name, else its kind.
+    pub fn id(&self) -> &str {
+        self.id.as_deref().or_else(|| self.kinds().next().map(|(kind, _)| kind)).unwrap_or_default()
+    }
+
+    /// Its settings.
+    pub fn settings(&self) -> Option<&dyn Settings> {
+        self.kinds().next().map(|(_, settings)| settings)
+    }
+}
