@@ -2,6 +2,8 @@
 //!
 //! An upstream is asked as the gateway asks it: `admit` is the pick and its bookkeeping, and each request ends 16 requests later.
 
+mod cache;
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use ringway::config;
 use ringway::upstream::{Ask, Outcome, Permit, Seat, Switches, Upstream};
 
 fn main() {
+    cache::run();
     println!("{:<24}{:>12}{:>12}{:>12}   ns an attempt: admit, record, release", "strategy", 3, 10, 100);
     for entry in STRATEGIES {
         let nanos = [3, 10, 100].map(|endpoints| format!("{:>12.1}", measure(&mut upstream(entry.strategy, endpoints))));

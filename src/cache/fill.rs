@@ -218,7 +218,8 @@ impl Filling {
 }
 
 fn store(shard: &mut Shard, fill: &Fill, item: Item, now: Instant) {
-    let shared = item.terms.is_fresh(now) && !item.terms.always_ask;
+    let terms = item.terms();
+    let shared = terms.is_fresh(now) && !terms.always_ask;
     shard.mark_unshared(fill.hash, !shared);
     shard.insert(item, fill.hash, fill.seq);
 }

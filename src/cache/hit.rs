@@ -39,7 +39,7 @@ impl Hit {
     /// The status of the answer: that of the stored response, or 206, 304 or 416.
     pub fn status(&self) -> u16 {
         match self.form {
-            Form::Whole => self.item.status,
+            Form::Whole => self.item.meta().status,
             Form::NotModified => 304,
             Form::Range(..) => 206,
             Form::Unsatisfiable => 416,
@@ -56,7 +56,7 @@ impl Hit {
     fn range(&self) -> (u64, u64) {
         match self.form {
             _ if self.head_only => (0, 0),
-            Form::Whole => (0, self.item.length),
+            Form::Whole => (0, self.item.meta().length),
             Form::Range(start, end) => (start, end),
             Form::NotModified | Form::Unsatisfiable => (0, 0),
         }
@@ -70,9 +70,10 @@ impl Hit {
         } else {
             self.write_edited(out, edits, changes);
         }
-        let age = self.item.terms.age(now);
+        let terms = self.item.terms();
+        let age = terms.age(now);
         write_line(out, b"Age", itoa::Buffer::new().format(age).as_bytes());
-        let status = Status { ttl: Some(self.item.terms.ttl(now)), ..self.status };
+        let status = Status { ttl: Some(terms.ttl(now)), ..self.status };
         status.write_with(out, self.show_key.then_some(self.item.url()));
     }
 
@@ -102,7 +103,7 @@ impl Hit {
                 out.extend_from_slice(line);
             }
         }
-        let whole = self.item.length;
+        let whole = self.item.meta().length;
         match self.form {
             Form::Range(start, end) => {
                 write_length(out, end - start);

@@ -123,7 +123,7 @@ impl Shard {
         while index != NONE {
             let entry = &self.entries[index as usize];
             let item = entry.item.as_ref().expect("what the table names is there");
-            if item.zone == zone && item.extra() == extra && (self.bans.is_empty() || !self.is_banned(item, entry.seq)) {
+            if item.meta().zone == zone && item.extra() == extra && (self.bans.is_empty() || !self.is_banned(item, entry.seq)) {
                 if item.vary().is_empty() || vary::matches(item.vary(), ask.head, ask.bytes, &mut self.scratch) {
                     self.entries[index as usize].visited = true;
                     return Found::Item(index);
@@ -185,7 +185,7 @@ impl Shard {
         let mut count = 0;
         for index in self.variants(item.url(), hash) {
             let other = self.item(index);
-            let same = other.zone == item.zone && other.extra() == item.extra();
+            let same = other.meta().zone == item.meta().zone && other.extra() == item.extra();
             count += 1;
             if (same && (other.vary() == item.vary() || !vary::same_names(other.vary(), item.vary()))) || count >= self.limits.variants_max
             {
