@@ -152,8 +152,8 @@ impl Cache {
             return Verdict::Again(Box::new(fetch));
         }
         let (item, kept) = self.renew(ask, &fetch, &stored, answer, now);
-        let status = Status { ttl: Some(item.terms.ttl(now)), stored: kept, outcome: Outcome::Revalidated, ..status };
-        Verdict::Serve(Box::new(Hit::new(item, ask, status)))
+        let status = Status { ttl: Some(item.terms().ttl(now)), stored: kept, outcome: Outcome::Revalidated, ..status };
+        Verdict::Serve(Box::new(Hit::new(item, ask, &Wish::of(ask), status)))
     }
 
     /// Renews what is stored by a 304's head, or by that of an answer to HEAD; whether it stays stored.
@@ -161,18 +161,18 @@ impl Cache {
         let mut text = Vec::new();
         head::write_renewed(&mut text, stored.head(), answer, ask.policy);
         let told = Facts::gather(answer.head.status, &answer.head.fields, answer.bytes);
-        let facts = Facts::gather(stored.status, &head::fields(&text), &text).aged(&told);
+        let facts = Facts::gather(stored.meta().status, &head::fields(&text), &text).aged(&told);
         let wish = Wish::of(ask);
         let asked = Asked { no_store: wish.directives.no_store, authorization: wish.has(Known::Authorization) };
         let terms = facts.terms(ask.policy, asked, answer.times(now));
         let mut shard = self.0.borrow_mut();
         let hasher = shard.hasher.clone();
         let key = Key::of_ask(ask, &hasher);
-        let renewed = stored.renewed(ask, &key, &text, &facts, terms.unwrap_or(stored.terms));
+        let renewed = stored.renewed(ask, &key, &text, &facts, terms.unwrap_or(stored.terms()));
         shard.remove_found(ask, &key, stored.extra());
         match renewed {
             Some(item) if terms.is_ok() => {
-                shard.mark_unshared(key.hash, item.terms.always_ask || !item.terms.is_fresh(now));
+                shard.mark_unshared(key.hash, item.terms().always_ask || !item.terms().is_fresh(now));
                 shard.insert(item.clone(), key.hash, fetch.seq);
                 if let Some(lead) = &fetch.lead {
                     *lead.fill.stage.borrow_mut() = Stage::Ended;
@@ -190,7 +190,7 @@ impl Cache {
     fn head_answered(&self, ask: &Ask<'_>, fetch: &Fetch, answer: &Answer<'_>, now: Instant) {
         let Some(stored) = &fetch.stored else { return };
         let value = |known| answer.head.known(answer.bytes, known);
-        let length = value(Known::ContentLength).is_none_or(|length| length == itoa::Buffer::new().format(stored.length).as_bytes());
+        let length = value(Known::ContentLength).is_none_or(|length| length == itoa::Buffer::new().format(stored.meta().length).as_bytes());
         let same = length
             && value(Known::Etag).is_none_or(|etag| etag == stored.etag())
             && value(Known::LastModified).is_none_or(|date| date == stored.last_modified())
@@ -208,9 +208,9 @@ impl Cache {
 /// The stale response that may be served where the endpoint failed (RFC 5861 section 4).
 fn stale(ask: &Ask<'_>, fetch: &mut Fetch, code: Option<u16>, now: Instant) -> Option<Hit> {
     let most = fetch.if_error?;
-    let stored = fetch.stored.take_if(|stored| most > 0 && stored.terms.is_within(most, now))?;
+    let stored = fetch.stored.take_if(|stored| most > 0 && stored.terms().is_within(most, now))?;
     let status = Status { forwarded: Some(fetch.why), code, detail: Some("stale-if-error"), ..Status::hit(Outcome::Stale) };
-    Some(Hit::new(*stored, ask, status))
+    Some(Hit::new(stored, ask, &Wish::of(ask), status))
 }
 
 /// Whether a 304 is about what is stored: its validator is the stored one, or it has none and nothing else was asked about.

@@ -18,18 +18,19 @@ pub(super) enum Form {
 
 /// What a request wants of a stored response. Conditions and ranges that aren't well-formed are ignored.
 pub(super) fn form(item: &Item, head: &RequestHead, bytes: &[u8]) -> Form {
-    if item.status != 200 {
+    let meta = item.meta();
+    if meta.status != 200 {
         return Form::Whole;
     }
     if head.known(bytes, Known::IfNoneMatch).is_some() {
         if none_match(item, head, bytes) {
             return Form::NotModified;
         }
-    } else if single(head, bytes, Known::IfModifiedSince).and_then(parse_date).is_some_and(|date| item.since <= date) {
+    } else if single(head, bytes, Known::IfModifiedSince).and_then(parse_date).is_some_and(|date| meta.since <= date) {
         return Form::NotModified;
     }
     match single(head, bytes, Known::Range) {
-        Some(range) if head.method == Method::Get && if_range(item, head, bytes) => self::range(range, item.length),
+        Some(range) if head.method == Method::Get && if_range(item, head, bytes) => self::range(range, meta.length),
         _ => Form::Whole,
     }
 }
@@ -72,7 +73,7 @@ fn if_range(item: &Item, head: &RequestHead, bytes: &[u8]) -> bool {
     if validator.starts_with(b"\"") {
         validator == item.etag()
     } else {
-        item.strong_date && !validator.is_empty() && validator == item.last_modified()
+        item.meta().strong_date && !validator.is_empty() && validator == item.last_modified()
     }
 }
 

@@ -90,7 +90,7 @@ impl Reader {
         let (bytes, whole) = match &*stage {
             Stage::Asked => return Copied::Wait,
             Stage::Ended => return Copied::Broken,
-            Stage::Done(item) => (item.body(at), at >= item.length),
+            Stage::Done(item) => (item.body(at), at >= item.meta().length),
             Stage::Receiving(body) => (body.bytes(at), body.complete && at >= body.got),
         };
         match append(out, bytes, most) {
@@ -324,7 +324,8 @@ impl Filling {
 }
 
 fn store(shard: &mut Shard, fill: &Fill, item: Item, now: Instant) {
-    let shared = item.terms.is_fresh(now) && !item.terms.always_ask;
+    let terms = item.terms();
+    let shared = terms.is_fresh(now) && !terms.always_ask;
     shard.mark_unshared(fill.hash, !shared);
     shard.insert(item, fill.hash, fill.seq);
 }

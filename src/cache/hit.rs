@@ -49,7 +49,7 @@ impl Hit {
     /// The status of the answer: that of the stored response, or 206, 304 or 416.
     pub fn status(&self) -> u16 {
         match self.form {
-            Form::Whole => self.item.status,
+            Form::Whole => self.item.meta().status,
             Form::NotModified => 304,
             Form::Range(..) => 206,
             Form::Unsatisfiable => 416,
@@ -66,7 +66,7 @@ impl Hit {
         match self.form {
             _ if self.head_only => (0, 0),
             Form::Whole if !self.is_sized() => (0, u64::MAX),
-            Form::Whole => (0, self.item.length),
+            Form::Whole => (0, self.item.meta().length),
             Form::Range(start, end) => (start, end),
             Form::NotModified | Form::Unsatisfiable => (0, 0),
         }
@@ -80,18 +80,18 @@ impl Hit {
         } else {
             self.write_edited(out, edits, changes);
         }
-        let age = self.item.terms.age(now);
+        let terms = self.item.terms();
+        let age = terms.age(now);
         // It says that the answer wasn't made for this request (RFC 9111 section 5.1).
         if age > 0 || self.status.outcome != Outcome::Miss {
             write_line(out, b"Age", itoa::Buffer::new().format(age).as_bytes());
         }
-        let status = Status { ttl: Some(self.item.terms.ttl(now)), ..self.status };
+        let status = Status { ttl: Some(terms.ttl(now)), ..self.status };
         status.write_with(out, self.show_key.then_some(self.item.url()));
     }
 
     #[cold]
     fn write_edited(&self, out: &mut Vec<u8>, edits: &Edits, changes: &Changes) {
-        let edited = edits.drop_any() || changes.drop_any();
         for (line, name) in split(self.item.head()) {
             if name.is_empty() {
                 out.extend_from_slice(match self.form {
@@ -112,11 +112,11 @@ impl Hit {
                 }
                 Form::Unsatisfiable => known == Known::Date,
             };
-            if kept && !(edited && (edits.drops(name) || changes.drops(name))) {
+            if kept && !edits.drops(name) && !changes.drops(name) {
                 out.extend_from_slice(line);
             }
         }
-        let whole = self.item.length;
+        let whole = self.item.meta().length;
         match self.form {
             Form::Range(start, end) => {
                 write_length(out, end - start);

@@ -1,9 +1,11 @@
-//! A stored response, ready to send: URL, what it was chosen by, head and small body stand in one piece of memory; a larger body in
-//! blocks beside it. What is handed out keeps its bytes, whatever becomes of the stored response.
+//! A stored response, ready to send: terms, URL, what it was chosen by, head and small body stand in one piece of memory, so that finding
+//! and serving it goes to one place; a larger body in blocks beside it. What is handed out keeps its bytes, whatever becomes of the
+//! stored response.
 
 use std::rc::Rc;
 
 use super::key::Key;
+use super::meta::{Meta, Part};
 use super::terms::{Facts, Terms};
 use super::{Ask, head, vary};
 use crate::http::{Field, Known, Span, parse_date};
@@ -11,45 +13,23 @@ use crate::http::{Field, Known, Span, parse_date};
 /// A stored response. Clones share its bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
-    /// URL, further parts of the key, `Vary`, tags, head, body if it is small.
+    /// What is known of it ([`Meta`]), then the parts ([`Part`]), then the body if it is small.
     text: Rc<[u8]>,
-    /// Where each of the first five ends.
-    ends: [u32; 5],
     /// A body that isn't small: all blocks but the last are of [`BLOCK`] bytes.
-    blocks: Option<Rc<[Block]>>,
-    /// Bytes of the body.
-    pub(super) length: u64,
-    pub(super) terms: Terms,
-    /// Route and arm.
-    pub(super) zone: u64,
-    pub(super) status: u16,
-    etag: Span,
-    last_modified: Span,
-    /// What `If-Modified-Since` is compared with: `Last-Modified`, else `Date`, which the head always has.
-    pub(super) since: u64,
-    /// `Last-Modified` can tell apart two states of the resource (RFC 9110 section 8.8.2.2).
-    pub(super) strong_date: bool,
+    blocks: Option<Rc<Vec<Block>>>,
 }
 
 /// A block of a body.
 pub(super) type Block = Rc<Vec<u8>>;
-
-#[derive(Clone, Copy)]
-enum Part {
-    Url,
-    Extra,
-    Vary,
-    Tags,
-    Head,
-}
 
 impl Item {
     /// An item without a body yet. `head` has its status line and all lines to be stored, `Date` among them. `None` if no later request
     /// could match its `Vary`.
     pub(super) fn new(ask: &Ask<'_>, key: &Key<'_>, extra: &[u8], head: &[u8], facts: &Facts, terms: Terms, length: u64) -> Option<Item> {
         let fields = head::fields(head);
-        let mut text = Vec::with_capacity(128 + extra.len() + head.len());
-        let mut ends = [0; 5];
+        let mut text = Vec::with_capacity(256 + extra.len() + head.len());
+        text.resize(Meta::SIZE, 0);
+        let mut ends = [0; Part::COUNT];
         key.write(&mut text);
         ends[Part::Url as usize] = text.len() as u32;
         text.extend_from_slice(extra);
@@ -68,54 +48,67 @@ impl Item {
             Span { start: span.start + start, end: span.end + start }
         };
         let date = parse_date(value(Known::Date).of(&text));
-        Some(Item {
-            ends,
-            blocks: None,
-            length,
+        let meta = Meta {
             terms,
-            zone: ask.zone(),
             status: facts.status,
+            strong_date: facts.modified.zip(date).is_some_and(|(modified, date)| modified < date),
+            zone: ask.zone(),
+            length,
+            since: facts.modified.or(date).unwrap_or(0),
+            ends,
             etag: value(Known::Etag),
             last_modified: if facts.modified.is_some() { value(Known::LastModified) } else { Span::default() },
-            since: facts.modified.or(date).unwrap_or(0),
-            strong_date: facts.modified.zip(date).is_some_and(|(modified, date)| modified < date),
-            text: text.into(),
-        })
+        };
+        meta.write(&mut text);
+        Some(Item { text: text.into(), blocks: None })
     }
 
     /// The same with its whole body; the head tells its length, if that has become known only with its end.
     pub(super) fn complete(&self, tell: bool, body: Vec<Block>, length: u64) -> Item {
-        let end = self.ends[Part::Head as usize] as usize;
+        let mut meta = self.meta();
+        let end = meta.ends[Part::Head as usize] as usize;
         let inline = length <= INLINE_MAX;
         let mut text = Vec::with_capacity(end + 32 + if inline { length as usize } else { 0 });
         text.extend_from_slice(&self.text[..end]);
         if tell {
             head::write_length(&mut text, length);
         }
-        let mut ends = self.ends;
-        ends[Part::Head as usize] = text.len() as u32;
+        meta.ends[Part::Head as usize] = text.len() as u32;
+        meta.length = length;
+        meta.write(&mut text);
         let blocks = if inline {
             body.iter().for_each(|block| text.extend_from_slice(block));
             None
         } else {
-            Some(body.into())
+            Some(Rc::new(body))
         };
-        Item { text: text.into(), ends, blocks, length, ..*self }
+        Item { text: text.into(), blocks }
     }
 
     /// The same body under another head; `head` as for [`Item::new`].
     pub(super) fn renewed(&self, ask: &Ask<'_>, key: &Key<'_>, head: &[u8], facts: &Facts, terms: Terms) -> Option<Item> {
-        let new = Item::new(ask, key, self.part(Part::Extra), head, facts, terms, self.length)?;
+        let new = Item::new(ask, key, self.extra(), head, facts, terms, self.meta().length)?;
         let text = match self.blocks {
             Some(_) => new.text,
             None => [&new.text, self.inline()].concat().into(),
         };
-        Some(Item { text, blocks: self.blocks.clone(), ..new })
+        Some(Item { text, blocks: self.blocks.clone() })
     }
 
+    /// What is known of it.
+    #[inline(always)]
+    pub(super) fn meta(&self) -> Meta {
+        Meta::read(&self.text)
+    }
+
+    #[inline]
+    pub(super) fn terms(&self) -> Terms {
+        self.meta().terms
+    }
+
+    #[inline]
     fn part(&self, part: Part) -> &[u8] {
-        let start = (part as usize).checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.text[start as usize..self.ends[part as usize] as usize]
+        &self.text[self.meta().range(part)]
     }
 
     #[inline]
@@ -146,16 +139,16 @@ impl Item {
 
     /// `ETag`'s value; empty if there is none.
     pub(super) fn etag(&self) -> &[u8] {
-        self.etag.of(&self.text)
+        self.meta().etag.of(&self.text)
     }
 
     /// `Last-Modified`'s value, if it is a date; else empty.
     pub(super) fn last_modified(&self) -> &[u8] {
-        self.last_modified.of(&self.text)
+        self.meta().last_modified.of(&self.text)
     }
 
     fn inline(&self) -> &[u8] {
-        &self.text[self.ends[Part::Head as usize] as usize..]
+        &self.text[self.meta().ends[Part::Head as usize] as usize..]
     }
 
     /// Whether the whole body stands beside the head.
@@ -198,6 +191,6 @@ pub(super) const INLINE_MAX: u64 = 16 << 10;
 /// Bytes of a block.
 pub(super) const BLOCK: usize = 64 << 10;
 /// What an item takes besides its text and its blocks: its entry, its places in the table, what the allocator adds.
-pub(super) const OVERHEAD: usize = 256;
+pub(super) const OVERHEAD: usize = 128;
 /// The same of a block.
 pub(super) const BLOCK_OVERHEAD: usize = 64;

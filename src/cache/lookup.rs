@@ -37,7 +37,7 @@ pub struct Fetch {
     /// The shard's sequence when it was made.
     pub(super) seq: u64,
     /// What is stored, to be asked whether it is valid.
-    pub(super) stored: Option<Box<Item>>,
+    pub(super) stored: Option<Item>,
     /// What is stored may be served for so many stale seconds if there is an error.
     pub(super) if_error: Option<u32>,
     pub(super) lead: Option<Lead>,
@@ -141,8 +141,8 @@ impl Cache {
         match found {
             Found::Item(index) => {
                 let item = shard.item(index);
-                if wish.is_met(&item.terms, now) {
-                    return Lookup::Hit(Hit::new(item.clone(), ask, Status::hit(Outcome::Hit)));
+                if wish.is_met(&item.terms(), now) {
+                    return Lookup::Hit(Hit::new(item.clone(), ask, &wish, Status::hit(Outcome::Hit)));
                 }
                 let item = item.clone();
                 self.stale(&mut shard, &seeker, item)
@@ -157,7 +157,7 @@ impl Cache {
     #[cold]
     fn stale(&self, shard: &mut Shard, seeker: &Seeker<'_>, item: Item) -> Lookup {
         let Seeker { ask, wish, now, .. } = *seeker;
-        let terms = item.terms;
+        let terms = item.terms();
         let acceptable = !terms.always_ask && wish.takes(&terms, now);
         let why = if terms.always_ask || !terms.is_fresh(now) { Forwarded::Stale } else { Forwarded::Request };
         let mut fetch = seeker.fetch(why, shard);
@@ -167,14 +167,14 @@ impl Cache {
         let leads = fetch.stores && (wish.is_plain() || (validator && !wish.has(Known::Range)));
         let under_way = seeker.fill(shard);
         if acceptable && wish.directives.min_fresh.is_none() && !terms.is_fresh(now) {
-            let hit = |item: &Item| Hit::new(item.clone(), ask, Status::hit(Outcome::Stale));
+            let hit = |item: &Item| Hit::new(item.clone(), ask, wish, Status::hit(Outcome::Stale));
             if terms.while_revalidate > 0 && terms.is_within(terms.while_revalidate, now) {
                 let hit = hit(&item);
                 if under_way.is_some() || !leads {
                     return Lookup::Stale(hit, None);
                 }
                 fetch.lead = Some(self.lead(shard, seeker));
-                fetch.stored = Some(Box::new(item));
+                fetch.stored = Some(item);
                 fetch.background = true;
                 return Lookup::Stale(hit, Some(Box::new(fetch)));
             }
@@ -193,7 +193,7 @@ impl Cache {
                 _ => {}
             }
         }
-        fetch.stored = Some(Box::new(item));
+        fetch.stored = Some(item);
         Lookup::Forward(fetch)
     }
 
@@ -247,14 +247,14 @@ fn follow(fill: Rc<Fill>, seeker: &Seeker<'_>) -> Option<Lookup> {
     match &*stage {
         Stage::Asked => {}
         Stage::Receiving(body) => {
-            if !wish.is_met(&body.item.terms, now) || !super::vary::matches(body.item.vary(), ask.head, ask.bytes, &mut Vec::new()) {
+            if !wish.is_met(&body.item.terms(), now) || !super::vary::matches(body.item.vary(), ask.head, ask.bytes, &mut Vec::new()) {
                 return None;
             }
             // Which part of it a range is can't be told before its length is known.
             if body.expected.is_some() || !wish.has(Known::Range) {
                 let sized = body.expected.is_some();
                 let status = Status { forwarded: Some(Forwarded::UriMiss), collapsed: true, ..Status::hit(Outcome::Collapsed) };
-                let hit = Hit::new(body.item.clone(), ask, status);
+                let hit = Hit::new(body.item.clone(), ask, wish, status);
                 drop(stage);
                 return Some(Lookup::Hit(Hit { reader: Some(fill.reader()), sized, ..hit }));
             }
@@ -278,11 +278,8 @@ fn bypassed(ask: &Ask<'_>, wish: &Wish) -> Option<Forwarded> {
 
 impl Hit {
     #[inline]
-    pub(super) fn new(item: Item, ask: &Ask<'_>, status: Status) -> Hit {
-        let form = match item.status {
-            200 => form(&item, ask.head, ask.bytes),
-            _ => Form::Whole,
-        };
+    pub(super) fn new(item: Item, ask: &Ask<'_>, wish: &Wish, status: Status) -> Hit {
+        let form = if wish.is_plain() { Form::Whole } else { form(&item, ask.head, ask.bytes) };
         Hit { item, reader: None, sized: true, form, head_only: ask.head.method == Method::Head, status, show_key: ask.policy.show_key }
     }
 }

@@ -22,6 +22,7 @@ mod hit;
 mod item;
 mod key;
 mod lookup;
+mod meta;
 mod policy;
 mod purge;
 mod settings;

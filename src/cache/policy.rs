@@ -28,14 +28,14 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// The policy of a route; `ttl` is its `cache_ttl`, which the settings' own goes before.
+    /// The policy of a route by its name; `ttl` is its `cache_ttl`.
     pub fn new(route: &str, settings: &RouteSettings, ttl: Option<Time>) -> Policy {
         let mut hasher = foldhash::quality::FixedState::default().build_hasher();
         hasher.write(route.as_bytes());
         let names = |names: &[String]| names.iter().map(|name| name.as_bytes().into()).collect::<Vec<Box<[u8]>>>();
         Policy {
             zone: hasher.finish(),
-            ttl: settings.ttl.or(ttl).map(|ttl| seconds(ttl.get())),
+            ttl: ttl.map(|ttl| seconds(ttl.get())),
             key_headers: names(&settings.key.headers),
             key_cookies: names(&settings.key.cookies),
             query: settings.key.query.as_deref().map(names),

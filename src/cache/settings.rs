@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Size, Time};
+use crate::config::{Size, Time, Wrong};
+use crate::http::is_token;
 
 /// The response cache. Each worker has a shard of its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -11,7 +12,7 @@ use crate::config::{Size, Time};
 pub struct Settings {
     /// Bytes a worker's shard may hold: heads, bodies and what it takes to find them; from `64KiB` to `1024GiB`.
     pub bytes: Size,
-    /// The largest response that is stored, head and body; larger ones pass through. At most a quarter of `bytes`.
+    /// The largest response that is stored, head and body, at most a quarter of `bytes`; larger ones pass through.
     pub object_max: Size,
     /// Responses of one URL that may be stored beside each other, told apart by `Vary` and by the route's `key`; the oldest goes first.
     #[schemars(range(min = 1, max = 256))]
@@ -26,15 +27,10 @@ impl Default for Settings {
     }
 }
 
-/// How a route's responses are cached. Its presence switches the cache on for the route.
+/// How a route's responses are cached.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RouteSettings {
-    /// Whether responses are stored and answered from the store; `cache_enabled: false` switches it off too.
-    pub enabled: bool,
-    /// How long responses are fresh that say nothing about it: the same as `cache_ttl`. Never makes one stored that says `no-store` or
-    /// `private`.
-    pub ttl: Option<Time>,
     /// What tells stored responses apart besides URL and `Vary`.
     pub key: KeySettings,
     /// Responses with `Set-Cookie`.
@@ -56,8 +52,6 @@ pub struct RouteSettings {
 impl Default for RouteSettings {
     fn default() -> Self {
         RouteSettings {
-            enabled: true,
-            ttl: None,
             key: KeySettings::default(),
             set_cookie: SetCookie::Pass,
             heuristic_max: Time::from_secs(24 * 3600),
@@ -94,3 +88,50 @@ pub enum SetCookie {
     /// It is stored with its cookies, for everyone.
     Store,
 }
+
+impl Settings {
+    /// What is wrong with them beyond what a schema can tell.
+    pub fn problems(&self) -> Vec<Wrong> {
+        let wrong = |setting: &str, message: String, hint: &str| Wrong { setting: setting.into(), value: None, message, hint: hint.into() };
+        let mut wrongs = Vec::new();
+        if !(BYTES_MIN..=BYTES_MAX).contains(&self.bytes.get()) {
+            let (least, most) = (Size::from_bytes(BYTES_MIN), Size::from_bytes(BYTES_MAX));
+            wrongs.push(wrong(
+                "cache.bytes",
+                format!("must be from \"{least}\" to \"{most}\""),
+                "to do without a cache: \"features\": { \"cache\": false }",
+            ));
+        } else if self.object_max.get() > self.bytes.get() / 4 {
+            let most = Size::from_bytes(self.bytes.get() / 4);
+            wrongs.push(wrong(
+                "cache.object_max",
+                format!("must be at most a quarter of cache.bytes, \"{most}\""),
+                "one response must not push out all others",
+            ));
+        }
+        wrongs
+    }
+}
+
+impl KeySettings {
+    /// What is wrong with them beyond what a schema can tell, as settings below `at`.
+    pub fn problems(&self, at: &str) -> Vec<Wrong> {
+        let named = |list: &str, names: &[String], what: &str, is: fn(&str) -> bool| {
+            let broken = names.iter().enumerate().filter(|(_, name)| !is(name)).map(|(index, name)| Wrong {
+                setting: format!("{at}.{list}[{index}]"),
+                value: Some(name.clone()),
+                message: format!("is not the name of a {what}"),
+                hint: String::new(),
+            });
+            broken.collect::<Vec<_>>()
+        };
+        let parameter = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && !b"&=#".contains(&byte));
+        let mut wrongs = named("headers", &self.headers, "header", is_token);
+        wrongs.extend(named("cookies", &self.cookies, "cookie", is_token));
+        wrongs.extend(named("query", self.query.as_deref().unwrap_or_default(), "query parameter", parameter));
+        wrongs
+    }
+}
+
+const BYTES_MIN: u64 = 64 << 10;
+const BYTES_MAX: u64 = 1 << 40;

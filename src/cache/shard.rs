@@ -128,7 +128,7 @@ impl Shard {
         while index != NONE {
             let entry = &self.entries[index as usize];
             let item = entry.item.as_ref().expect("what the table names is there");
-            if item.zone == zone && item.extra() == extra && (self.bans.is_empty() || !self.is_banned(item, entry.seq)) {
+            if item.meta().zone == zone && item.extra() == extra && (self.bans.is_empty() || !self.is_banned(item, entry.seq)) {
                 if item.vary().is_empty() || vary::matches(item.vary(), ask.head, ask.bytes, &mut self.scratch) {
                     self.entries[index as usize].visited = true;
                     return Found::Item(index);
@@ -191,7 +191,7 @@ impl Shard {
         let mut count = 0;
         for index in self.variants(item.url(), hash) {
             let other = self.item(index);
-            let same = other.zone == item.zone && other.extra() == item.extra();
+            let same = other.meta().zone == item.meta().zone && other.extra() == item.extra();
             count += 1;
             if (same && (other.vary() == item.vary() || !vary::same_names(other.vary(), item.vary()))) || count >= self.limits.variants_max
             {
@@ -341,7 +341,7 @@ impl Limits {
         let bytes = settings.bytes.get();
         Limits {
             bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
-            object_max: settings.object_max.get().min(bytes / 4),
+            object_max: settings.object_max.get(),
             variants_max: settings.variants_max.max(1) as usize,
             waits: !settings.wait.get().is_zero(),
         }

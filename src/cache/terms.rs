@@ -43,9 +43,9 @@ pub(super) struct Times {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Terms {
     /// The moment its age was zero, in nanoseconds of the monotonic clock; may lie before that began.
-    origin: i64,
+    pub(super) origin: i64,
     /// Seconds from then on that it is fresh.
-    lifetime: u32,
+    pub(super) lifetime: u32,
     /// Seconds beyond its lifetime that it may be served while it is asked for anew.
     pub(super) while_revalidate: u32,
     /// Seconds beyond its lifetime that it may be served where the endpoint fails.

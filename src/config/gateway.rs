@@ -4,7 +4,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{BreakerMode, CircuitBreaker, Route, Size, Time, Upstream};
-use crate::cache;
 use crate::middleware::Entry;
 
 /// The whole configuration file.
@@ -39,8 +38,8 @@ pub struct Config {
     /// What every request passes between its route and its endpoint, in this order; a route's `middlewares` come after, or in place of
     /// those of the same `id`.
     pub middlewares: Vec<Entry>,
-    /// The response cache, for routes that have `cache`.
-    pub cache: cache::Settings,
+    /// The response cache; routes say whether they use it.
+    pub cache: crate::cache::Settings,
     /// Groups of endpoints that serve the same thing.
     pub upstreams: Vec<Upstream>,
     /// Which request goes to which upstream. The most specific match wins; see `priority`.
@@ -244,7 +243,7 @@ pub struct Features {
     pub rate_limit: bool,
     /// Authentication (`auth` in `middlewares`). Switched off, every request is let in.
     pub authentication: bool,
-    /// The response cache (`cache`).
+    /// The response cache (`cache`, and routes' `cache_enabled`).
     pub cache: bool,
 }
 

@@ -6,7 +6,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Time;
-use crate::cache::RouteSettings;
 use crate::middleware::Entry;
 
 /// A match rule and what happens to the requests it matches.
@@ -32,12 +31,13 @@ pub struct Route {
     pub middlewares: Vec<Entry>,
     /// The `id` of the upstream that serves it.
     pub upstream: String,
-    /// Whether and how its answers are cached; left out, they aren't.
-    pub cache: Option<RouteSettings>,
-    /// `true` caches by the defaults of `cache`; `false` switches the route's cache off.
+    /// Whether answers are stored and requests answered from them (RFC 9111); left out, a route with `cache` has it on.
     pub cache_enabled: Option<bool>,
-    /// How long answers are fresh that say nothing about it: the same as `cache.ttl`.
+    /// How long answers are fresh that say nothing about it, with status 200, 203, 204, 300, 301 or 308. Never makes one stored that
+    /// forbids it.
     pub cache_ttl: Option<Time>,
+    /// How answers are cached.
+    pub cache: Option<crate::cache::RouteSettings>,
     /// Removed from the front of the path.
     pub strip_prefix: Option<String>,
     /// The path that the endpoint sees: `/v2/users/{id}`; `{*}` is what the pattern's last `*` took.
@@ -59,17 +59,14 @@ pub struct Route {
 }
 
 impl Route {
+    /// Whether its answers are cached.
+    pub fn is_cached(&self) -> bool {
+        self.cache_enabled.unwrap_or(self.cache.is_some())
+    }
+
     /// The name it goes by.
     pub fn name(&self) -> &str {
         self.id.as_deref().unwrap_or(&self.path)
-    }
-
-    /// Whether its answers are cached.
-    pub fn is_cached(&self) -> bool {
-        match self.cache_enabled {
-            Some(enabled) => enabled && self.cache.as_ref().is_none_or(|cache| cache.enabled),
-            None => self.cache.as_ref().is_some_and(|cache| cache.enabled),
-        }
     }
 }
 

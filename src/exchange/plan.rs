@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Page;
-use crate::cache::{Policy, RouteSettings};
+use crate::cache;
 use crate::config::{Cidr, Config, HostHeader, Route, Upstream};
 use crate::http::{Additions, Edits};
 use crate::http1;
@@ -50,14 +50,14 @@ pub struct RoutePlan {
     pub request: Edits,
     /// Changes to responses.
     pub response: Edits,
-    /// How its answers are cached, if they are.
-    pub cache: Option<Policy>,
     /// For the whole request; zero is no limit.
     pub timeout: Duration,
     /// Further attempts.
     pub retries: u32,
     /// Requests served at once, over all cores; 0 is no limit.
     pub concurrency: u32,
+    /// How its answers are cached; `None` if they aren't.
+    pub cache: Option<cache::Policy>,
 }
 
 /// An upstream made ready.
@@ -170,11 +170,11 @@ impl RoutePlan {
             upstream,
             request,
             response,
-            cache: (config.features.cache && route.is_cached())
-                .then(|| Policy::new(route.name(), route.cache.as_ref().unwrap_or(&RouteSettings::default()), route.cache_ttl)),
             timeout: route.timeout.unwrap_or(config.timeouts.request).get(),
             retries: if config.features.retries { route.retry_count.unwrap_or(1) } else { 0 },
             concurrency: route.max_concurrent_requests,
+            cache: (config.features.cache && route.is_cached())
+                .then(|| cache::Policy::new(route.name(), &route.cache.clone().unwrap_or_default(), route.cache_ttl)),
         }
     }
 }

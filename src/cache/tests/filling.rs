@@ -267,7 +267,7 @@ fn what_is_too_large_passes_through() {
 
 #[test]
 fn fills_count_and_make_room() {
-    let settings = Settings { bytes: "64KiB".parse().unwrap(), object_max: "64KiB".parse().unwrap(), ..Settings::default() };
+    let settings = Settings { bytes: "64KiB".parse().unwrap(), object_max: "16KiB".parse().unwrap(), ..Settings::default() };
     let world = World::with(&RouteSettings::default(), &settings);
     let body = "x".repeat(12_000);
     let sent: Vec<Sent> = (0..7).map(|number| request(&format!("GET /{number}"), &[])).collect();

@@ -3,8 +3,8 @@
 use super::*;
 
 /// Seconds that an answer of these lines is served from the store without asking, up to a day.
-fn lifetime(route: &RouteSettings, fields: &[&str]) -> u64 {
-    let mut world = World::route(route.clone());
+fn lifetime(policy: &Policy, fields: &[&str]) -> u64 {
+    let mut world = World { policy: policy.clone(), ..World::new() };
     world.store(fields, "x");
     let is_fresh = |world: &mut World, seconds: u64| {
         world.now = Instant::from_nanos(5_000_000_000 + seconds * 1_000_000_000);
@@ -23,7 +23,7 @@ fn lifetime(route: &RouteSettings, fields: &[&str]) -> u64 {
 
 #[test]
 fn lifetimes_come_from_the_first_of_several_words() {
-    let of = |fields: &[&str]| lifetime(&RouteSettings::default(), fields);
+    let of = |fields: &[&str]| lifetime(&World::new().policy, fields);
     let in_an_hour = "Expires: Sun, 06 Nov 1994 09:49:37 GMT";
     let now = "Date: Sun, 06 Nov 1994 08:49:37 GMT";
     assert_eq!(of(&["Cache-Control: max-age=60"]), 60);
@@ -69,20 +69,20 @@ fn absurd_lifetimes_are_clamped() {
 fn a_tenth_of_its_age_is_guessed_where_that_is_allowed() {
     let hours_ago = "Last-Modified: Sat, 05 Nov 1994 22:49:37 GMT";
     let years_ago = "Last-Modified: Sun, 06 Nov 1988 08:49:37 GMT";
-    let of = |fields: &[&str]| lifetime(&RouteSettings::default(), fields);
+    let of = |fields: &[&str]| lifetime(&World::new().policy, fields);
     assert_eq!(of(&[hours_ago]), 3600);
     assert_eq!(of(&[years_ago]), 24 * 3600);
     assert_eq!(of(&["Last-Modified: Mon, 07 Nov 1994 08:49:37 GMT"]), 0, "one from the future says nothing");
     assert_eq!(of(&["Last-Modified: yesterday", "ETag: \"a\""]), 0);
     assert_eq!(of(&[hours_ago, "Cache-Control: no-cache"]), 0);
     let never = RouteSettings { heuristic_max: "0s".parse().unwrap(), ..RouteSettings::default() };
-    assert_eq!(lifetime(&never, &[years_ago]), 0);
+    assert_eq!(lifetime(&World::route(never).policy, &[years_ago]), 0);
 }
 
 #[test]
 fn the_routes_ttl_stands_in_for_a_missing_word_only() {
-    let route = RouteSettings { ttl: Some("5m".parse().unwrap()), ..RouteSettings::default() };
-    let of = |fields: &[&str]| lifetime(&route, fields);
+    let policy = Policy::new("r", &RouteSettings::default(), Some("5m".parse().unwrap()));
+    let of = |fields: &[&str]| lifetime(&policy, fields);
     assert_eq!(of(&[]), 300);
     assert_eq!(of(&["Last-Modified: Sun, 06 Nov 1988 08:49:37 GMT"]), 300);
     assert_eq!(of(&["Cache-Control: max-age=7"]), 7);
@@ -93,11 +93,11 @@ fn the_routes_ttl_stands_in_for_a_missing_word_only() {
         assert_eq!(of(fields), 0, "{fields:?}");
     }
     for (status, expected) in [(203, true), (301, true), (404, false), (500, false)] {
-        let world = World::route(route.clone());
+        let world = World { policy: policy.clone(), ..World::new() };
         world.send(&get(&[]), &answer(status, &[], "x"));
         assert_eq!(world.is_hit(), expected, "{status}");
     }
-    let world = World::route(route.clone());
+    let world = World { policy: policy.clone(), ..World::new() };
     world.send(&get(&["Authorization: Bearer x"]), &answer(200, &[], "x"));
     assert!(!world.is_hit());
 }

@@ -39,6 +39,7 @@ pub(super) fn check(rules: &mut Rules<'_>) {
     if let Some(breaker) = &config.circuit_breaker {
         super::breaker::check(rules, breaker, "circuit_breaker");
     }
+    config.cache.problems().into_iter().for_each(|wrong| rules.wrong("", wrong));
     middleware::check_all(rules, &config.middlewares, None, "middlewares");
     if !config.forwarding.via.is_empty() && !config.forwarding.via.bytes().all(is_pseudonym) {
         rules.broken(
@@ -47,19 +48,9 @@ pub(super) fn check(rules: &mut Rules<'_>) {
             "it goes into the Via header",
         );
     }
-    cache(rules);
     built_in(rules);
     if let Some(interval) = config.health_check_interval {
         rules.at_least(&|| "health_check_interval".into(), interval, PROBE_INTERVAL_MIN);
-    }
-}
-
-fn cache(rules: &mut Rules<'_>) {
-    let cache = &rules.config.cache;
-    let (bytes, object_max) = (cache.bytes, cache.object_max);
-    rules.size(&|| "cache.bytes".into(), bytes, 64 << 10, 1 << 40);
-    if object_max.get() == 0 || object_max.get() > bytes.get() / 4 {
-        rules.broken("cache.object_max", format!("must be more than nothing and at most a quarter of cache.bytes (\"{bytes}\")"), "");
     }
 }
 

@@ -3,9 +3,7 @@
 use foldhash::{HashMap, HashMapExt};
 
 use super::{Rules, edits, middleware};
-use crate::config::Route;
 use crate::config::problem::meant;
-use crate::http::is_token;
 
 pub(super) fn check_all(rules: &mut Rules<'_>) {
     let config = rules.config;
@@ -39,34 +37,16 @@ pub(super) fn check_all(rules: &mut Rules<'_>) {
             edits.problems(&at(way)).into_iter().for_each(|wrong| rules.wrong("", wrong));
         }
         edits::check_added(rules, &route.add_headers, &at("add_headers"));
-        check_cache(rules, route, &at);
+        if route.cache_ttl.is_some() && !route.is_cached() {
+            rules.broken(at("cache_ttl"), "has no effect: this route has no cache", "add \"cache_enabled\": true");
+        }
+        if let Some(cache) = &route.cache {
+            cache.key.problems(&at("cache.key")).into_iter().for_each(|wrong| rules.wrong("", wrong));
+        }
         middleware::check_all(rules, &route.middlewares, Some(&config.middlewares), &at("middlewares"));
     }
     let ids = config.routes.iter().enumerate().filter_map(|(index, route)| Some((index, route.id.as_deref()?)));
     rules.unique(ids, &|index| format!("routes[{index}].id"), "rename one of them");
-}
-
-fn check_cache(rules: &mut Rules<'_>, route: &Route, at: &dyn Fn(&str) -> String) {
-    if route.cache_ttl.is_some() && route.cache.is_none() && route.cache_enabled.is_none() {
-        rules.broken(at("cache_ttl"), "has no effect: the route isn't cached", "switch its cache on: \"cache_enabled\": true");
-    }
-    let Some(cache) = &route.cache else { return };
-    if cache.ttl.is_some() && route.cache_ttl.is_some() {
-        rules.broken(at("cache_ttl"), "stands in `cache.ttl` too", "leave one of them out");
-    }
-    for (setting, names) in [("cache.key.headers", &cache.key.headers), ("cache.key.cookies", &cache.key.cookies)] {
-        for (index, name) in names.iter().enumerate().filter(|(_, name)| !is_token(name)) {
-            let path = format!("{}[{index}]", at(setting));
-            let shown = rules.source.shown(&path, name);
-            rules.broken(path, format!("must be a name of letters, digits and \"-\", is {shown}"), "");
-        }
-    }
-    for (index, name) in cache.key.query.iter().flatten().enumerate().filter(|(_, name)| name.is_empty() || name.contains(['&', '=', '#']))
-    {
-        let path = format!("{}[{index}]", at("cache.key.query"));
-        let shown = rules.source.shown(&path, name);
-        rules.broken(path, format!("must be a parameter's name as it stands in the query, is {shown}"), "");
-    }
 }
 
 fn unknown_upstream(rules: &mut Rules<'_>, path: String, name: &str) {
