@@ -1,5 +1,6 @@
 //! Time as a number: what deciding modules are handed as `now`, and the one place that reads it.
 
+use std::fmt::Write;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
@@ -81,4 +82,26 @@ fn monotonic_nanos() -> u64 {
     let result = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
     debug_assert_eq!(result, 0, "every Linux has this clock");
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// Appends a moment in UTC, in milliseconds since 1970 began, as RFC 3339 writes it: `2026-11-24T02:03:04.567Z`. Years 1970 to 9999.
+pub fn write_rfc3339(out: &mut String, millis: u64) {
+    let (days, second, millis) = (millis / 86_400_000, millis / 1000 % 86_400, millis % 1000);
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    // Writing to a string can't fail.
+    let _ = write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z");
+}
+
+/// Year, month and day of the day so many days after 1970-01-01, counting years from March so that the leap day comes last.
+const fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + if month <= 2 { 1 } else { 0 };
+    (year, month, day)
 }

@@ -126,6 +126,8 @@ reasons! {
     NoHealthyEndpoint = "no_healthy_endpoint", 503, Gateway;
     /// The circuit breaker is open: what would be asked has failed too often lately, or taken too long.
     CircuitOpen = "circuit_open", 503, Gateway;
+    /// The upstream's adaptive concurrency limit is reached, and its queue is full or was waited in for too long.
+    ConcurrencyLimited = "concurrency_limited", 503, Gateway;
     /// Every usable endpoint is at its concurrency limit.
     EndpointsBusy = "endpoints_busy", 503, Gateway;
     /// The concurrency limit is reached and its queue is full.

@@ -10,6 +10,7 @@ pub mod log;
 pub mod metrics;
 
 // Deciding: pure.
+pub mod access;
 pub mod balancer;
 pub mod breaker;
 pub mod cache;
@@ -34,4 +35,5 @@ pub mod server;
 pub mod admin;
 pub mod coordinator;
 pub mod run;
+pub mod scribe;
 pub mod worker;

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use crate::clock;
 use crate::config::LogLevel;
 
 /// Lines a thread may write each second.
@@ -192,26 +193,12 @@ pub fn debug(message: fmt::Arguments<'_>) {
     write(LogLevel::Debug, message);
 }
 
-/// A moment in UTC as RFC 3339 writes it, to the millisecond: `2026-11-24T02:03:04.567Z`. Years 1970 to 9999.
+/// A moment in UTC as RFC 3339 writes it, to the millisecond.
 pub fn rfc3339(at: SystemTime) -> String {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-    let (year, month, day) = civil(days);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", since.subsec_millis())
-}
-
-/// Year, month and day of the day so many days after 1970-01-01, counting years from March so that the leap day comes last.
-const fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + if month <= 2 { 1 } else { 0 };
-    (year, month, day)
+    let mut text = String::new();
+    clock::write_rfc3339(&mut text, u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+    text
 }
 
 #[cfg(test)]

@@ -11,15 +11,17 @@ use std::time::SystemTime;
 
 use core_affinity::CoreId;
 use crossbeam_channel::bounded;
+use signal_hook::consts::SIGUSR1;
 
 use crate::admin::Shared;
 use crate::clock::Clock;
 use crate::config::{self, Config, Loaded};
 use crate::coordinator::{self, Ended, Signals};
 use crate::exchange::Plan;
-use crate::metrics::Registry;
+use crate::metrics;
+use crate::middleware::Registry;
 use crate::router::Router;
-use crate::{log, net, worker};
+use crate::{log, net, scribe, worker};
 
 /// Commands that wait for a worker.
 const INBOX: usize = 16;
@@ -36,6 +38,8 @@ pub struct Options {
     pub path: Option<PathBuf>,
     /// Called once the gateway listens.
     pub on_ready: Option<OnReady>,
+    /// Middlewares that the program brings along, for `custom` entries.
+    pub middlewares: Registry,
     /// Gives freed memory back to the system; called on a worker's thread after many connections have fallen idle.
     pub release_memory: Option<fn()>,
 }
@@ -141,7 +145,8 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
     let signals = Signals::install().map_err(|error| StartError::Process { what: "handle signals", error })?;
     net::set_descriptor_limit();
     let clock = Clock::start();
-    let plan = Arc::new(build(&loaded, 1).map_err(StartError::Config)?);
+    let registry = options.middlewares;
+    let plan = Arc::new(build_with(&loaded, 1, &registry).map_err(StartError::Config)?);
 
     if config.runtime.driver == config::Driver::IoUring {
         net::try_uring(config.runtime.ring_entries).map_err(StartError::Engine)?;
@@ -154,10 +159,13 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
     let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
 
     let path = options.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
-    let shared = Arc::new(Shared::new(Registry::new(seats.len()), path, loaded.hash, SystemTime::now()));
+    let shared = Arc::new(Shared::new(metrics::Registry::new(seats.len()), path, loaded.hash, SystemTime::now()));
     let (outbox, reports) = bounded(REPORTS * seats.len());
+    let scribe = scribe::start(seats.len(), shared.registry.access_log.clone());
+    let (desks, scribe) = scribe.map_err(|error| StartError::Process { what: "start the access log's thread", error })?;
+    scribe.reopen_on(SIGUSR1).map_err(|error| StartError::Process { what: "handle signals", error })?;
     let mut workers = Vec::with_capacity(seats.len());
-    for (index, (core_id, listener)) in seats.iter().zip(listeners).enumerate() {
+    for (index, ((core_id, listener), desk)) in seats.iter().zip(listeners).zip(desks).enumerate() {
         let (commands, inbox) = bounded(INBOX);
         // Before its thread exists, so that a stop in between does not find it idle.
         shared.registry.cores[index].accepting.set(1);
@@ -172,6 +180,8 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
             metrics: shared.registry.cores[index].clone(),
             shared: shared.clone(),
             clock,
+            scribe: Box::new(desk),
+            journal: scribe::BUFFER,
             release_memory: options.release_memory.unwrap_or(|| ()),
         };
         let handle = Arc::new(worker::spawn(seat).map_err(|error| StartError::Worker { index, error })?);
@@ -198,13 +208,14 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
         loaded,
         path: options.path,
         load: Box::new(load),
-        build: Box::new(|loaded, generation| build(loaded, generation).map(Arc::new)),
+        build: Box::new(move |loaded, generation| build_with(loaded, generation, &registry).map(Arc::new)),
         admin,
         signals,
     };
     let thread = std::thread::Builder::new().name("coordinator".into()).spawn(move || coordinator::run(setup));
     let thread = thread.map_err(|error| StartError::Process { what: "start the coordinator's thread", error })?;
     let ended = thread.join();
+    scribe.flush();
     log::flush();
     Ok(match ended {
         Ok(Ended::Drained) => ExitCode::SUCCESS,
@@ -236,7 +247,15 @@ pub fn with_routes(problems: config::Problems) -> config::Problems {
 /// # Errors
 /// What can't be served, with its place in the file.
 pub fn build(loaded: &Loaded, generation: u64) -> Result<Plan, config::Problems> {
-    Plan::build(loaded.config.clone(), loaded.hash, generation)
+    build_with(loaded, generation, &Registry::default())
+}
+
+/// The same, with the middlewares that the program brings along.
+///
+/// # Errors
+/// As [`build`], and what those middlewares say of their settings.
+pub fn build_with(loaded: &Loaded, generation: u64, registry: &Registry) -> Result<Plan, config::Problems> {
+    Plan::build_with(loaded.config.clone(), loaded.hash, generation, registry)
         .map_err(|problems| loaded.source.problems(problems.into_iter().map(|problem| (problem.path, problem.message))))
 }
 

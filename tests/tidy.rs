@@ -20,10 +20,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("router", &["config", "error", "http"]),
     ("retry", &["config", "error"]),
     ("health", &["clock", "config", "error"]),
-    ("limiter", &["clock"]),
+    ("limiter", &["clock", "config"]),
     ("breaker", &["clock", "config", "error", "health", "limiter"]),
     // Each kind owns its settings, which the configuration lists; in return it uses the configuration's words.
     ("middleware", &["clock", "config", "error", "http", "router"]),
+    ("access", &["clock", "error", "http", "middleware"]),
     ("balancer", &["chance", "clock", "config"]),
     ("reconcile", &["address", "balancer", "breaker", "clock", "config", "error", "health", "limiter"]),
     ("upstream", &["address", "balancer", "breaker", "clock", "config", "error", "health", "limiter", "reconcile", "retry"]),
@@ -52,10 +53,25 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("server", &["clock", "error", "http", "http1", "net"]),
     (
         "proxy",
-        &["cache", "chance", "client", "clock", "config", "error", "exchange", "http", "http1", "metrics", "middleware", "net", "server"],
+        &[
+            "access",
+            "cache",
+            "chance",
+            "client",
+            "clock",
+            "config",
+            "error",
+            "exchange",
+            "http",
+            "http1",
+            "metrics",
+            "middleware",
+            "net",
+            "server",
+        ],
     ),
     // Running: threads.
-    ("log", &["config"]),
+    ("log", &["clock", "config"]),
     ("admin", &["clock", "config", "error", "exchange", "http", "http1", "log", "metrics", "net"]),
     (
         "worker",
@@ -81,7 +97,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "worker",
         ],
     ),
-    ("run", &["admin", "clock", "config", "coordinator", "exchange", "log", "metrics", "net", "router", "worker"]),
+    ("scribe", &["access", "log", "metrics", "proxy"]),
+    ("run", &["admin", "clock", "config", "coordinator", "exchange", "log", "metrics", "middleware", "net", "router", "scribe", "worker"]),
 ];
 
 /// The modules that decide: what they need of the outside is an argument, what they want done is a return value.
@@ -95,6 +112,7 @@ const DECIDING: &[&str] = &[
     "limiter",
     "breaker",
     "middleware",
+    "access",
     "balancer",
     "reconcile",
     "upstream",

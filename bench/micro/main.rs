@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringway::balancer::{STRATEGIES, mix};
+use ringway::balancer::{Choice, Entry, Member, STRATEGIES, Tried, WEIGHT_UNIT, mix};
 use ringway::breaker::{self, Attempt, Breaker};
 use ringway::clock::{Clock, Instant};
 use ringway::config::{self, CircuitBreaker};
@@ -26,6 +26,11 @@ fn main() {
             println!("{:<24}{}", format!("{:?}", entry.strategy), nanos.concat());
         }
     }
+    let heads = sizes.map(|size| format!("{size:>12}")).concat();
+    println!("{:<24}{heads}   ns a pick alone, each tenth not eligible", "pick");
+    for entry in STRATEGIES {
+        println!("{:<24}{}", format!("{:?}", entry.strategy), sizes.map(|size| format!("{:>12.1}", pick(entry, size))).concat());
+    }
     println!("{:<24}{:>12.1}   ns to pass a closed breaker and tell it of a good answer", "circuit breaker", breaker_alone());
 }
 
@@ -39,6 +44,43 @@ fn upstream(strategy: config::Strategy, endpoints: u32, circuit_breaker: Option<
         config::Upstream { endpoints: (0..endpoints).map(endpoint).collect(), strategy, circuit_breaker, ..config::Upstream::default() };
     let switches = Switches { health_checks: true, outlier_detection: true, retries: true };
     Upstream::new(Arc::new(settings), switches, Seat { core: 0, cores: 1 }, Instant::ZERO)
+}
+
+fn pick(entry: &Entry, size: u32) -> f64 {
+    let clock = Clock::start();
+    let mut balance = (entry.make)(Seat { core: 0, cores: 1 }, 1.25);
+    let members: Vec<Member> = (0..size).map(|slot| Member { id: mix(slot.into()), weight: 1 + slot % 3 }).collect();
+    balance.arrange(&members);
+    let eligible = |slot: u32| slot % 10 != 9;
+    let weights: Vec<u32> = (0..size).map(|slot| if eligible(slot) { members[slot as usize].weight * WEIGHT_UNIT } else { 0 }).collect();
+    balance.reweigh(&weights);
+    let in_flight: Vec<u32> = (0..size).map(|slot| slot % 4).collect();
+    (0..size).filter(|_| entry.tracks_load).for_each(|slot| balance.load_changed(slot, in_flight[slot as usize]));
+    let mut open = vec![0_u64; size.div_ceil(64) as usize];
+    (0..size).filter(|&slot| eligible(slot)).for_each(|slot| open[slot as usize / 64] |= 1 << (slot % 64));
+    let sum = |numbers: &[u32]| numbers.iter().map(|&number| u64::from(number)).sum();
+    let (total_in_flight, total_weight) = (sum(&in_flight), sum(&weights));
+    let mut round = |number: u64| {
+        let begun = clock.now();
+        for request in 0..REQUESTS {
+            let draw = mix(number * REQUESTS + request);
+            let choice = Choice {
+                open: &open,
+                tried: Tried::NONE,
+                key: draw,
+                client: draw,
+                draw,
+                now: begun,
+                in_flight: &in_flight,
+                weights: &weights,
+                total_in_flight,
+                total_weight,
+            };
+            black_box(balance.pick(black_box(&choice)));
+        }
+        clock.now().since(begun).as_nanos() as f64 / REQUESTS as f64
+    };
+    (0..ROUNDS).map(&mut round).fold(f64::MAX, f64::min)
 }
 
 /// One with every rule in use.

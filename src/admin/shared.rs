@@ -74,6 +74,8 @@ pub struct UpstreamState {
     pub breaker: Option<BreakerState>,
     /// Requests that ended otherwise than by an endpoint's whole answer, by reason.
     pub failures: Vec<(&'static str, u64)>,
+    /// The adaptive concurrency limit, if it has one.
+    pub concurrency_limit: Option<u64>,
 }
 
 /// A circuit breaker as all cores together see it.

@@ -22,9 +22,18 @@ pub(super) fn write(shared: &Shared, text: &mut Text) {
         }
     }
     breakers(shared, &endpoints, text);
+    let upstreams = shared.upstreams();
+    let limited: Vec<_> = upstreams.iter().filter_map(|state| Some((&state.upstream, state.concurrency_limit?))).collect();
+    if !limited.is_empty() {
+        let help = "Requests that the upstream's adaptive concurrency lets be in flight at present.";
+        text.family("gateway_upstream_concurrency_limit", "gauge", help);
+        for (upstream, limit) in limited {
+            text.sample("gateway_upstream_concurrency_limit", &[("upstream", upstream)], limit as f64);
+        }
+    }
     let help = "Requests that ended otherwise than by an endpoint's whole answer, by the doing of the endpoints or the gateway.";
     text.family("gateway_upstream_failures_total", "counter", help);
-    for state in shared.upstreams() {
+    for state in &upstreams {
         for (reason, count) in &state.failures {
             text.sample("gateway_upstream_failures_total", &[("upstream", &state.upstream), ("reason", reason)], *count as f64);
         }
@@ -116,7 +125,12 @@ mod tests {
         let endpoint = |name: &str, breaker| EndpointState { upstream: "up".into(), endpoint: name.into(), breaker, ..Default::default() };
         shared.set_endpoints(vec![endpoint("a", breaker(Circuit::HalfOpen)), endpoint("b", None)]);
         let failures = vec![("connect_failed", 4)];
-        shared.set_upstreams(vec![UpstreamState { upstream: "up".into(), breaker: breaker(Circuit::Open), failures }]);
+        shared.set_upstreams(vec![UpstreamState {
+            upstream: "up".into(),
+            breaker: breaker(Circuit::Open),
+            failures,
+            concurrency_limit: Some(17),
+        }]);
         let mut text = Text::default();
         write(&shared, &mut text);
         let text = text.finish();
@@ -127,6 +141,7 @@ mod tests {
             "gateway_circuit_breaker_transitions_total{upstream=\"up\",endpoint=\"a\",to=\"half_open\"} 2",
             "gateway_circuit_breaker_transitions_total{upstream=\"up\",endpoint=\"\",to=\"closed\"} 1",
             "gateway_circuit_breaker_shadow_attempts_total{upstream=\"up\",endpoint=\"a\"} 7",
+            "gateway_upstream_concurrency_limit{upstream=\"up\"} 17",
             "gateway_upstream_failures_total{upstream=\"up\",reason=\"connect_failed\"} 4",
         ] {
             assert!(text.lines().any(|other| other == line), "{line} is missing:\n{text}");

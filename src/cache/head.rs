@@ -45,7 +45,8 @@ pub(super) fn write_length(out: &mut Vec<u8>, length: u64) {
 
 /// Whether a field says how the stored body is to be read: a 304 doesn't change that.
 fn is_bodys(known: Known, name: &[u8]) -> bool {
-    known == Known::ContentLength || name.eq_ignore_ascii_case(b"content-encoding") || name.eq_ignore_ascii_case(b"content-range")
+    let others = [&b"content-encoding"[..], b"content-range", b"content-md5", b"content-digest"];
+    known == Known::ContentLength || others.iter().any(|other| name.eq_ignore_ascii_case(other))
 }
 
 /// Appends an answer's lines that may be stored.

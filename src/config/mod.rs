@@ -4,7 +4,6 @@
 //! outside is put in (`expand`); the tree is checked against the schema that the settings below make (`schema`, `shape`,
 //! `check`), read into them, and checked against what a schema can't say (`rules`). All problems are told at once.
 
-mod breaker;
 mod check;
 mod cidr;
 mod expand;
@@ -13,6 +12,7 @@ mod gateway;
 mod json;
 mod load;
 mod problem;
+mod protection;
 mod route;
 mod rules;
 mod schema;
@@ -27,11 +27,11 @@ mod upstream;
 mod written;
 mod yaml;
 
-pub use breaker::{BreakerFailures, BreakerLatency, BreakerMode, BreakerScope, CircuitBreaker};
 pub use cidr::Cidr;
 pub use gateway::{Admin, BuiltIn, Config, Driver, Features, Forwarding, Limits, Listener, LogLevel, Logging, Runtime, Timeouts};
 pub use load::{Loaded, Source, load, load_text};
 pub use problem::{Problem, Problems, Wrong};
+pub use protection::{AdaptiveConcurrency, BreakerFailures, BreakerLatency, BreakerMode, BreakerScope, CircuitBreaker};
 pub use route::{HeaderEdits, Match, Route};
 pub use schema::schema;
 pub use target::Target;

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CircuitBreaker, Size, Time};
+use super::{AdaptiveConcurrency, CircuitBreaker, Size, Time};
 
 /// A group of endpoints that serve the same thing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -25,6 +25,8 @@ pub struct Upstream {
     pub outlier_detection: Outlier,
     /// Sending nothing to what fails; else the gateway's `circuit_breaker`, if it has one.
     pub circuit_breaker: Option<CircuitBreaker>,
+    /// A limit of requests in flight that finds itself; by default, there is none.
+    pub adaptive_concurrency: Option<AdaptiveConcurrency>,
     /// Below this percentage of healthy endpoints, health is ignored and all are used; 0 never does that.
     #[schemars(range(max = 100))]
     pub panic_threshold: u8,

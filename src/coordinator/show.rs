@@ -21,6 +21,7 @@ pub(super) fn publish(reconciler: &Reconciler, shared: &Shared) {
         upstream: state.upstream.to_string(),
         breaker: state.breaker.map(shown),
         failures: state.tally.failures.iter().map(|&(reason, count)| (reason.code(), count)).collect(),
+        concurrency_limit: state.tally.concurrency_limit,
     });
     shared.set_upstreams(upstreams.collect());
 }

@@ -24,9 +24,10 @@ use std::time::Duration;
 
 pub use crate::middleware::Incoming;
 pub use crate::retry::Ending;
+pub use crate::upstream::EndpointId;
 pub use cached::Judged;
 pub use page::Page;
-pub use plan::{Plan, PlanProblem, RoutePlan, UpstreamPlan};
+pub use plan::{Access, Plan, PlanProblem, RoutePlan, UpstreamPlan};
 pub use step::{Attempt, Attempted, Place, Refusal, Step, Tally, Trace};
 pub use view::{Member, View};
 
@@ -231,7 +232,7 @@ impl Exchange {
             }
             Err(unavailable) => unavailable,
         };
-        let busy = unavailable == Unavailable::Busy;
+        let busy = matches!(unavailable, Unavailable::Busy | Unavailable::Limited);
         if busy && queued && now < self.patience {
             return Step::Wait(place);
         }
@@ -264,7 +265,10 @@ impl Exchange {
     fn refusal(&mut self, reason: Reason) -> Refusal {
         self.stage = Stage::Over(reason);
         let asked = self.attempts > 0
-            || matches!(reason, Reason::NoHealthyEndpoint | Reason::EndpointsBusy | Reason::Unresolved | Reason::CircuitOpen);
+            || matches!(
+                reason,
+                Reason::NoHealthyEndpoint | Reason::EndpointsBusy | Reason::Unresolved | Reason::CircuitOpen | Reason::ConcurrencyLimited
+            );
         let upstream = asked.then(|| {
             let mut upstream = self.view.member(self.route).upstream.borrow_mut();
             upstream.count_failure(reason);

@@ -9,7 +9,7 @@ use crate::cache;
 use crate::config::{Cidr, Config, HostHeader, Route, Upstream};
 use crate::http::{Additions, Edits};
 use crate::http1;
-use crate::middleware;
+use crate::middleware::{self, AccessLog, Registry};
 use crate::router::Router;
 
 /// A configuration made ready to serve.
@@ -30,8 +30,14 @@ pub struct Plan {
     pub additions: Additions,
     /// Networks whose word about the client is believed.
     pub trusted: Vec<Cidr>,
+    /// Middlewares that the program brings along.
+    pub registry: Registry,
     /// What answers get on their way, to requests that have no route.
     pub unrouted: Edits,
+    /// The access logs of all routes.
+    pub access: Arc<[AccessLog]>,
+    /// Whether and where requests without a route are logged.
+    pub unrouted_access: Option<Access>,
     /// Paths the gateway answers itself.
     pub pages: Vec<(Box<[u8]>, Page)>,
     /// The shortest time limit among all settings: deadlines are looked at often enough for it.
@@ -46,6 +52,8 @@ pub struct RoutePlan {
     pub name: Arc<str>,
     /// The index of its upstream.
     pub upstream: usize,
+    /// Whether and where its requests are logged.
+    pub access: Option<Access>,
     /// Changes to requests.
     pub request: Edits,
     /// Changes to responses.
@@ -58,6 +66,19 @@ pub struct RoutePlan {
     pub concurrency: u32,
     /// How its answers are cached; `None` if they aren't.
     pub cache: Option<cache::Policy>,
+}
+
+/// Which requests get a line in which access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// The log's number among the plan's.
+    pub log: u8,
+    /// Lines have the query.
+    pub query: bool,
+    /// A number by chance up to this one means that a request gets a line.
+    pub threshold: u64,
+    /// Failures get one in any case.
+    pub failures: bool,
 }
 
 /// An upstream made ready.
@@ -87,6 +108,14 @@ impl Plan {
     /// # Errors
     /// Every pattern that can't be matched and every rewrite that can't be made.
     pub fn build(config: Config, hash: u64, generation: u64) -> Result<Plan, Vec<PlanProblem>> {
+        Plan::build_with(config, hash, generation, &Registry::default())
+    }
+
+    /// The same, with the middlewares that the program brings along.
+    ///
+    /// # Errors
+    /// As [`Plan::build`], and what those middlewares say of their settings.
+    pub fn build_with(config: Config, hash: u64, generation: u64, registry: &Registry) -> Result<Plan, Vec<PlanProblem>> {
         let router = Router::new(&config.routes).map_err(|problems| {
             problems
                 .into_iter()
@@ -95,7 +124,9 @@ impl Plan {
         })?;
         let by_id: std::collections::HashMap<&str, usize> =
             config.upstreams.iter().enumerate().map(|(index, upstream)| (upstream.id.as_str(), index)).collect();
-        let mut problems = Vec::new();
+        let mut problems = custom_problems(&config, registry);
+        let mut logs = Vec::new();
+        let unrouted_access = access(&config, &[], &mut logs);
         let routes: Vec<RoutePlan> = config
             .routes
             .iter()
@@ -108,7 +139,7 @@ impl Plan {
                     });
                     0
                 });
-                RoutePlan::new(route, upstream, &config)
+                RoutePlan { access: access(&config, &route.middlewares, &mut logs), ..RoutePlan::new(route, upstream, &config) }
             })
             .collect();
         if !problems.is_empty() {
@@ -132,7 +163,10 @@ impl Plan {
             routes,
             upstreams,
             additions: additions(&config),
+            registry: registry.clone(),
             unrouted: chained_edits(&config, &[]).1,
+            access: logs.into(),
+            unrouted_access,
             trusted: config.listener.trusted_proxies.iter().filter_map(|network| network.parse().ok()).collect(),
             pages: pages(&config),
             head_limits,
@@ -148,6 +182,12 @@ impl Plan {
     /// What answers get on their way to a request of this route, or of none.
     pub fn response_edits(&self, route: Option<usize>) -> &Edits {
         route.map_or(&self.unrouted, |route| &self.routes[route].response)
+    }
+
+    /// Whether and where requests of this route, or of none, are logged.
+    #[inline]
+    pub fn access(&self, route: Option<usize>) -> Option<Access> {
+        route.map_or(self.unrouted_access, |route| self.routes[route].access)
     }
 
     /// The page the gateway answers itself at this path.
@@ -168,6 +208,7 @@ impl RoutePlan {
         RoutePlan {
             name: route.name().into(),
             upstream,
+            access: None,
             request,
             response,
             timeout: route.timeout.unwrap_or(config.timeouts.request).get(),
@@ -191,6 +232,19 @@ impl UpstreamPlan {
     }
 }
 
+/// What the middlewares that the program brings along say of their settings.
+fn custom_problems(config: &Config, registry: &Registry) -> Vec<PlanProblem> {
+    let own = config.routes.iter().enumerate().map(|(index, route)| (format!("routes[{index}].middlewares"), &route.middlewares));
+    let lists = [("middlewares".to_owned(), &config.middlewares)].into_iter().chain(own);
+    let entries =
+        lists.flat_map(|(at, entries)| entries.iter().enumerate().map(move |(index, entry)| (format!("{at}[{index}].custom"), entry)));
+    let problem = |(path, entry): (String, &middleware::Entry)| {
+        let message = registry.make(entry.custom.as_ref().filter(|_| entry.enabled)?).err()?;
+        Some(PlanProblem { path, message })
+    };
+    entries.filter_map(problem).collect()
+}
+
 /// What the gateway and a route's chain change on every request and every answer.
 fn chained_edits(config: &Config, own: &[middleware::Entry]) -> (Edits, Edits) {
     let (mut request, mut response) = (Edits::default(), Edits::default());
@@ -205,6 +259,18 @@ fn chained_edits(config: &Config, own: &[middleware::Entry]) -> (Edits, Edits) {
         }
     }
     (request, response)
+}
+
+/// The access log of a chain, which is put into the list if it isn't there. Different ones beyond the 256th are left out.
+fn access(config: &Config, own: &[middleware::Entry], logs: &mut Vec<AccessLog>) -> Option<Access> {
+    let chain = middleware::merged(&config.middlewares, own);
+    let settings = chain.iter().rev().find_map(|(entry, _)| entry.access_log.as_ref())?;
+    let index = logs.iter().position(|known| known == settings).unwrap_or_else(|| {
+        logs.push(settings.clone());
+        logs.len() - 1
+    });
+    let log = u8::try_from(index).ok()?;
+    Some(Access { log, query: settings.query, threshold: settings.threshold(), failures: settings.failures })
 }
 
 fn additions(config: &Config) -> Additions {

@@ -214,7 +214,9 @@ impl View {
 fn chains(plan: &Plan, seat: Seat, before: &States) -> (Vec<Chain>, States) {
     let kept = RefCell::default();
     let config = &plan.config;
-    let build = |entry: &Entry, name: &str| entry.settings()?.build(&Scope::new(seat.core, seat.cores, name, entry, before, &kept));
+    let build = |entry: &Entry, name: &str| {
+        entry.settings()?.build(&Scope::new((seat.core, seat.cores), name, entry, &plan.registry, before, &kept))
+    };
     let common: HashMap<&str, Rc<dyn Middleware>> =
         config.middlewares.iter().filter(|entry| entry.enabled).filter_map(|entry| Some((entry.id(), build(entry, entry.id())?))).collect();
     let link = |route: &str, entry: &Entry, own: bool| match own {

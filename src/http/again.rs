@@ -2,7 +2,7 @@
 //! written of the one before is copied then.
 
 use super::forward::{WrittenRequest, WrittenResponse, write_request_line};
-use super::head::SEEN_MAX;
+use super::head::SEEN_KEPT;
 use super::{Changes, Edits, Framing, RequestOut, ResponseOut, Version, write_request, write_response};
 
 /// The rules a head is written by: the generation of a plan, and a route in it. Two plans never have the same.
@@ -58,7 +58,7 @@ impl<K: PartialEq> Kept<K> {
             self.key = Some(key);
             self.dropped.clear();
             self.dropped.extend_from_slice(changes.dropped());
-        } else if bytes.len() <= SEEN_MAX {
+        } else if bytes.len() <= SEEN_KEPT {
             self.bytes.extend_from_slice(bytes);
             self.hole = hole;
         }

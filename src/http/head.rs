@@ -76,7 +76,8 @@ pub struct Connection {
 /// same byte for byte needn't be read again. It says nothing about the head, so any two are equal.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
-    /// All its bytes, if they are remembered; only an accepted head is, and one that begins where its bytes begin.
+    /// All its bytes, those of empty lines before it too, so that the head's spans are of these as well. Only an accepted head is
+    /// remembered; empty if the last wasn't one.
     pub(crate) bytes: Vec<u8>,
     /// Whether the lines behind the first one mean the same behind any other of this version: the first names no host.
     pub(crate) settled: bool,
@@ -108,18 +109,24 @@ impl Seen {
         self.heads += 1;
     }
 
-    /// Remembers an accepted head, if it isn't too long.
+    /// Remembers an accepted head.
     #[inline]
     pub(crate) fn remember(&mut self, head: &[u8]) {
         self.bytes.clear();
-        if head.len() <= SEEN_MAX {
-            self.bytes.extend_from_slice(head);
+        self.bytes.extend_from_slice(head);
+    }
+
+    /// Gives memory back that an unusually long head took.
+    #[inline]
+    pub(crate) fn trim(&mut self) {
+        if self.bytes.capacity() > SEEN_KEPT {
+            self.bytes = Vec::new();
         }
     }
 }
 
-/// The longest head that is remembered, in bytes: each warm connection has its own.
-pub(crate) const SEEN_MAX: usize = 4096;
+/// So much memory for a head is kept for the next connection, in bytes.
+pub(crate) const SEEN_KEPT: usize = 4096;
 
 /// A parsed request head. Reused from request to request, so that parsing allocates nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -186,6 +193,12 @@ fn first(fields: &[Field], known: Known) -> Option<&Field> {
 }
 
 impl RequestHead {
+    /// The bytes it was parsed from, up to its end, for as long as no other is parsed; none if the last bytes made no head.
+    #[inline]
+    pub fn received(&self) -> &[u8] {
+        &self.seen.bytes
+    }
+
     /// Whether the request line and the Host field are as an endpoint is to see them: HTTP/1.1 with a target in origin form.
     #[inline]
     pub fn is_plain(&self) -> bool {

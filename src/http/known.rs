@@ -52,6 +52,8 @@ pub enum Known {
     IfUnmodifiedSince,
     ProxyAuthenticate,
     ProxyAuthorization,
+    UserAgent,
+    Traceparent,
 }
 
 impl Known {
@@ -86,6 +88,8 @@ impl Known {
             (10, b'c') if is(name, b"connection") => Known::Connection,
             (10, b's') if is(name, b"set-cookie") => Known::SetCookie,
             (10, b'k') if is(name, b"keep-alive") => Known::KeepAlive,
+            (10, b'u') if is(name, b"user-agent") => Known::UserAgent,
+            (11, b't') if is(name, b"traceparent") => Known::Traceparent,
             (11, b'r') if is(name, b"retry-after") => Known::RetryAfter,
             (12, b'c') if is(name, b"content-type") => Known::ContentType,
             (12, b'x') if is(name, b"x-request-id") => Known::XRequestId,

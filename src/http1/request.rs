@@ -29,7 +29,7 @@ pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> R
         Err(Stop::More) if window.len() <= limits.uri && window.len() < limits.head => Ok(false),
         Err(_) => refuse(window, limits),
     };
-    if accepted == Ok(true) && start == 0 {
+    if accepted == Ok(true) {
         head.seen.remember(&window[..head.length]);
     } else {
         head.seen.bytes.clear();

@@ -1,10 +1,12 @@
-//! Concurrency limits: this core's share of one, and of the queue before it.
+//! Concurrency limits: this core's share of one, and of the queue before it; a limit that finds itself.
 //!
 //! A limit holds over all cores, yet no core looks at another's counter: each owns a share, and the coordinator moves idle
 //! shares to where requests wait (`reconcile`). What a core may have in flight is decided by its own share alone.
 
+mod gradient;
 mod share;
 
+pub use gradient::Gradient;
 pub use share::{Claim, Grant, Share};
 
 /// What core `core` of `cores` may use of `limit` until the coordinator has said anything: an even part, and the remainder

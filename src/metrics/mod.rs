@@ -75,10 +75,23 @@ cells! {
         pub panics: Counter = "gateway_panics_total",
         /// Times a connection could not be accepted, most often for want of file descriptors.
         pub accept_errors: Counter = "gateway_accept_errors_total",
+        /// Requests that got no line in the access log because the lines before them weren't written fast enough.
+        pub access_log_dropped: Counter = "gateway_access_log_dropped_total",
         /// Reports to the coordinator that found its channel full.
         pub reports_dropped: Counter = "gateway_reports_dropped_total",
         /// Workers, by what moves their bytes.
         pub driver: Gauges<2> = "gateway_workers" by "driver" in DRIVERS,
+    }
+}
+
+cells! {
+    /// What the access log's writer counts. Its thread is the only writer.
+    #[repr(align(128))]
+    pub struct AccessLog {
+        /// Lines of the access log that were written.
+        pub written: Counter = "gateway_access_log_lines_total",
+        /// Lines of the access log that could not be written: the disk is full, the reader is gone, the file can't be opened.
+        pub failed: Counter = "gateway_access_log_failed_total",
     }
 }
 
@@ -172,6 +185,8 @@ pub struct Registry {
     pub spreads: Vec<Arc<Spread>>,
     /// What the coordinator counts.
     pub process: Arc<Process>,
+    /// What the access log's writer counts.
+    pub access_log: Arc<AccessLog>,
 }
 
 /// The totals of all cores.
@@ -205,6 +220,7 @@ impl Registry {
             cores: (0..workers).map(|_| Arc::default()).collect(),
             spreads: (0..workers).map(|_| Arc::default()).collect(),
             process: Arc::default(),
+            access_log: Arc::default(),
         }
     }
 

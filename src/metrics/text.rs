@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Core, Kind, Meta, Process, Registry, Spread};
+use super::{AccessLog, Core, Kind, Meta, Process, Registry, Spread};
 
 /// Upper bounds of the response time histogram's buckets, in microseconds.
 const BUCKETS: &[u64] = &[
@@ -76,6 +76,9 @@ pub fn write(registry: &Registry, text: &mut Text) {
     }
     for (metric, meta) in Process::METRICS.iter().enumerate() {
         cells(text, meta, |label| registry.process.read(metric, label));
+    }
+    for (metric, meta) in AccessLog::METRICS.iter().enumerate() {
+        cells(text, meta, |label| registry.access_log.read(metric, label));
     }
     per_core(registry, text);
     response_times(registry, text);

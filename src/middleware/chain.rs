@@ -68,6 +68,19 @@ pub struct Notes {
     pub request: Changes,
     /// Changes to the answer's headers, beside those of the route.
     pub response: Changes,
+    /// What the access log tells of it.
+    pub marks: Marks,
+}
+
+/// What links and the cache leave for the access log; empty is nothing to tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// What the cache did: `hit`, `miss`, ..
+    pub cache: &'static str,
+    /// What the rate limits said: `allowed`, `limited`, `shadow`, ..
+    pub rate_limit: &'static str,
+    /// Who the client proved to be. Never a secret.
+    pub identity: Vec<u8>,
 }
 
 impl Notes {
@@ -76,6 +89,9 @@ impl Notes {
     pub fn clear(&mut self) {
         self.request.clear();
         self.response.clear();
+        self.marks.cache = "";
+        self.marks.rate_limit = "";
+        self.marks.identity.clear();
     }
 }
 

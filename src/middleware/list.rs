@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Settings, headers};
+use super::{Settings, access_log, custom, headers};
 
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])+ $kind:ident: $settings:ty,)+) => {
@@ -37,6 +37,10 @@ macro_rules! kinds {
 }
 
 kinds! {
+    /// A line for each request, once it has ended.
+    access_log: access_log::AccessLog,
+    /// A middleware that the program brings along.
+    custom: custom::Custom,
     /// Headers taken away, set and added, both ways.
     headers: headers::Headers,
 }

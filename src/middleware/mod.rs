@@ -3,7 +3,9 @@
 //! A kind is its settings, which say what they change on every message alike ([`Settings::edits`]: that costs nothing per request),
 //! and, where it has to decide something, a [`Middleware`] that each core builds for itself.
 
+mod access_log;
 mod chain;
+mod custom;
 mod headers;
 mod incoming;
 mod list;
@@ -13,7 +15,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-pub use chain::{Answer, Denial, Flow, Middleware, Notes, Request, Response};
+pub use access_log::{AccessLog, Field, LineFormat};
+pub use chain::{Answer, Denial, Flow, Marks, Middleware, Notes, Request, Response};
+pub use custom::{Custom, Factory, Registry};
 pub use incoming::Incoming;
 pub use list::Entry;
 
@@ -47,6 +51,8 @@ pub struct Scope<'a> {
     pub cores: u32,
     /// The entry's name, unique in the gateway: `cors`, or `ROUTE/cors` for a route's own.
     pub name: &'a str,
+    /// The kinds that the program brings along.
+    pub registry: &'a Registry,
     settings: String,
     before: &'a States,
     kept: &'a RefCell<States>,
@@ -58,9 +64,16 @@ pub struct States(HashMap<(String, String), Rc<dyn Any>>);
 
 impl<'a> Scope<'a> {
     /// The scope of an entry.
-    pub fn new(core: u32, cores: u32, name: &'a str, entry: &Entry, before: &'a States, kept: &'a RefCell<States>) -> Self {
+    pub fn new(
+        (core, cores): (u32, u32),
+        name: &'a str,
+        entry: &Entry,
+        registry: &'a Registry,
+        before: &'a States,
+        kept: &'a RefCell<States>,
+    ) -> Self {
         let settings = serde_json::to_string(entry).unwrap_or_default();
-        Scope { core, cores, name, settings, before, kept }
+        Scope { core, cores, name, registry, settings, before, kept }
     }
 
     /// What this link remembers: the same as before a reload that left its settings as they were.

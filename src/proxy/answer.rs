@@ -116,7 +116,9 @@ impl Core {
         }
         client.timer.close_at(after(self.now(), self.timeouts().write.get()));
         let (result, out) = client.link.send(out, 0).await;
-        self.counters.bytes_out.add(result.as_ref().map_or(0, |&sent| sent as u64));
+        let sent = result.as_ref().map_or(0, |&sent| sent as u64);
+        self.counters.bytes_out.add(sent);
+        client.sent.set(client.sent.get() + sent);
         self.buffers.give(out);
         result.is_ok()
     }

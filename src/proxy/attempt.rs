@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::core::{Core, Session, after};
+use super::note::micros;
 use super::upload::{Ended, Terms, Upload, beside_until};
 use crate::client::{Connection, HeadError, Key, read_head};
 use crate::clock::Instant;
@@ -66,8 +67,10 @@ impl Core {
     ) -> Result<Answered<'a>, Failed> {
         let plan = &exchange.view().plan;
         let deadline = exchange.deadline();
+        let began = self.now();
         let (connection, reused) =
             self.connection(plan, attempt, deadline).await.map_err(|reason| Failed { reason, trace: Trace::default() })?;
+        session.connect = if reused { None } else { Some(micros(self.now().since(began))) };
         connection.requests.set(connection.requests.get() + 1);
 
         let bytes = inbound.bytes();

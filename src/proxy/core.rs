@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::waiters::Waiters;
+use crate::access::{Batch, Journal};
 use crate::cache::Purge;
 use crate::chance::Chance;
 use crate::client::Pool;
@@ -48,6 +49,14 @@ pub struct Core {
     pub port: String,
     /// Seconds since 1970 began.
     pub wall: Cell<u64>,
+    /// When the clock began, in microseconds since 1970 began.
+    pub epoch_us: Cell<u64>,
+    /// Requests that ended and whose lines aren't made yet.
+    pub(super) journal: RefCell<Journal>,
+    /// Makes lines of them.
+    scribe: Box<dyn Scribe>,
+    /// This core's number.
+    pub(super) index: u16,
     /// The `Date` line of the present second, with its line end.
     pub date: Cell<[u8; 37]>,
     /// Boxed as they are used: taking one out moves a pointer.
@@ -73,11 +82,29 @@ pub struct Session {
     pub(super) response_writer: ResponseWriter,
     pub(super) scratch: Scratch,
     pub(super) id: [u8; 32],
+    /// How long it took to open a connection to the endpoint asked last, in microseconds; `None` if a kept one was used.
+    pub(super) connect: Option<u32>,
+    /// Bytes of the request that were there when it began.
+    pub(super) arrived: u64,
     pub(super) served: u32,
+}
+
+/// Makes lines of a core's records, elsewhere.
+pub trait Scribe {
+    /// An empty buffer for records, if there is one.
+    fn buffer(&self) -> Option<Vec<u8>>;
+    /// Takes records over; gives them back if it can't.
+    fn take(&self, batch: Batch) -> Option<Batch>;
 }
 
 /// What a core begins with.
 pub struct Parts {
+    /// The core's number.
+    pub index: u16,
+    /// Bytes of records a core keeps until they are taken over.
+    pub journal: usize,
+    /// Takes them over.
+    pub scribe: Box<dyn Scribe>,
     /// The process's clock.
     pub clock: Clock,
     /// The plan and this core's part of it.
@@ -97,9 +124,13 @@ pub struct Parts {
 impl Core {
     /// A core without connections.
     pub fn new(parts: Parts) -> Rc<Core> {
-        let Parts { clock, view, buffers, counters, pages, port, chance } = parts;
+        let Parts { index, journal, scribe, clock, view, buffers, counters, pages, port, chance } = parts;
         Rc::new_cyclic(|own| Core {
             own: own.clone(),
+            epoch_us: Cell::new(0),
+            journal: RefCell::new(Journal::new(journal, view.plan.access.clone())),
+            scribe,
+            index,
             now: Cell::new(clock.now()),
             clock,
             view: RefCell::new(Rc::new(view)),
@@ -172,7 +203,20 @@ impl Core {
         self.cooled.take()
     }
 
-    pub(super) fn keep(&self, session: Box<Session>) {
+    /// Has lines made of what has been noted, if somebody can.
+    pub fn hand_over(&self) {
+        let mut journal = self.journal.borrow_mut();
+        if !journal.is_empty()
+            && let Some(empty) = self.scribe.buffer()
+            && let Some(lost) = self.scribe.take(journal.take(empty))
+        {
+            self.counters.access_log_dropped.add(lost.count);
+        }
+    }
+
+    pub(super) fn keep(&self, mut session: Box<Session>) {
+        session.head.seen.trim();
+        session.response.seen.trim();
         let mut sessions = self.sessions.borrow_mut();
         if sessions.len() < SESSIONS_KEPT {
             sessions.push(session);

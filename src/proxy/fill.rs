@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use super::attempt::{Answered, key};
 use super::core::{Core, Session, after};
 use super::serve::Request;
-use crate::cache::{Fetch, Filling, Hit, Status};
+use crate::cache::{Fetch, Filling, Hit, Outcome, Status};
 use crate::client::{Connection, KeepAlive};
 use crate::error::Reason;
 use crate::exchange::{Attempt, Attempted, Ending, Exchange, Judged, Place, Plan, Refusal, Step};
@@ -53,6 +53,12 @@ impl Core {
                 core.waiters.wake_all();
             }
         });
+    }
+
+    /// Counts how a request got on with the cache.
+    pub(super) fn count_cached(&self, session: &mut Session, outcome: Outcome) {
+        self.counters.cache_requests.add(outcome as usize, 1);
+        session.scratch.notes.marks.cache = outcome.word();
     }
 
     /// Those that wait for this fill look at it again.
@@ -106,7 +112,7 @@ impl Core {
         match judged {
             Judged::Relay(outcome, purges) => {
                 if let Some(outcome) = outcome {
-                    self.counters.cache_requests.add(outcome as usize, 1);
+                    self.count_cached(session, outcome);
                 }
                 self.tell_others(purges);
                 Judged::Relay(None, Vec::new())
@@ -183,7 +189,7 @@ impl Request<'_> {
             Judged::Relay(..) => Sequel::Relay(exchange, got, attempt),
             Judged::Store(filling, status) => match self.store_whole(&got, filling) {
                 None => {
-                    core.counters.cache_requests.add(status.outcome() as usize, 1);
+                    core.count_cached(self.session, status.outcome());
                     let (incoming, scratch, _) = self.session.parts(self.inbound.bytes(), core.wall.get());
                     exchange.tell(&status, &incoming, scratch);
                     Sequel::Relay(exchange, got, attempt)

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::answer::skip;
 use super::chunks::{FRONT, finish, frame};
 use super::core::{Core, after};
+use super::note::Ended;
 use super::serve::Request;
 use crate::cache::{Copied, Hit};
 use crate::error::Reason;
@@ -46,8 +47,8 @@ impl Request<'_> {
 
     pub(super) async fn send_hit(&mut self, view: &Rc<View>, route: usize, hit: &Hit) -> Next {
         let (core, plan) = (self.core, &view.plan);
-        self.status = hit.status();
-        core.counters.cache_requests.add(hit.outcome() as usize, 1);
+        self.ended = Ended { status: hit.status(), route: Some(route), ..self.ended };
+        core.count_cached(self.session, hit.outcome());
         let head = &self.session.head;
         let framing = match (hit.is_sized(), head.version) {
             (true, _) => Framing::None,
@@ -78,7 +79,7 @@ impl Request<'_> {
             Box::pin(way.body(hit, framing, out)).await
         };
         if let Err(reason) = result {
-            self.reason = Some(reason);
+            self.ended.reason = Some(reason);
             // A body that ends with the connection would look complete.
             if framing == Framing::UntilClose {
                 self.client.link.reset_on_close();
@@ -104,6 +105,7 @@ impl Way<'_> {
     fn limit(&self, length: usize) {
         self.client.timer.close_at(after(self.core.now(), self.plan.config.timeouts.write.get()));
         self.core.counters.bytes_out.add(length as u64);
+        self.client.sent.set(self.client.sent.get() + length as u64);
     }
 
     fn sent<T>(&self, result: std::io::Result<T>) -> Result<(), Reason> {

@@ -6,11 +6,12 @@ mod chunks;
 mod core;
 mod fill;
 mod hit;
+mod note;
 mod relay;
 mod serve;
 mod tunnel;
 mod upload;
 mod waiters;
 
-pub use self::core::{Core, PageAnswer, Parts, Session};
+pub use self::core::{Core, PageAnswer, Parts, Scribe, Session};
 pub use waiters::Waiters;

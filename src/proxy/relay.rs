@@ -116,6 +116,7 @@ impl Core {
     ) -> (Result<(), Reason>, Vec<u8>) {
         client.timer.close_at(after(self.now(), terms.plan.config.timeouts.write.get()));
         self.counters.bytes_out.add((buf.len() - from) as u64);
+        client.sent.set(client.sent.get() + (buf.len() - from) as u64);
         let (result, buf) = match upload {
             None => client.link.send(buf, from).await,
             Some(upload) => beside(upload, client.link.send(buf, from), || ()).await,

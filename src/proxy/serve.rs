@@ -6,6 +6,7 @@ use super::answer::{Extra, Own, afterwards, skip};
 use super::attempt::Answered;
 use super::core::{Core, Session};
 use super::fill::Sequel;
+use super::note::{Asked, Begun, Ended};
 use super::relay::{Relayed, Terms, outlives};
 use super::tunnel::tunnel;
 use crate::clock::Instant;
@@ -72,9 +73,11 @@ impl Service for Core {
         session.id = self.request_id();
         session.served = session.served.saturating_add(1);
         self.counters.in_flight.add(1);
-        let mut request = Request { core: self, client, session, inbound, started, status: 0, reason: None, held: None, fill: None };
-        let next = request.run().await;
-        let (status, reason, held, fill) = (request.status, request.reason, request.held, request.fill);
+        let begun = Begun::new(client, started);
+        let view = self.view.borrow().clone();
+        let mut request = Request { core: self, client, session, inbound, started, ended: Ended::default(), held: None, fill: None };
+        let next = request.run(view.clone()).await;
+        let Request { ended, held, fill, .. } = request;
         if let Some(fill) = fill {
             self.wake_fill(fill);
         }
@@ -83,8 +86,9 @@ impl Service for Core {
         }
         self.counters.in_flight.sub(1);
         let elapsed = self.woke().since(started);
-        self.counters.ended(status, reason, elapsed);
+        self.counters.ended(ended.status, ended.reason, elapsed);
         self.latency.borrow_mut().record(elapsed);
+        self.note(&view, client, session, begun, ended);
         next
     }
 
@@ -95,8 +99,12 @@ impl Service for Core {
         session.head.fields.clear();
         session.scratch.notes.clear();
         self.counters.ended(reason.status(), Some(reason), std::time::Duration::ZERO);
+        session.arrived = 0;
+        let begun = Begun::new(client, self.now());
         let view = self.view.borrow().clone();
-        afterwards(self.refusal(client, session, &[], reason, &Extra::default(), &view.plan.unrouted, false).await, false)
+        let next = afterwards(self.refusal(client, session, &[], reason, &Extra::default(), &view.plan.unrouted, false).await, false);
+        self.note(&view, client, session, begun, Ended { status: reason.status(), reason: Some(reason), ..Ended::default() });
+        next
     }
 }
 
@@ -107,8 +115,7 @@ pub(super) struct Request<'a> {
     pub(super) session: &'a mut Session,
     pub(super) inbound: &'a mut Inbound,
     started: Instant,
-    pub(super) status: u16,
-    pub(super) reason: Option<Reason>,
+    pub(super) ended: Ended,
     /// The route and upstream in which it held places.
     held: Option<(usize, u32)>,
     /// The fill that others may have waited for.
@@ -116,8 +123,10 @@ pub(super) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    async fn run(&mut self) -> Next {
-        let view = self.core.view.borrow().clone();
+    async fn run(&mut self, view: Rc<View>) -> Next {
+        let Session { head, arrived, .. } = &mut *self.session;
+        let body = if let Framing::Length(length) = head.framing { length } else { u64::MAX };
+        *arrived = head.length as u64 + body.min((self.inbound.bytes().len() - head.length) as u64);
         let body_max = view.plan.config.limits.body.get();
         if let Framing::Length(length) = self.session.head.framing
             && body_max != 0
@@ -172,15 +181,22 @@ impl<'a> Request<'a> {
                 Step::Attempt(attempt) => {
                     self.held = Some((attempt.route, attempt.pool));
                     self.fill = exchange.fill().map(|fill| fill.id());
+                    let Attempt { route, upstream, endpoint, .. } = attempt;
+                    let asked = Asked { upstream, endpoint, at: self.core.now(), answered: None };
+                    self.ended = Ended { route: Some(route), attempts: self.ended.attempts + 1, ..self.ended };
                     let outcome = self.core.attempt(Some(self.client), self.session, self.inbound, &exchange, &attempt).await;
                     let (now, draw) = (self.core.now(), self.core.draw());
                     let (ending, trace) = match outcome {
                         Ok(got) => {
+                            self.ended.asked = Some(Asked { answered: Some(now), ..asked });
                             let trace = got.trace;
                             answered = Some((got, attempt));
                             (Ending::Answered(self.session.response.status), trace)
                         }
-                        Err(failed) => (Ending::Failed(failed.reason), failed.trace),
+                        Err(failed) => {
+                            self.ended.asked = Some(asked);
+                            (Ending::Failed(failed.reason), failed.trace)
+                        }
                     };
                     step = exchange.attempted(Attempted { ending, trace }, &self.session.head, now, draw);
                     continue;
@@ -220,11 +236,11 @@ impl<'a> Request<'a> {
 
     async fn relay(&mut self, exchange: &mut Exchange, answered: &mut Answered<'_>, attempt: &Attempt) -> Next {
         let core = self.core;
-        self.status = self.session.response.status;
+        self.ended.status = self.session.response.status;
         self.tally(exchange.tally());
         let view = exchange.view().clone();
         let plan = &view.plan;
-        let upgraded = self.status == 101;
+        let upgraded = self.ended.status == 101;
         let limit = plan.config.limits.requests_per_connection;
         let keep = self.session.head.connection.keep_alive
             && outlives(self.session)
@@ -233,7 +249,7 @@ impl<'a> Request<'a> {
             && (limit == 0 || self.session.served < limit)
             && answered.upload.as_ref().is_none_or(|upload| upload.ended().is_some_and(|ended| ended.result.is_ok()));
         let (incoming, scratch, head) = self.session.parts(self.inbound.bytes(), core.wall.get());
-        exchange.respond(&incoming, self.status, Some((head, &answered.buf)), &mut scratch.notes, core.now());
+        exchange.respond(&incoming, self.ended.status, Some((head, &answered.buf)), &mut scratch.notes, core.now());
         let early = if upgraded { answered.buf.split_off(self.session.response.length) } else { Vec::new() };
         let terms = Terms { plan, route: attempt.route, keep };
         let Relayed { result, reusable } = core.relay(self.client, self.session, answered, &terms).await;
@@ -252,7 +268,7 @@ impl<'a> Request<'a> {
             core.give_back(&answered.connection, attempt, plan);
         }
         if let Err(reason) = result {
-            self.reason = Some(reason);
+            self.ended.reason = Some(reason);
             // A body that ends with the connection would look complete.
             if !outlives(self.session) {
                 self.client.link.reset_on_close();
@@ -282,7 +298,8 @@ impl<'a> Request<'a> {
 
     async fn page(&mut self, page: Page) -> Next {
         let answer = (self.core.pages)(page);
-        self.status = answer.0;
+        self.ended.status = answer.0;
+        self.ended.page = true;
         let keep = self.keep();
         afterwards(self.core.page(self.client, self.session, answer, keep).await, keep)
     }
@@ -291,13 +308,14 @@ impl<'a> Request<'a> {
     fn own(&mut self, mut exchange: Exchange, status: u16) -> (Rc<View>, Option<usize>) {
         let (incoming, scratch, _) = self.session.parts(self.inbound.bytes(), self.core.wall.get());
         exchange.respond(&incoming, status, None, &mut scratch.notes, self.core.now());
+        self.ended.route = exchange.routed();
         (exchange.view().clone(), exchange.routed())
     }
 
     /// Answers as a link of the chain says.
     async fn answer(&mut self, exchange: Exchange, answer: &Answer) -> Next {
         let (view, route) = self.own(exchange, answer.status);
-        self.status = answer.status;
+        self.ended.status = answer.status;
         let keep = self.keep();
         let own = Own { status: answer.status, lines: &answer.lines, body: &answer.body, edits: view.plan.response_edits(route), keep };
         afterwards(self.core.own(self.client, self.session, &own).await, keep)
@@ -310,8 +328,8 @@ impl<'a> Request<'a> {
     }
 
     async fn refuse(&mut self, reason: Reason, extra: &Extra, edits: &Edits) -> Next {
-        self.status = reason.status();
-        self.reason = Some(reason);
+        self.ended.status = reason.status();
+        self.ended.reason = Some(reason);
         if matches!(reason, Reason::ClientLeft | Reason::ClientStalled) {
             return Next::Close;
         }

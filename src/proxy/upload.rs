@@ -138,6 +138,7 @@ impl Way<'_> {
                 // The client has done its part: the time that the endpoint takes for it is not the client's.
                 self.from.clear();
                 self.core.counters.bytes_in.add(received as u64);
+                self.client.received.set(self.client.received.get() + received as u64);
                 Ok(received)
             }
             _ if self.from.expired() => Err(Reason::BodyTimeout),

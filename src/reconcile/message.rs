@@ -43,6 +43,8 @@ pub struct UpstreamReport {
 pub struct UpstreamTally {
     /// Requests that ended otherwise than by an endpoint's whole answer, by the endpoints' or the gateway's doing.
     pub failures: Vec<(Reason, u64)>,
+    /// The adaptive concurrency limit, at present.
+    pub concurrency_limit: Option<u64>,
 }
 
 impl UpstreamTally {
@@ -53,6 +55,9 @@ impl UpstreamTally {
 
     /// Adds what another core has counted.
     pub fn add(&mut self, more: &UpstreamTally) {
+        if let Some(limit) = more.concurrency_limit {
+            *self.concurrency_limit.get_or_insert(0) += limit;
+        }
         more.failures.iter().for_each(|&(reason, count)| self.add_failures(reason, count));
     }
 

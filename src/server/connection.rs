@@ -6,6 +6,7 @@
 //!            \-- refused, Next::Close, the client left, a deadline --> closed, lingering where bytes may be unread
 //! ```
 
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -26,6 +27,10 @@ pub struct Client {
     pub link: Link,
     /// Its address.
     pub peer: SocketAddr,
+    /// Bytes that were sent to it.
+    pub sent: Cell<u64>,
+    /// Bytes of bodies that were received from it, besides those that came with a head.
+    pub received: Cell<u64>,
 }
 
 /// What becomes of the connection after a request.

@@ -68,6 +68,8 @@ pub enum Unavailable {
     Unresolved,
     /// Those that might be used are at their concurrency limit, or others wait for them: `try_queue`.
     Busy,
+    /// The adaptive concurrency limit is reached, or others wait: `try_queue`.
+    Limited,
     /// A circuit breaker keeps requests away from all that could be used; it's worth asking again then.
     CircuitOpen(Instant),
     /// There are only those that were tried, and those aren't wanted.
@@ -79,6 +81,7 @@ impl Unavailable {
     pub const fn reason(self) -> Reason {
         match self {
             Unavailable::NoneHealthy | Unavailable::AllTried => Reason::NoHealthyEndpoint,
+            Unavailable::Limited => Reason::ConcurrencyLimited,
             Unavailable::CircuitOpen(_) => Reason::CircuitOpen,
             Unavailable::Unresolved => Reason::Unresolved,
             Unavailable::Busy => Reason::EndpointsBusy,
@@ -95,7 +98,13 @@ impl Upstream {
         if self.circuit != Circuit::Closed {
             self.pass_upstream(now)?;
         }
-        if self.queue.waiting() > 0 && !ask.queued {
+        let behind = self.queue.waiting() > 0 && !ask.queued;
+        if let Some(adaptive) = &self.adaptive
+            && (behind || !adaptive.has_room())
+        {
+            return Err(Unavailable::Limited);
+        }
+        if behind {
             return Err(Unavailable::Busy);
         }
         let Some(slot) = self.pick(ask, now, draw) else { return Err(self.unavailable(ask, now)) };
@@ -115,6 +124,9 @@ impl Upstream {
         if self.entry.tracks_load {
             self.balance.load_changed(slot, self.in_flight[index]);
         }
+        if let Some(adaptive) = &mut self.adaptive {
+            adaptive.begin();
+        }
         Ok(Permit { endpoint: EndpointId { slot, generation: self.generations[index] }, started: now, recorded: false, marks })
     }
 
@@ -123,6 +135,9 @@ impl Upstream {
     pub fn record(&mut self, permit: &mut Permit, outcome: Outcome, now: Instant) {
         if self.settings.circuit_breaker.is_some() {
             self.tell_breakers(permit, outcome, now);
+        }
+        if let (Some(adaptive), Outcome::Answered { status: ..500 }, false) = (&mut self.adaptive, outcome, permit.recorded) {
+            adaptive.answered(permit.started, now);
         }
         let failed = match outcome {
             Outcome::Abandoned => return,
@@ -171,6 +186,9 @@ impl Upstream {
         }
         if free {
             self.set_open(slot, true);
+        }
+        if let Some(adaptive) = &mut self.adaptive {
+            adaptive.end();
         }
         if self.entry.tracks_load {
             self.balance.load_changed(permit.endpoint.slot, self.in_flight[slot]);

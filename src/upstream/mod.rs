@@ -23,7 +23,7 @@ use crate::breaker::Breaker;
 use crate::clock::Instant;
 use crate::config;
 use crate::error::{Fault, Reason};
-use crate::limiter::Share;
+use crate::limiter::{Gradient, Share};
 use crate::reconcile::UpstreamTally;
 use crate::retry::Budget;
 
@@ -100,6 +100,8 @@ pub struct Upstream {
     seen: u64,
     /// The queue before the endpoints' concurrency limits.
     queue: Share,
+    /// The limit before all of them that finds itself.
+    adaptive: Option<Box<Gradient>>,
     budget: Budget,
     /// The newest update applied.
     version: u64,
@@ -133,12 +135,14 @@ impl Upstream {
             tally: UpstreamTally::default(),
             seen: 0,
             queue: Share::new(0, settings.queue.length, seat.core, seat.cores),
+            adaptive: None,
             budget: Budget::new(&retry_settings(&settings, switches)),
             version: 0,
             settings,
         };
         upstream.place_endpoints(true, now);
         upstream.place_breakers(now);
+        upstream.place_adaptive(now);
         upstream.arrange();
         upstream.refresh(now);
         upstream
@@ -155,6 +159,7 @@ impl Upstream {
         let before = self.members();
         self.place_endpoints(false, now);
         self.place_breakers(now);
+        self.place_adaptive(now);
         if rebuilt {
             self.entry = balancer::entry(self.settings.strategy);
             self.balance = (self.entry.make)(self.seat, self.settings.load_bound.0);
@@ -199,6 +204,12 @@ impl Upstream {
     /// If the slot is empty: never for an endpoint that a permit is held for.
     pub fn endpoint(&self, id: EndpointId) -> &Endpoint {
         self.slots[id.slot as usize].as_ref().expect("a permit keeps its endpoint")
+    }
+
+    /// The name of an endpoint that may have gone since it was asked.
+    pub fn endpoint_name(&self, id: EndpointId) -> Option<&Arc<str>> {
+        let same = self.generations.get(id.slot as usize) == Some(&id.generation);
+        self.slots.get(id.slot as usize)?.as_ref().filter(|_| same).map(Endpoint::name)
     }
 
     /// All endpoints with their identity, those that are about to go included.
@@ -268,6 +279,15 @@ impl Upstream {
     /// Whether health is ignored because too few endpoints are healthy.
     pub fn is_panicking(&self) -> bool {
         self.panicking
+    }
+
+    fn place_adaptive(&mut self, now: Instant) {
+        let in_flight = u32::try_from(self.in_flight()).unwrap_or(u32::MAX);
+        match (&mut self.adaptive, &self.settings.adaptive_concurrency) {
+            (adaptive, None) => *adaptive = None,
+            (Some(adaptive), Some(settings)) => adaptive.reconfigure(settings, self.seat.cores),
+            (none, Some(settings)) => *none = Some(Box::new(Gradient::new(settings, self.seat.cores, in_flight, now))),
+        }
     }
 
     fn members(&self) -> Vec<Member> {

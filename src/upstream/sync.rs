@@ -87,6 +87,7 @@ impl Upstream {
             breaker,
             tally: self.tally.clone(),
         };
+        report.tally.concurrency_limit = self.adaptive.as_ref().map(|adaptive| u64::from(adaptive.limit()));
         let limited = |endpoint: &&mut super::Endpoint| endpoint.share.is_limited();
         let waited_for = self.slots.iter_mut().flatten().filter(limited).count().max(1) as u32;
         for endpoint in self.slots.iter_mut().flatten().filter(|endpoint| !endpoint.leaving) {

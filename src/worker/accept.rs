@@ -1,5 +1,6 @@
 //! Accepting connections: each becomes a task that ends alone, even by a panic.
 
+use std::cell::Cell;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::panic::AssertUnwindSafe;
@@ -54,7 +55,7 @@ fn welcome(core: &Rc<Core>, link: Link, peer: SocketAddr) {
     }
     core.counters.connections.add(1);
     let timer = core.deadlines.timer(link.fd());
-    let client = Client { timer, link, peer };
+    let client = Client { timer, link, peer, sent: Cell::new(0), received: Cell::new(0) };
     let core = core.clone();
     net::spawn(async move {
         if !alone(&core.counters, peer, server::serve(core.clone(), client)).await {

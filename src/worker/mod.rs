@@ -5,7 +5,6 @@ mod tick;
 
 use std::io;
 use std::net::TcpListener;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::SystemTime;
@@ -19,7 +18,7 @@ use crate::config::Driver;
 use crate::exchange::{Plan, View};
 use crate::metrics::{self, DRIVER_EPOLL, DRIVER_IO_URING};
 use crate::net::{Bell, Buffers, Doorbell, Engine, run_on};
-use crate::proxy::{Core, Parts};
+use crate::proxy::{Core, Parts, Scribe};
 use crate::reconcile::{Report, Update};
 use crate::{balancer, log};
 
@@ -55,6 +54,10 @@ pub struct Seat {
     pub shared: Arc<Shared>,
     /// The process's clock.
     pub clock: Clock,
+    /// Takes its records for the access log over.
+    pub scribe: Box<dyn Scribe + Send>,
+    /// Bytes of records for the access log that it may hold.
+    pub journal: usize,
     /// Gives freed memory of this thread back to the system.
     pub release_memory: fn(),
 }
@@ -113,34 +116,34 @@ fn run(seat: Seat, doorbell: Doorbell) {
 }
 
 async fn work(seat: Seat, doorbell: Doorbell) {
-    let core = core(&seat);
-    let spread = seat.shared.registry.spreads[seat.index].clone();
-    let worker = tick::Worker::new(core.clone(), seat.inbox, seat.outbox, spread, seat.release_memory);
-    match accept::start(core, seat.listener) {
-        Ok(stopper) => tick::run(worker, stopper, doorbell).await,
-        Err(error) => log::error(format_args!("worker can't accept worker={}: {error}", seat.index)),
-    }
-}
-
-fn core(seat: &Seat) -> Rc<Core> {
+    let Seat { index, listener, inbox, outbox, release_memory, .. } = seat;
+    let spread = seat.shared.registry.spreads[index].clone();
+    let port = listener.local_addr().map(|address| address.port().to_string()).unwrap_or_default();
     let now = seat.clock.now();
-    let index = u32::try_from(seat.index).unwrap_or(0);
-    let here = balancer::Seat { core: index, cores: u32::try_from(seat.cores).unwrap_or(1) };
+    let number = u32::try_from(index).unwrap_or(0);
+    let here = balancer::Seat { core: number, cores: u32::try_from(seat.cores).unwrap_or(1) };
     let size = usize::try_from(seat.plan.config.runtime.buffer.get()).unwrap_or(16 << 10);
-    let shared = seat.shared.clone();
-    let port = seat.listener.local_addr().map(|address| address.port().to_string()).unwrap_or_default();
-    Core::new(Parts {
+    let shared = seat.shared;
+    let core = Core::new(Parts {
+        index: u16::try_from(index).unwrap_or(u16::MAX),
+        journal: seat.journal,
+        scribe: seat.scribe,
         clock: seat.clock,
-        view: View::new(seat.plan.clone(), here, chance(index), now),
+        view: View::new(seat.plan, here, chance(number), now),
         buffers: Buffers::new(size + HEAD_ROOM, BUFFERS_KEPT),
-        counters: seat.metrics.clone(),
+        counters: seat.metrics,
         pages: Box::new(move |page| {
             let page = admin::respond(page, &shared);
             (page.status, page.content_type, page.body)
         }),
         port,
-        chance: chance(index),
-    })
+        chance: chance(number),
+    });
+    let worker = tick::Worker::new(core.clone(), inbox, outbox, spread, release_memory);
+    match accept::start(core, listener) {
+        Ok(stopper) => tick::run(worker, stopper, doorbell).await,
+        Err(error) => log::error(format_args!("worker can't accept worker={index}: {error}")),
+    }
 }
 
 /// A number that differs from core to core and from start to start, for spreading.

@@ -79,6 +79,7 @@ impl Worker {
             counters.cache_stored.add(cache.stored() - counters.cache_stored.count());
             counters.cache_evictions.add(cache.evicted() - counters.cache_evictions.count());
         }
+        core.hand_over();
         core.pool.sweep(now);
         core.counters.upstream_connections.at(UPSTREAM_IDLE).set(core.pool.len() as u64);
         if now.since(self.second) >= Duration::from_secs(1) || self.second == Instant::ZERO {
@@ -89,7 +90,9 @@ impl Worker {
                 (self.release_memory)();
             }
             let wall = SystemTime::now();
-            core.wall.set(wall.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()));
+            let since = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            core.wall.set(since.as_secs());
+            core.epoch_us.set(u64::try_from(since.as_micros()).unwrap_or(u64::MAX).saturating_sub(now.as_nanos() / 1000));
             let date = format!("Date: {}\r\n", httpdate::fmt_http_date(wall));
             if let Ok(date) = date.as_bytes().try_into() {
                 core.date.set(date);

@@ -155,3 +155,14 @@ fn never_exceeded_over_all_cores() {
     let most = most.into_iter().flatten().max().unwrap();
     assert!((2..=4).contains(&most), "{most} at once");
 }
+
+#[test]
+fn that_an_upstream_finds_itself() {
+    let endpoint = endpoint();
+    let mut upstream = up(&[&endpoint.address]);
+    upstream["adaptive_concurrency"] = json!({ "min": 1, "max": 1, "initial": 1 });
+    upstream["queue"] = json!({ "length": 1, "timeout": "20s" });
+    let gateway = gateway(&endpoint, json!({ "upstreams": [upstream] }));
+    one_and_one(&endpoint, &gateway, "concurrency_limited");
+    gateway.wait("gateway_upstream_concurrency_limit{upstream=\"up\"}", 1.0);
+}

@@ -2,6 +2,7 @@
 
 mod harness;
 
+mod access_log;
 mod bodies;
 mod breakers;
 mod client_faults;

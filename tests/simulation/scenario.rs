@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use ringway::balancer::STRATEGIES;
 use ringway::config::{
-    BreakerLatency, BreakerMode, BreakerScope, CircuitBreaker, Config, Endpoint, HashKey, Outlier, Queue, Route, StatusRange, Target, Time,
-    Upstream,
+    AdaptiveConcurrency, BreakerLatency, BreakerMode, BreakerScope, CircuitBreaker, Config, Endpoint, HashKey, Outlier, Queue, Route,
+    StatusRange, Target, Time, Upstream,
 };
 
 use crate::chance::Chance;
@@ -58,6 +58,8 @@ impl Scenario {
             ..Outlier::default()
         };
         upstream.circuit_breaker = chance.percent(60).then(|| breaker(chance));
+        upstream.adaptive_concurrency =
+            chance.percent(25).then(|| AdaptiveConcurrency { min: 2, max: 60, initial: 20, ..AdaptiveConcurrency::default() });
         upstream.panic_threshold = *chance.one_of(&[0, 0, 50]);
         upstream.slow_start = chance.percent(30).then(|| Time::from_millis(500));
         upstream.resolve_interval = Some(Time::from_millis(500));

@@ -37,7 +37,7 @@ pub(super) fn check(rules: &mut Rules<'_>) {
     }
     runtime_and_limits(rules);
     if let Some(breaker) = &config.circuit_breaker {
-        super::breaker::check(rules, breaker, "circuit_breaker");
+        super::protection::breaker(rules, breaker, "circuit_breaker");
     }
     config.cache.problems().into_iter().for_each(|wrong| rules.wrong("", wrong));
     middleware::check_all(rules, &config.middlewares, None, "middlewares");

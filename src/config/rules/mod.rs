@@ -1,9 +1,9 @@
 //! What a schema can't say: names that must exist or be unique, settings that contradict each other, texts of other standards.
 
-mod breaker;
 mod edits;
 mod gateway;
 mod middleware;
+mod protection;
 mod route;
 mod upstream;
 

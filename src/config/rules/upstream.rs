@@ -30,7 +30,10 @@ fn check(rules: &mut Rules<'_>, upstream: &Upstream, at: &dyn Fn(&str) -> String
     rules.at_least(&|| at("outlier_detection.window"), outlier.window, Time::from_millis(100));
     rules.at_least(&|| at("outlier_detection.ejection_time"), outlier.ejection_time, Time::from_millis(10));
     if let Some(breaker) = &upstream.circuit_breaker {
-        super::breaker::check(rules, breaker, &at("circuit_breaker"));
+        super::protection::breaker(rules, breaker, &at("circuit_breaker"));
+    }
+    if let Some(adaptive) = &upstream.adaptive_concurrency {
+        super::protection::adaptive(rules, adaptive, &at("adaptive_concurrency"));
     }
     rules.head(&|| at("keep_alive.head"), upstream.keep_alive.head);
     if upstream.retry.backoff > upstream.retry.backoff_max {

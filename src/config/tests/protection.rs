@@ -48,3 +48,24 @@ fn an_upstreams_breaker_goes_before_the_gateways() {
     assert_eq!(breaker(r#""circuit_breaker": { "trials": 7 }"#, r#""circuit_breaker": { "mode": "off" }"#), None);
     assert_eq!(breaker(r#""features": { "circuit_breaker": false }"#, r#""circuit_breaker": { "trials": 8 }"#), None);
 }
+
+#[test]
+fn an_adaptive_limit_begins_within_its_bounds() {
+    each(
+        upstream,
+        &[
+            (
+                r#""adaptive_concurrency": { "min": 50, "max": 40 }"#,
+                &["2:34: upstreams[0].adaptive_concurrency.min: must not be greater than max; lower it, or raise the other"],
+            ),
+            (
+                r#""adaptive_concurrency": { "initial": 2, "max": 30 }"#,
+                &["2:38: upstreams[0].adaptive_concurrency.initial: must be from min to max, 4 to 30, is 2"],
+            ),
+            (
+                r#""adaptive_concurrency": { "tolerance": 0.5 }"#,
+                &["2:40: upstreams[0].adaptive_concurrency.tolerance: must be a number from 1 to 10, is 0.5"],
+            ),
+        ],
+    );
+}

@@ -136,3 +136,42 @@ fn a_request_outlives_a_reload() {
     next.request("GET /elsewhere").serve(at(4));
     next.assert_idle("after the reload");
 }
+
+#[test]
+fn an_adaptive_limit_lets_wait_and_then_says_so() {
+    let mut config = config(&["/*"], 2);
+    config.upstreams[0].queue.length = 1;
+    config.upstreams[0].adaptive_concurrency = Some(config::AdaptiveConcurrency { min: 1, max: 1, initial: 1, tolerance: 1.5 });
+    let core = Core::new(config);
+    let (mut runs, mut waits, mut third) = (core.request("GET /"), core.request("GET /"), core.request("GET /"));
+    runs.attempt(at(0));
+    assert_eq!(waits.waits(at(1)), Place::Upstream(0));
+    let refusal = third.refused(at(1));
+    assert_eq!((refusal.reason, refusal.retry_after, refusal.upstream.as_deref()), (Reason::ConcurrencyLimited, Some(1), Some("u")));
+    runs.answered(200, at(2));
+    runs.exchange.ended(None, at(2));
+    assert_eq!(core.request("GET /").refused(at(2)).reason, Reason::ConcurrencyLimited, "the place is for who waits");
+    waits.attempt(at(3));
+    let mut late = core.request_at("GET /", at(3));
+    late.waits(at(3));
+    assert_eq!(late.refused(at(1003)).reason, Reason::ConcurrencyLimited);
+    drop((waits, late, third));
+    core.assert_idle("limited");
+    assert_eq!(core.view.report(1, at(4)).upstreams[0].tally.concurrency_limit, Some(1));
+}
+
+#[test]
+fn an_adaptive_limit_that_comes_with_a_reload_counts_what_is_in_flight() {
+    let mut config = config(&["/*"], 2);
+    let core = Core::new(config.clone());
+    let mut before = core.request("GET /");
+    before.attempt(at(0));
+    config.upstreams[0].queue.length = 0;
+    config.upstreams[0].adaptive_concurrency = Some(config::AdaptiveConcurrency { min: 1, max: 1, initial: 1, tolerance: 1.5 });
+    let plan = Arc::new(Plan::build(config, 2, 2).expect("a plan"));
+    let core = Core { view: Rc::new(core.view.next(plan, at(1))) };
+    assert_eq!(core.request("GET /").refused(at(1)).reason, Reason::ConcurrencyLimited);
+    drop(before);
+    core.request("GET /").serve(at(2));
+    core.assert_idle("reloaded");
+}

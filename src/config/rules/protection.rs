@@ -1,10 +1,10 @@
-//! Rules of circuit breakers.
+//! Rules of circuit breakers and adaptive concurrency.
 
 use super::Rules;
-use crate::config::{BreakerMode, CircuitBreaker, Time};
+use crate::config::{AdaptiveConcurrency, BreakerMode, CircuitBreaker, Time};
 
 /// Those of the breaker that is set at this path.
-pub(super) fn check(rules: &mut Rules<'_>, breaker: &CircuitBreaker, path: &str) {
+pub(super) fn breaker(rules: &mut Rules<'_>, breaker: &CircuitBreaker, path: &str) {
     if breaker.mode == BreakerMode::Off {
         return;
     }
@@ -20,5 +20,15 @@ pub(super) fn check(rules: &mut Rules<'_>, breaker: &CircuitBreaker, path: &str)
     }
     if let Some(latency) = &breaker.latency {
         rules.at_least(&|| at("latency.over"), latency.over, Time::from_millis(1));
+    }
+}
+
+/// Those of the limit that is set at this path.
+pub(super) fn adaptive(rules: &mut Rules<'_>, adaptive: &AdaptiveConcurrency, path: &str) {
+    let AdaptiveConcurrency { min, max, initial, .. } = *adaptive;
+    if min > max {
+        rules.broken(format!("{path}.min"), "must not be greater than max", "lower it, or raise the other");
+    } else if !(min..=max).contains(&initial) {
+        rules.broken(format!("{path}.initial"), format!("must be from min to max, {min} to {max}, is {initial}"), "");
     }
 }

@@ -1,4 +1,4 @@
-//! Settings of circuit breakers.
+//! Settings that protect upstreams: circuit breakers, adaptive concurrency.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -114,5 +114,29 @@ pub struct BreakerFailures {
 impl Default for BreakerFailures {
     fn default() -> Self {
         BreakerFailures { status: vec![StatusRange { low: 500, high: 599 }], connect_errors: true, timeouts: true, broken_answers: true }
+    }
+}
+
+/// A limit of requests in flight that finds itself, by how much longer answers take than they need to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdaptiveConcurrency {
+    /// The limit never goes below this; like the others over all cores, of which each has an even part, one at least.
+    #[schemars(range(min = 1, max = 1000000))]
+    pub min: u32,
+    /// It never goes above this.
+    #[schemars(range(min = 1, max = 1000000))]
+    pub max: u32,
+    /// It begins with this.
+    #[schemars(range(min = 1, max = 1000000))]
+    pub initial: u32,
+    /// How many times the time that answers need they may take before the limit shrinks.
+    #[schemars(range(min = 1.0, max = 10.0))]
+    pub tolerance: f64,
+}
+
+impl Default for AdaptiveConcurrency {
+    fn default() -> Self {
+        AdaptiveConcurrency { min: 4, max: 1000, initial: 40, tolerance: 1.5 }
     }
 }

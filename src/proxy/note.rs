@@ -1,0 +1,146 @@
+//! A request that has ended, noted for the access log: copied into the core's journal, nothing else.
+
+use std::time::Duration;
+
+use super::core::{Core, Session};
+use crate::access::{Record, Times};
+use crate::clock::Instant;
+use crate::error::{Fault, Reason};
+use crate::exchange::{Access, EndpointId, Incoming, View};
+use crate::http::{Known, kept_request_id};
+use crate::server::Client;
+
+/// How a request ended.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Ended {
+    /// The answer's status; 0 if there was none.
+    pub status: u16,
+    /// Why it ended otherwise than by an endpoint's whole answer.
+    pub reason: Option<Reason>,
+    /// Its route.
+    pub route: Option<usize>,
+    /// Who was asked last.
+    pub asked: Option<Asked>,
+    /// How many times somebody was asked.
+    pub attempts: u32,
+    /// It was answered with a built-in page, which are asked for all the time and aren't logged.
+    pub page: bool,
+}
+
+/// An endpoint that was asked.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    /// The upstream's index in the plan.
+    pub upstream: usize,
+    /// The endpoint.
+    pub endpoint: EndpointId,
+    /// When.
+    pub at: Instant,
+    /// When the head of its answer was there.
+    pub answered: Option<Instant>,
+}
+
+/// Where a client's connection stood when a request began.
+#[derive(Clone, Copy)]
+pub(super) struct Begun {
+    pub at: Instant,
+    pub sent: u64,
+    pub received: u64,
+}
+
+impl Begun {
+    pub(super) fn new(client: &Client, now: Instant) -> Self {
+        Begun { at: now, sent: client.sent.get(), received: client.received.get() }
+    }
+}
+
+impl Core {
+    /// Notes a request for the access log, if it gets a line.
+    #[inline]
+    pub(super) fn note(&self, view: &View, client: &Client, session: &Session, begun: Begun, ended: Ended) {
+        if let Some(access) = view.plan.access(ended.route)
+            && !ended.page
+        {
+            let failed = ended.status >= 500 || ended.reason.is_some_and(|reason| reason.fault() != Fault::Client);
+            if (access.failures && failed) || access.threshold == u64::MAX || self.draw() < access.threshold {
+                self.add_record(access, view, client, session, begun, ended);
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn add_record(&self, access: Access, view: &View, client: &Client, session: &Session, begun: Begun, ended: Ended) {
+        let plan = &view.plan;
+        let Session { head, sender, id, scratch, .. } = session;
+        let bytes = head.received();
+        let peer = session.peer.expect("set for each session");
+        let incoming = Incoming { head, bytes, peer, wall: 0 };
+        let marks = &scratch.notes.marks;
+        let upstream = ended.route.map(|route| view.member(route).upstream.borrow());
+        let endpoint = upstream.as_ref().zip(ended.asked).and_then(|(upstream, asked)| upstream.endpoint_name(asked.endpoint));
+        let connected = ended.asked.and(session.connect);
+        let mut agent = &b""[..];
+        let mut traceparent = &b""[..];
+        for field in &head.fields {
+            match field.known {
+                Known::UserAgent => agent = field.value.of(bytes),
+                Known::Traceparent => traceparent = field.value.of(bytes),
+                _ => {}
+            }
+        }
+        let record = Record {
+            log: access.log,
+            core: self.index,
+            generation: plan.generation,
+            at_us: self.epoch_us.get() + begun.at.as_nanos() / 1000,
+            status: ended.status,
+            upstream_status: ended.asked.is_some_and(|asked| asked.answered.is_some()),
+            reason: ended.reason,
+            version: head.version,
+            attempts: ended.attempts,
+            bytes_in: session.arrived + client.received.get().wrapping_sub(begun.received),
+            bytes_out: client.sent.get().wrapping_sub(begun.sent),
+            times: Times {
+                all: micros(self.now().since(begun.at)),
+                connect: connected,
+                first_byte: ended.asked.and_then(|asked| Some(micros(asked.answered?.since(asked.at)))),
+            },
+            client: if sender.trusted { incoming.client(&plan.trusted) } else { peer },
+            peer,
+            request_id: kept_request_id(head, bytes, sender).unwrap_or(id),
+            traceparent,
+            method: head.method_name.of(bytes),
+            host: head.host.of(bytes),
+            path: head.path.of(bytes),
+            query: if access.query { head.query.of(bytes) } else { b"" },
+            route: ended.route.map_or(b"", |route| plan.routes[route].name.as_bytes()),
+            upstream: ended.asked.map_or(b"", |asked| plan.upstreams[asked.upstream].settings.id.as_bytes()),
+            endpoint: endpoint.map_or(b"", |name| name.as_bytes()),
+            cache: marks.cache.as_bytes(),
+            rate_limit: marks.rate_limit.as_bytes(),
+            identity: &marks.identity,
+            user_agent: agent,
+        };
+        let mut journal = self.journal.borrow_mut();
+        if !journal.is_of(&plan.access) {
+            drop(journal);
+            self.hand_over();
+            journal = self.journal.borrow_mut();
+            self.counters.access_log_dropped.add(journal.reopen(plan.access.clone()));
+        }
+        if !journal.add(&record) {
+            self.counters.access_log_dropped.add(1);
+        }
+        let full = journal.is_full();
+        drop(journal);
+        // A core that drains may end any moment.
+        if full || self.draining.get() {
+            self.hand_over();
+        }
+    }
+}
+
+/// Whole microseconds; an hour and some at most.
+pub(super) fn micros(time: Duration) -> u32 {
+    u32::try_from(time.as_nanos() as u64 / 1000).unwrap_or(u32::MAX - 1)
+}
