@@ -4,7 +4,7 @@ use super::condition::same;
 use super::fill::{Filling, Lead, Receiving, Stage};
 use super::hit::Hit;
 use super::item::{Item, OVERHEAD};
-use super::key::{Key, extra};
+use super::key::{Key, Rewritten, extra};
 use super::lookup::{Fetch, Wish};
 use super::status::{Forwarded, Outcome, Status};
 use super::terms::{Asked, Facts, Terms, Times};
@@ -77,7 +77,8 @@ impl Cache {
         }
         let mut shard = self.0.borrow_mut();
         let hasher = shard.hasher.clone();
-        let key = Key::of_ask(ask, &hasher);
+        let mut rewritten = Rewritten::default();
+        let key = Key::of_ask(ask, &mut rewritten, &hasher);
         let mut purges = vec![shard.invalidate(&key)];
         for known in [Known::Location, Known::ContentLocation] {
             if let Some(other) = answer.head.known(answer.bytes, known).and_then(|reference| key.relative(reference, &hasher)) {
@@ -109,7 +110,8 @@ impl Cache {
         if expected.unwrap_or(0).saturating_add(text.len() as u64) > shard.limits.object_max {
             return Err("too-large");
         }
-        let key = Key::of_ask(ask, &shard.hasher);
+        let mut rewritten = Rewritten::default();
+        let key = Key::of_ask(ask, &mut rewritten, &shard.hasher);
         let extra = if ask.policy.has_extra() { extra(ask.policy, ask.head, ask.bytes) } else { Vec::new() };
         let item = Item::new(ask, &key, &extra, &text, &facts, terms, expected.unwrap_or(0)).ok_or("vary")?;
         let reserved = item.cost() + expected.unwrap_or(0) as usize + OVERHEAD;
@@ -131,7 +133,8 @@ impl Cache {
     fn unstored(&self, ask: &Ask<'_>, fetch: &Fetch, code: u16) {
         let mut shard = self.0.borrow_mut();
         let hasher = shard.hasher.clone();
-        let key = Key::of_ask(ask, &hasher);
+        let mut rewritten = Rewritten::default();
+        let key = Key::of_ask(ask, &mut rewritten, &hasher);
         shard.mark_unshared(key.hash, true);
         if let Some(stored) = fetch.stored.as_ref().filter(|_| code < 500) {
             shard.remove_found(ask, &key, stored.extra());
@@ -167,7 +170,8 @@ impl Cache {
         let terms = facts.terms(ask.policy, asked, answer.times(now));
         let mut shard = self.0.borrow_mut();
         let hasher = shard.hasher.clone();
-        let key = Key::of_ask(ask, &hasher);
+        let mut rewritten = Rewritten::default();
+        let key = Key::of_ask(ask, &mut rewritten, &hasher);
         let renewed = stored.renewed(ask, &key, &text, &facts, terms.unwrap_or(stored.terms()));
         shard.remove_found(ask, &key, stored.extra());
         match renewed {
@@ -200,7 +204,7 @@ impl Cache {
         } else {
             let mut shard = self.0.borrow_mut();
             let hasher = shard.hasher.clone();
-            shard.remove_found(ask, &Key::of_ask(ask, &hasher), stored.extra());
+            shard.remove_found(ask, &Key::of_ask(ask, &mut Rewritten::default(), &hasher), stored.extra());
         }
     }
 }

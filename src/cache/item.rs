@@ -191,6 +191,6 @@ pub(super) const INLINE_MAX: u64 = 16 << 10;
 /// Bytes of a block.
 pub(super) const BLOCK: usize = 64 << 10;
 /// What an item takes besides its text and its blocks: its entry, its places in the table, what the allocator adds.
-pub(super) const OVERHEAD: usize = 128;
+pub(super) const OVERHEAD: usize = 192;
 /// The same of a block.
 pub(super) const BLOCK_OVERHEAD: usize = 64;

@@ -8,7 +8,7 @@ use super::directives::Directives;
 use super::fill::{Fill, Lead, Stage};
 use super::hit::Hit;
 use super::item::Item;
-use super::key::{Key, extra};
+use super::key::{Key, Rewritten, extra};
 use super::shard::{Found, Shard};
 use super::status::{Forwarded, Outcome, Status};
 use super::terms::Terms;
@@ -134,19 +134,14 @@ impl Cache {
         if let Some(why) = bypassed(ask, &wish) {
             return Lookup::Forward(Fetch::new(why, &shard));
         }
-        let key = Key::of_ask(ask, &shard.hasher);
+        let mut rewritten = Rewritten::default();
+        let key = Key::of_ask(ask, &mut rewritten, &shard.hasher);
         let extra = if ask.policy.has_extra() { extra(ask.policy, ask.head, ask.bytes) } else { Vec::new() };
         let found = shard.find(ask, &key, &extra);
         let seeker = Seeker { ask, wish: &wish, key: &key, extra: &extra, alone, now };
         match found {
-            Found::Item(index) => {
-                let item = shard.item(index);
-                if wish.is_met(&item.terms(), now) {
-                    return Lookup::Hit(Hit::new(item.clone(), ask, &wish, Status::hit(Outcome::Hit)));
-                }
-                let item = item.clone();
-                self.stale(&mut shard, &seeker, item)
-            }
+            Found::Item(_, item) if wish.is_met(&item.terms(), now) => Lookup::Hit(Hit::new(item, ask, &wish, Status::hit(Outcome::Hit))),
+            Found::Item(_, item) => self.stale(&mut shard, &seeker, item),
             _ if wish.directives.only_if_cached => Lookup::OnlyIfCached,
             Found::Others => self.missed(&mut shard, &seeker, Forwarded::VaryMiss),
             Found::Nothing => self.missed(&mut shard, &seeker, Forwarded::UriMiss),

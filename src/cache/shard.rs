@@ -33,20 +33,27 @@ pub(super) struct Entry {
     variant: u32,
     newer: u32,
     older: u32,
-    /// Used since the hand passed.
-    visited: bool,
+}
+
+/// The newest response of a URL, all that is needed to serve it: to come to its entry takes as long as all else.
+struct First {
+    hash: u64,
+    item: Item,
+    index: u32,
 }
 
 pub(super) struct Shard {
     pub(super) limits: Limits,
     pub(super) hasher: FixedState,
     /// The newest response of each URL.
-    table: HashTable<u32>,
+    table: HashTable<First>,
     pub(super) entries: Vec<Entry>,
     free: Vec<u32>,
     newest: u32,
     oldest: u32,
     hand: u32,
+    /// A bit for each entry: used since the hand passed.
+    visited: Vec<u64>,
     held: usize,
     /// Responses thrown out to make room, and responses stored.
     pub(super) evicted: u64,
@@ -69,7 +76,7 @@ pub(super) struct Shard {
 
 /// What is stored for a request.
 pub(super) enum Found {
-    Item(u32),
+    Item(u32, Item),
     /// The URL's responses were chosen by other headers.
     Others,
     Nothing,
@@ -86,6 +93,7 @@ impl Shard {
             newest: NONE,
             oldest: NONE,
             hand: NONE,
+            visited: Vec::new(),
             held: 0,
             evicted: 0,
             stored: 0,
@@ -101,7 +109,7 @@ impl Shard {
         };
         // Room is only set aside: memory is taken when it's used, and never copied while requests wait.
         let expected = (shard.limits.bytes / EXPECTED).min(EXPECTED_MAX);
-        shard.table.reserve(expected, |_| 0);
+        shard.table.reserve(expected, |first| first.hash);
         shard.entries.reserve(expected);
         shard
     }
@@ -118,26 +126,24 @@ impl Shard {
     /// What is stored for a request.
     #[inline]
     pub(super) fn find(&mut self, ask: &Ask<'_>, key: &Key<'_>, extra: &[u8]) -> Found {
-        let entries = &self.entries;
-        let is = |&index: &u32| {
-            let entry = &entries[index as usize];
-            entry.hash == key.hash && entry.item.as_ref().is_some_and(|item| key.is(item.url()))
-        };
-        let Some(&first) = self.table.find(key.hash, is) else { return Found::Nothing };
-        let (mut index, mut others, zone) = (first, false, ask.zone());
-        while index != NONE {
-            let entry = &self.entries[index as usize];
-            let item = entry.item.as_ref().expect("what the table names is there");
-            if item.meta().zone == zone && item.extra() == extra && (self.bans.is_empty() || !self.is_banned(item, entry.seq)) {
+        let first = self.table.find(key.hash, |first| first.hash == key.hash && key.is(first.item.url()));
+        let Some(First { item, index, .. }) = first else { return Found::Nothing };
+        let (mut item, mut index, mut others, zone) = (item, *index, false, ask.zone());
+        loop {
+            let banned = || !self.bans.is_empty() && self.is_banned(item, self.entries[index as usize].seq);
+            if item.meta().zone == zone && item.extra() == extra && !banned() {
                 if item.vary().is_empty() || vary::matches(item.vary(), ask.head, ask.bytes, &mut self.scratch) {
-                    self.entries[index as usize].visited = true;
-                    return Found::Item(index);
+                    self.visited[index as usize / 64] |= 1 << (index % 64);
+                    return Found::Item(index, item.clone());
                 }
                 others = true;
             }
-            index = entry.variant;
+            index = self.entries[index as usize].variant;
+            if index == NONE {
+                return if others { Found::Others } else { Found::Nothing };
+            }
+            item = self.entries[index as usize].item.as_ref().expect("what is named is there");
         }
-        if others { Found::Others } else { Found::Nothing }
     }
 
     #[inline]
@@ -158,7 +164,7 @@ impl Shard {
         self.stored += 1;
         // What makes room may have been of the same URL.
         let first = self.first(item.url(), hash);
-        let entry = Entry { item: Some(item), hash, seq, variant: first.unwrap_or(NONE), newer: NONE, older: self.newest, visited: false };
+        let entry = Entry { item: Some(item.clone()), hash, seq, variant: first.unwrap_or(NONE), newer: NONE, older: self.newest };
         let index = match self.free.pop() {
             Some(index) => {
                 self.entries[index as usize] = entry;
@@ -166,17 +172,16 @@ impl Shard {
             }
             None => {
                 self.entries.push(entry);
+                self.visited.resize(self.entries.len().div_ceil(64), 0);
                 // A sweep comes past it too before it is back where it began.
                 self.bans.iter_mut().for_each(|ban| ban.left += 1);
                 (self.entries.len() - 1) as u32
             }
         };
+        self.visited[index as usize / 64] &= !(1 << (index % 64));
         match first {
             Some(first) => self.replace_first(hash, first, Some(index)),
-            None => {
-                let entries = &self.entries;
-                self.table.insert_unique(hash, index, |&other| entries[other as usize].hash);
-            }
+            None => drop(self.table.insert_unique(hash, First { hash, item, index }, |first| first.hash)),
         }
         match self.newest {
             NONE => self.oldest = index,
@@ -203,7 +208,7 @@ impl Shard {
 
     /// Removes what is stored for a request.
     pub(super) fn remove_found(&mut self, ask: &Ask<'_>, key: &Key<'_>, extra: &[u8]) {
-        if let Found::Item(index) = self.find(ask, key, extra) {
+        if let Found::Item(index, _) = self.find(ask, key, extra) {
             self.remove(index);
         }
     }
@@ -215,15 +220,18 @@ impl Shard {
     }
 
     fn first(&self, url: &[u8], hash: u64) -> Option<u32> {
-        let is = |&index: &u32| self.entries[index as usize].hash == hash && self.item(index).url() == url;
-        self.table.find(hash, is).copied()
+        let first = self.table.find(hash, |first| first.hash == hash && first.item.url() == url);
+        first.map(|first| first.index)
     }
 
     /// Puts another entry in the place of a URL's newest, or nothing.
     fn replace_first(&mut self, hash: u64, first: u32, by: Option<u32>) {
-        let Ok(mut place) = self.table.find_entry(hash, |&index| index == first) else { return };
+        let Ok(mut place) = self.table.find_entry(hash, |other| other.index == first) else { return };
         match by {
-            Some(by) => *place.get_mut() = by,
+            Some(index) => {
+                let item = self.entries[index as usize].item.clone().expect("what is named is there");
+                *place.get_mut() = First { hash, item, index };
+            }
             None => drop(place.remove()),
         }
     }
@@ -233,7 +241,7 @@ impl Shard {
         let Some(item) = entry.item.take() else { return };
         let (hash, variant, newer, older) = (entry.hash, entry.variant, entry.newer, entry.older);
         self.held -= item.cost();
-        if self.table.find(hash, |&first| first == index).is_some() {
+        if self.table.find(hash, |first| first.index == index).is_some() {
             self.replace_first(hash, index, Some(variant).filter(|&next| next != NONE));
         } else {
             let before = self.variants(item.url(), hash).into_iter().find(|&before| self.entries[before as usize].variant == index);
@@ -276,15 +284,16 @@ impl Shard {
     fn evict(&mut self) -> bool {
         let mut index = if self.hand == NONE { self.oldest } else { self.hand };
         while index != NONE {
-            let entry = &mut self.entries[index as usize];
-            if !entry.visited {
+            let (word, bit) = (&mut self.visited[index as usize / 64], 1 << (index % 64));
+            if *word & bit == 0 {
                 self.hand = index;
                 self.remove(index);
                 self.evicted += 1;
                 return true;
             }
-            entry.visited = false;
-            index = if entry.newer == NONE { self.oldest } else { entry.newer };
+            *word &= !bit;
+            let newer = self.entries[index as usize].newer;
+            index = if newer == NONE { self.oldest } else { newer };
         }
         false
     }
@@ -374,8 +383,7 @@ impl Shard {
         let queued: Vec<u32> = queued.collect();
         assert_eq!((queued.len(), items().count()), (self.count(), self.count()));
         assert!(queued.last().is_none_or(|&last| last == self.oldest));
-        let found: usize =
-            self.table.iter().map(|&first| self.variants(self.item(first).url(), self.entries[first as usize].hash).len()).sum();
+        let found: usize = self.table.iter().map(|first| self.variants(first.item.url(), first.hash).len()).sum();
         assert_eq!(found, self.count());
         let cost: usize = items().map(Item::cost).sum();
         assert!(cost <= self.held && (cost == self.held || !idle), "{cost} bytes are stored, {} are counted", self.held);

@@ -1,7 +1,7 @@
 //! What `Cache-Status` (RFC 9211) says, and what metrics count.
 
 use super::Ask;
-use super::key::Key;
+use super::key::{Key, Rewritten};
 
 /// Why a request went to an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +110,7 @@ impl Status {
     /// Appends the header line.
     pub fn write(&self, out: &mut Vec<u8>, ask: &Ask<'_>) {
         if ask.policy.show_key {
-            self.write_with(out, Some(&Key::of_ask(ask, &foldhash::fast::FixedState::default()).text()));
+            self.write_with(out, Some(&Key::of_ask(ask, &mut Rewritten::default(), &foldhash::fast::FixedState::default()).text()));
         } else {
             self.write_with(out, None);
         }
