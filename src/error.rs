@@ -122,6 +122,10 @@ reasons! {
     MethodNotAllowed = "method_not_allowed", 405, Client;
     /// The client wants an answer from the cache only, and there is none.
     NotCached = "not_cached", 504, Client;
+    /// The client's network is not let in.
+    IpDenied = "ip_denied", 403, Client;
+    /// A cross-origin request's origin, method or headers are not allowed.
+    CorsRefused = "cors_refused", 403, Client;
     /// No endpoint of the upstream may be used: all are unhealthy, ejected or draining.
     NoHealthyEndpoint = "no_healthy_endpoint", 503, Gateway;
     /// The circuit breaker is open: what would be asked has failed too often lately, or taken too long.

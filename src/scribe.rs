@@ -1,7 +1,6 @@
 //! The access log's thread: takes the cores' records over, makes lines of them and writes these. No core ever waits for it: where it
 //! can't keep up, a core has no empty buffer left, and drops and counts.
 
-use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use crate::access::{Batch, Record, write_line};
+use crate::access::{Batch, Lines, Record};
 use crate::proxy::Scribe;
 use crate::{log, metrics};
 
@@ -81,7 +80,7 @@ pub fn start(cores: usize, counters: Arc<metrics::AccessLog>) -> io::Result<(Vec
         returns.push(back);
     }
     let reopen = Arc::new(AtomicBool::new(false));
-    let writer = Writer { returns, counters, outputs: HashMap::new(), reopen: reopen.clone() };
+    let writer = Writer { returns, counters, outputs: Vec::new(), lines: Lines::default(), reopen: reopen.clone() };
     std::thread::Builder::new().name("access-log".into()).spawn(move || writer.run(&batches))?;
     Ok((desks, Handle { full, reopen }))
 }
@@ -89,7 +88,8 @@ pub fn start(cores: usize, counters: Arc<metrics::AccessLog>) -> io::Result<(Vec
 struct Writer {
     returns: Vec<Sender<Vec<u8>>>,
     counters: Arc<metrics::AccessLog>,
-    outputs: HashMap<String, Output>,
+    outputs: Vec<(String, Output)>,
+    lines: Lines,
     reopen: Arc<AtomicBool>,
 }
 
@@ -97,7 +97,9 @@ struct Writer {
 #[derive(Default)]
 struct Output {
     file: Option<File>,
-    lines: String,
+    lines: Vec<u8>,
+    /// How many they are.
+    count: u64,
     /// The last line that was written has no end.
     torn: bool,
     told_at: Option<Instant>,
@@ -135,23 +137,24 @@ impl Writer {
 
     fn write(&mut self, batch: &Batch) {
         let mut records = &batch.records[..];
+        // Where each log's lines go, found once a batch.
+        let mut places = [None; 256];
         while let Some(record) = Record::decode(&mut records) {
-            let Some(log) = batch.logs.get(usize::from(record.log)) else { continue };
-            if !self.outputs.contains_key(&log.path) {
-                self.outputs.insert(log.path.clone(), Output::default());
-            }
-            let output = self.outputs.get_mut(&log.path).expect("it has just been put there");
-            write_line(&mut output.lines, log, &record);
+            let Some(log) = batch.names.logs.get(usize::from(record.log)) else { continue };
+            let place = *places[usize::from(record.log)].get_or_insert_with(|| place(&mut self.outputs, &log.path));
+            let output = &mut self.outputs[place].1;
+            self.lines.write(&mut output.lines, &batch.names, &record);
+            output.count += 1;
         }
         for (path, output) in &mut self.outputs {
             if output.lines.is_empty() {
                 continue;
             }
-            let all = output.lines.bytes().filter(|&byte| byte == b'\n').count() as u64;
             let (written, result) = output.put(path);
             self.counters.written.add(written);
-            self.counters.failed.add(all - written);
+            self.counters.failed.add(output.count - written);
             output.lines.clear();
+            output.count = 0;
             if let Err(error) = result {
                 output.complain(path, &error);
             }
@@ -163,24 +166,24 @@ impl Output {
     /// Writes all lines; how many are written whole.
     fn put(&mut self, path: &str) -> (u64, io::Result<()>) {
         if self.torn {
-            self.lines.insert(0, '\n');
+            self.lines.insert(0, b'\n');
         }
         let torn = u64::from(std::mem::take(&mut self.torn));
         let (sent, result) = match path {
-            "stdout" => send(&mut io::stdout().lock(), self.lines.as_bytes()),
-            "stderr" => send(&mut io::stderr().lock(), self.lines.as_bytes()),
+            "stdout" => send(&mut io::stdout().lock(), &self.lines),
+            "stderr" => send(&mut io::stderr().lock(), &self.lines),
             _ => match open(&mut self.file, path) {
-                Ok(file) => send(file, self.lines.as_bytes()),
+                Ok(file) => send(file, &self.lines),
                 Err(error) => (0, Err(error)),
             },
         };
         if result.is_err() {
             // Opened anew for the next lines.
             self.file = None;
-            self.torn = if sent == 0 { torn > 0 } else { self.lines.as_bytes()[sent - 1] != b'\n' };
+            self.torn = if sent == 0 { torn > 0 } else { self.lines[sent - 1] != b'\n' };
         }
-        let ends = self.lines.as_bytes()[..sent].iter().filter(|&&byte| byte == b'\n').count() as u64;
-        (ends.saturating_sub(torn), result)
+        let written = if result.is_ok() { self.count } else { ends(&self.lines[..sent]).saturating_sub(torn) };
+        (written, result)
     }
 
     /// Says that lines are lost, once in a while.
@@ -190,6 +193,19 @@ impl Output {
             log::warn(format_args!("lines of the access log can't be written and are lost path={path} error=\"{error}\""));
         }
     }
+}
+
+/// The output of this path, made if there is none.
+fn place(outputs: &mut Vec<(String, Output)>, path: &str) -> usize {
+    outputs.iter().position(|(known, _)| known == path).unwrap_or_else(|| {
+        outputs.push((path.to_owned(), Output::default()));
+        outputs.len() - 1
+    })
+}
+
+/// How many lines end in these bytes.
+fn ends(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
 }
 
 /// The file, opened unless it is.

@@ -31,6 +31,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "exchange",
         &[
+            "access",
             "address",
             "balancer",
             "cache",

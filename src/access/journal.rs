@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use super::Record;
-use crate::middleware::AccessLog;
+use super::{Names, Record};
 
-/// Records that are handed over together, with the logs that they name by number.
+/// Records that are handed over together, with what they name by number.
 #[derive(Debug)]
 pub struct Batch {
-    /// The plan's logs.
-    pub logs: Arc<[AccessLog]>,
+    /// What they name by number.
+    pub names: Arc<Names>,
     /// The records, one behind the other.
     pub records: Vec<u8>,
     /// How many they are.
@@ -19,16 +18,16 @@ pub struct Batch {
 /// One core's records.
 #[derive(Debug)]
 pub struct Journal {
-    logs: Arc<[AccessLog]>,
+    names: Arc<Names>,
     records: Vec<u8>,
     count: u64,
     limit: usize,
 }
 
 impl Journal {
-    /// One that holds at most so many bytes of records, which are of these logs.
-    pub fn new(limit: usize, logs: Arc<[AccessLog]>) -> Self {
-        Journal { logs, records: Vec::with_capacity(limit), count: 0, limit }
+    /// One that holds at most so many bytes of records, which use these names.
+    pub fn new(limit: usize, names: Arc<Names>) -> Self {
+        Journal { names, records: Vec::with_capacity(limit), count: 0, limit }
     }
 
     /// Adds a record; `false`: there is no room, so it is dropped.
@@ -45,10 +44,10 @@ impl Journal {
         self.records.len() >= self.limit / 2
     }
 
-    /// Whether its records are of these logs.
+    /// Whether its records use these names.
     #[inline]
-    pub fn is_of(&self, logs: &Arc<[AccessLog]>) -> bool {
-        Arc::ptr_eq(&self.logs, logs)
+    pub fn is_of(&self, names: &Arc<Names>) -> bool {
+        Arc::ptr_eq(&self.names, names)
     }
 
     /// Whether there is nothing in it.
@@ -58,12 +57,12 @@ impl Journal {
 
     /// Everything in it; an empty buffer of the same size takes its place.
     pub fn take(&mut self, empty: Vec<u8>) -> Batch {
-        Batch { logs: self.logs.clone(), records: std::mem::replace(&mut self.records, empty), count: std::mem::take(&mut self.count) }
+        Batch { names: self.names.clone(), records: std::mem::replace(&mut self.records, empty), count: std::mem::take(&mut self.count) }
     }
 
-    /// What comes is of other logs; it must have been emptied. Says how many records are lost because it wasn't.
-    pub fn reopen(&mut self, logs: Arc<[AccessLog]>) -> u64 {
-        self.logs = logs;
+    /// What comes uses other names; it must have been emptied. Says how many records are lost because it wasn't.
+    pub fn reopen(&mut self, names: Arc<Names>) -> u64 {
+        self.names = names;
         self.records.clear();
         std::mem::take(&mut self.count)
     }

@@ -129,3 +129,10 @@ pub struct Wrong {
     /// What to do; may be empty.
     pub hint: String,
 }
+
+impl Wrong {
+    /// Of this setting, what is wrong and what to do; the value isn't shown.
+    pub fn new(setting: &str, message: &str, hint: &str) -> Self {
+        Wrong { setting: setting.into(), value: None, message: message.into(), hint: hint.into() }
+    }
+}

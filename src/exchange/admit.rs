@@ -2,20 +2,54 @@
 
 use std::cell::RefCell;
 
-use super::{Exchange, Incoming, Place, Scratch, Stage, Step};
+use super::{Exchange, Found, Incoming, Place, Plan, Scratch, Stage, Step};
 use crate::clock::Instant;
 use crate::error::Reason;
+use crate::http::Method;
 use crate::limiter::Share;
-use crate::router::Routed;
+use crate::middleware::preflight;
+use crate::router::{Lookup, Routed};
 
 impl Exchange {
     pub(super) fn arrive(&mut self, request: &Incoming<'_>, scratch: &mut Scratch, now: Instant) -> Option<Step> {
         let view = self.view.clone();
         let plan = &view.plan;
-        let Scratch { captures, normal, path, notes } = scratch;
+        scratch.notes.clear();
+        let (generation, head) = (plan.generation, request.head.seen.heads);
+        match scratch.found {
+            // Captures and paths are still those of this head: a route follows from the head alone.
+            Some(found) if found.generation == generation && found.head == head => {
+                self.route = found.route;
+                self.routed = true;
+            }
+            _ => {
+                scratch.found = None;
+                if let Some(step) = self.find(plan, request, scratch) {
+                    return Some(step);
+                }
+                scratch.found = Some(Found { generation, head, route: self.route });
+            }
+        }
+        self.begin_route(now);
+        self.stage = Stage::Chained;
+        None
+    }
+
+    /// Takes over what the route says of all its requests.
+    #[inline]
+    pub(super) fn begin_route(&mut self, now: Instant) {
+        let route = &self.view.plan.routes[self.route];
+        self.retries_left = route.retries;
+        if !route.timeout.is_zero() {
+            self.deadline = now + route.timeout;
+        }
+    }
+
+    /// Finds the request's route, and the path that its endpoint sees; `None` once it is found.
+    fn find(&mut self, plan: &Plan, request: &Incoming<'_>, scratch: &mut Scratch) -> Option<Step> {
+        let Scratch { captures, normal, path, .. } = scratch;
         path.clear();
         normal.clear();
-        notes.clear();
         let received = request.head.path.of(request.bytes);
         let changed = match crate::router::normalise(received, normal) {
             Ok(changed) => changed,
@@ -29,9 +63,19 @@ impl Exchange {
             return Some(Step::Page(page));
         }
         let lookup = request.lookup(matched);
-        match plan.router.route(&lookup, captures) {
+        let mut routed = plan.router.route(&lookup, captures);
+        if routed == Routed::MethodNotAllowed
+            && let Some((_, method_name)) = preflight(request)
+        {
+            // A preflight asks on behalf of the method that it names: that one's route has the answer.
+            let lookup = Lookup { method: Method::from_bytes(method_name), method_name, ..lookup };
+            routed = plan.router.route(&lookup, captures);
+            self.preflight = true;
+        }
+        match routed {
             Routed::Route(index) => {
-                self.set_route(index.0 as usize, now);
+                self.route = index.0 as usize;
+                self.routed = true;
                 let rewrite = plan.router.rewrite(index);
                 if !rewrite.keeps() {
                     rewrite.write(matched, captures, path);
@@ -46,19 +90,7 @@ impl Exchange {
             }
             Routed::NoRoute => return Some(self.refuse(Reason::NoRoute)),
         }
-        self.stage = Stage::Chained;
         None
-    }
-
-    #[inline]
-    pub(super) fn set_route(&mut self, route: usize, now: Instant) {
-        self.route = route;
-        self.routed = true;
-        let route = &self.view.plan.routes[route];
-        self.retries_left = route.retries;
-        if !route.timeout.is_zero() {
-            self.deadline = now + route.timeout;
-        }
     }
 
     /// Takes the gateway's and the route's places; `None` once both are held.

@@ -78,7 +78,8 @@ impl Exchange {
     /// The exchange of a fetch that no client waits for. `incoming` and `scratch` are its own, made from this request's.
     pub fn aside(&self, fetch: Fetch, incoming: &Incoming<'_>, scratch: &mut Scratch, now: Instant) -> Exchange {
         let mut aside = Exchange::new(self.view.clone(), now);
-        aside.set_route(self.route, now);
+        (aside.route, aside.routed) = (self.route, true);
+        aside.begin_route(now);
         if let Some(policy) = &self.view.plan.routes[self.route].cache {
             aside.send_for(fetch, policy, incoming, scratch, now);
         }

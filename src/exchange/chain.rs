@@ -2,6 +2,7 @@
 
 use super::{Exchange, Incoming, Refusal, Scratch, Stage, Step};
 use crate::clock::Instant;
+use crate::error::Reason;
 use crate::http::ResponseHead;
 use crate::middleware::{Flow, Notes, Request, Response};
 
@@ -34,6 +35,10 @@ impl Exchange {
                     return Some(Step::Pause(now + time));
                 }
             }
+        }
+        if self.preflight {
+            // No link knows what it asks about, and the route doesn't serve its method.
+            return Some(self.refuse(Reason::MethodNotAllowed));
         }
         self.stage = if view.plan.routes[self.route].cache.is_some() { Stage::Looking } else { Stage::Admitting };
         None

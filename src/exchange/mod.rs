@@ -60,6 +60,8 @@ pub struct Exchange {
     stage: Stage,
     route: usize,
     routed: bool,
+    /// It was routed by the method it asks about: only its chain may answer it.
+    preflight: bool,
     /// Links of the route's chain that have let the request pass and haven't seen its answer.
     links: usize,
     /// The next link has been asked before.
@@ -93,9 +95,24 @@ pub struct Scratch {
     pub path: Vec<u8>,
     /// What the chain decided.
     pub notes: Notes,
+    /// Where the request before went: the same head goes there again.
+    found: Option<Found>,
+}
+
+/// The route that a plan has for a head, by the plan's generation and the head's number among its connection's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Found {
+    generation: u64,
+    head: u64,
+    route: usize,
 }
 
 impl Scratch {
+    /// Forgets what it knows of earlier requests: another connection's follow.
+    pub fn forget(&mut self) {
+        self.found = None;
+    }
+
     /// The path that the endpoint sees, if it isn't the received one.
     #[inline]
     pub fn path_out(&self) -> Option<&[u8]> {
@@ -120,6 +137,7 @@ impl Exchange {
             stage: Stage::Arrived,
             route: 0,
             routed: false,
+            preflight: false,
             links: 0,
             again: false,
             permit: None,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Page;
+use crate::access::Names;
 use crate::cache;
 use crate::config::{Cidr, Config, HostHeader, Route, Upstream};
 use crate::http::{Additions, Edits};
@@ -34,8 +35,8 @@ pub struct Plan {
     pub registry: Registry,
     /// What answers get on their way, to requests that have no route.
     pub unrouted: Edits,
-    /// The access logs of all routes.
-    pub access: Arc<[AccessLog]>,
+    /// What records of the access log name by number.
+    pub names: Arc<Names>,
     /// Whether and where requests without a route are logged.
     pub unrouted_access: Option<Access>,
     /// Paths the gateway answers itself.
@@ -133,6 +134,10 @@ impl Plan {
             .enumerate()
             .map(|(index, route)| {
                 let upstream = by_id.get(route.upstream.as_str()).copied().unwrap_or_else(|| {
+                    if route.upstream.is_empty() {
+                        // Its chain answers every request.
+                        return 0;
+                    }
                     problems.push(PlanProblem {
                         path: format!("routes[{index}].upstream"),
                         message: format!("no upstream is named {:?}", route.upstream),
@@ -155,6 +160,12 @@ impl Plan {
         };
         let upstreams: Vec<UpstreamPlan> =
             config.upstreams.iter().map(|upstream| UpstreamPlan::new(upstream, &config, head_limits)).collect();
+        let names = Names {
+            generation,
+            logs,
+            routes: routes.iter().map(|route| route.name.clone()).collect(),
+            upstreams: upstreams.iter().map(|upstream| upstream.settings.id.as_str().into()).collect(),
+        };
         Ok(Plan {
             shortest_limit: shortest_limit(&config, &routes, &upstreams),
             hash,
@@ -165,7 +176,7 @@ impl Plan {
             additions: additions(&config),
             registry: registry.clone(),
             unrouted: chained_edits(&config, &[]).1,
-            access: logs.into(),
+            names: Arc::new(names),
             unrouted_access,
             trusted: config.listener.trusted_proxies.iter().filter_map(|network| network.parse().ok()).collect(),
             pages: pages(&config),

@@ -53,6 +53,16 @@ macro_rules! fields {
             pub const fn name(self) -> &'static str {
                 match self { $(Field::$field => $name,)+ }
             }
+
+            /// What is before its value in a JSON line, with the comma behind the field before it.
+            pub(crate) const fn json_key(self) -> &'static [u8] {
+                match self { $(Field::$field => concat!(",\"", $name, "\":").as_bytes(),)+ }
+            }
+
+            /// What is before its value in a text line, with the space behind the field before it.
+            pub(crate) const fn text_key(self) -> &'static [u8] {
+                match self { $(Field::$field => concat!(" ", $name, "=").as_bytes(),)+ }
+            }
         }
     };
 }

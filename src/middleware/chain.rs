@@ -70,6 +70,8 @@ pub struct Notes {
     pub response: Changes,
     /// What the access log tells of it.
     pub marks: Marks,
+    /// Bytes that the body may have; 0 is no limit besides the gateway's.
+    body_max: u64,
 }
 
 /// What links and the cache leave for the access log; empty is nothing to tell.
@@ -84,11 +86,22 @@ pub struct Marks {
 }
 
 impl Notes {
+    /// Lets the body have so many bytes at most.
+    pub fn limit_body(&mut self, bytes: u64) {
+        self.body_max = if self.body_max == 0 { bytes } else { bytes.min(self.body_max) };
+    }
+
+    /// Bytes that a body may have that the gateway lets have `gateway`; 0 is no limit.
+    pub fn body_max(&self, gateway: u64) -> u64 {
+        if self.body_max == 0 || (gateway != 0 && gateway < self.body_max) { gateway } else { self.body_max }
+    }
+
     /// Forgets all: another request begins.
     #[inline]
     pub fn clear(&mut self) {
         self.request.clear();
         self.response.clear();
+        self.body_max = 0;
         self.marks.cache = "";
         self.marks.rate_limit = "";
         self.marks.identity.clear();

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Settings, access_log, custom, headers};
+use super::{Settings, access_log, cors, custom, fault, headers, ip_filter, redirect, request_limit, respond, security_headers};
 
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])+ $kind:ident: $settings:ty,)+) => {
@@ -39,10 +39,24 @@ macro_rules! kinds {
 kinds! {
     /// A line for each request, once it has ended.
     access_log: access_log::AccessLog,
+    /// Cross-origin requests: preflights answered, answers marked with who may read them.
+    cors: cors::Cors,
     /// A middleware that the program brings along.
     custom: custom::Custom,
+    /// Delays and errors on purpose.
+    fault: fault::Fault,
     /// Headers taken away, set and added, both ways.
     headers: headers::Headers,
+    /// Which client networks are let in.
+    ip_filter: ip_filter::IpFilter,
+    /// Sends clients elsewhere.
+    redirect: redirect::Redirect,
+    /// How large requests may be.
+    request_limit: request_limit::RequestLimit,
+    /// An answer of the gateway's own.
+    respond: respond::Respond,
+    /// Headers that tell browsers to be careful.
+    security_headers: security_headers::SecurityHeaders,
 }
 
 impl Entry {

@@ -5,10 +5,17 @@
 
 mod access_log;
 mod chain;
+mod cors;
 mod custom;
+mod fault;
 mod headers;
 mod incoming;
+mod ip_filter;
 mod list;
+mod redirect;
+mod request_limit;
+mod respond;
+mod security_headers;
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -17,6 +24,7 @@ use std::rc::Rc;
 
 pub use access_log::{AccessLog, Field, LineFormat};
 pub use chain::{Answer, Denial, Flow, Marks, Middleware, Notes, Request, Response};
+pub use cors::preflight;
 pub use custom::{Custom, Factory, Registry};
 pub use incoming::Incoming;
 pub use list::Entry;
@@ -34,6 +42,11 @@ pub trait Settings {
     /// What is the same for every message.
     fn edits(&self, request: &mut Edits, response: &mut Edits) {
         let _ = (request, response);
+    }
+
+    /// Whether every request that comes so far is answered here: its route needs no upstream.
+    fn answers(&self) -> bool {
+        false
     }
 
     /// One core's link, if there is anything to decide request by request.

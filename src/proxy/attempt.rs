@@ -70,7 +70,7 @@ impl Core {
         let began = self.now();
         let (connection, reused) =
             self.connection(plan, attempt, deadline).await.map_err(|reason| Failed { reason, trace: Trace::default() })?;
-        session.connect = if reused { None } else { Some(micros(self.now().since(began))) };
+        session.connect = if reused { None } else { Some(micros(began, self.now())) };
         connection.requests.set(connection.requests.get() + 1);
 
         let bytes = inbound.bytes();
@@ -91,7 +91,8 @@ impl Core {
         buf.clear();
         let mut upload = match (body.left, client) {
             (Some(left), Some(client)) if sent.is_ok() => {
-                let terms = Terms { body_max: plan.config.limits.body.get(), idle, limits: plan.head_limits };
+                let terms =
+                    Terms { body_max: session.scratch.notes.body_max(plan.config.limits.body.get()), idle, limits: plan.head_limits };
                 Some(Upload::begin(self, client, connection.clone(), left, first, terms))
             }
             _ => None,

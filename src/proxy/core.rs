@@ -128,7 +128,7 @@ impl Core {
         Rc::new_cyclic(|own| Core {
             own: own.clone(),
             epoch_us: Cell::new(0),
-            journal: RefCell::new(Journal::new(journal, view.plan.access.clone())),
+            journal: RefCell::new(Journal::new(journal, view.plan.names.clone())),
             scribe,
             index,
             now: Cell::new(clock.now()),
@@ -193,6 +193,7 @@ impl Core {
         }
         session.sender.trusted = self.view.borrow().plan.trusts(ip);
         session.served = 0;
+        session.scratch.forget();
         session.request_writer.clear();
         session.response_writer.clear();
         session

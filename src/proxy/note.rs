@@ -1,9 +1,7 @@
 //! A request that has ended, noted for the access log: copied into the core's journal, nothing else.
 
-use std::time::Duration;
-
 use super::core::{Core, Session};
-use crate::access::{Record, Times};
+use crate::access::{Line, Record, Times};
 use crate::clock::Instant;
 use crate::error::{Fault, Reason};
 use crate::exchange::{Access, EndpointId, Incoming, View};
@@ -91,30 +89,27 @@ impl Core {
         let record = Record {
             log: access.log,
             core: self.index,
-            generation: plan.generation,
             at_us: self.epoch_us.get() + begun.at.as_nanos() / 1000,
             status: ended.status,
             upstream_status: ended.asked.is_some_and(|asked| asked.answered.is_some()),
             reason: ended.reason,
             version: head.version,
+            route: ended.route.map(|route| route as u32),
+            upstream: ended.asked.map(|asked| asked.upstream as u32),
             attempts: ended.attempts,
             bytes_in: session.arrived + client.received.get().wrapping_sub(begun.received),
             bytes_out: client.sent.get().wrapping_sub(begun.sent),
             times: Times {
-                all: micros(self.now().since(begun.at)),
+                all: micros(begun.at, self.now()),
                 connect: connected,
-                first_byte: ended.asked.and_then(|asked| Some(micros(asked.answered?.since(asked.at)))),
+                first_byte: ended.asked.and_then(|asked| Some(micros(asked.at, asked.answered?))),
             },
             client: if sender.trusted { incoming.client(&plan.trusted) } else { peer },
             peer,
             request_id: kept_request_id(head, bytes, sender).unwrap_or(id),
             traceparent,
-            method: head.method_name.of(bytes),
+            line: Line::of(head, bytes, access.query),
             host: head.host.of(bytes),
-            path: head.path.of(bytes),
-            query: if access.query { head.query.of(bytes) } else { b"" },
-            route: ended.route.map_or(b"", |route| plan.routes[route].name.as_bytes()),
-            upstream: ended.asked.map_or(b"", |asked| plan.upstreams[asked.upstream].settings.id.as_bytes()),
             endpoint: endpoint.map_or(b"", |name| name.as_bytes()),
             cache: marks.cache.as_bytes(),
             rate_limit: marks.rate_limit.as_bytes(),
@@ -122,11 +117,11 @@ impl Core {
             user_agent: agent,
         };
         let mut journal = self.journal.borrow_mut();
-        if !journal.is_of(&plan.access) {
+        if !journal.is_of(&plan.names) {
             drop(journal);
             self.hand_over();
             journal = self.journal.borrow_mut();
-            self.counters.access_log_dropped.add(journal.reopen(plan.access.clone()));
+            self.counters.access_log_dropped.add(journal.reopen(plan.names.clone()));
         }
         if !journal.add(&record) {
             self.counters.access_log_dropped.add(1);
@@ -141,6 +136,8 @@ impl Core {
 }
 
 /// Whole microseconds; an hour and some at most.
-pub(super) fn micros(time: Duration) -> u32 {
-    u32::try_from(time.as_nanos() as u64 / 1000).unwrap_or(u32::MAX - 1)
+#[inline]
+pub(super) fn micros(from: Instant, to: Instant) -> u32 {
+    let micros = to.as_nanos().saturating_sub(from.as_nanos()) / 1000;
+    u32::try_from(micros).unwrap_or(u32::MAX - 1)
 }

@@ -14,6 +14,7 @@ mod engine;
 mod headers;
 mod independent;
 mod limits;
+mod middlewares;
 mod process;
 mod refused_requests;
 mod refused_responses;

@@ -4,6 +4,7 @@ use foldhash::{HashMap, HashMapExt};
 
 use super::{Rules, edits, middleware};
 use crate::config::problem::meant;
+use crate::middleware::{Settings, merged};
 
 pub(super) fn check_all(rules: &mut Rules<'_>) {
     let config = rules.config;
@@ -23,9 +24,13 @@ pub(super) fn check_all(rules: &mut Rules<'_>) {
         if let Some(id) = &route.id {
             rules.name(&|| at("id"), id);
         }
+        let answered =
+            merged(&config.middlewares, &route.middlewares).iter().filter_map(|(entry, _)| entry.settings()).any(Settings::answers);
         if route.upstream.is_empty() {
-            let names = rules.upstream_names();
-            rules.broken(at("upstream"), "is missing", names);
+            if !answered {
+                let names = rules.upstream_names();
+                rules.broken(at("upstream"), "is missing", names);
+            }
         } else if named && !ids.contains(route.upstream.as_str()) {
             unknown_upstream(rules, at("upstream"), &route.upstream);
         }

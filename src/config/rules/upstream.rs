@@ -7,7 +7,9 @@ use crate::http::is_token;
 
 pub(super) fn check_all(rules: &mut Rules<'_>) {
     let upstreams = &rules.config.upstreams;
-    if upstreams.is_empty() {
+    // Where a route names none, it says so itself if it needs one.
+    let routes = &rules.config.routes;
+    if upstreams.is_empty() && (routes.is_empty() || routes.iter().any(|route| !route.upstream.is_empty())) {
         let hint = "name a group of servers: \"upstreams\": [{ \"id\": \"app\", \"endpoints\": [{ \"url\": \"http://127.0.0.1:9001\" }] }]";
         rules.broken("upstreams", "is missing, or empty", hint);
     }

@@ -101,3 +101,39 @@ fn the_same_key_goes_to_the_same_endpoint() {
         }
     }
 }
+
+#[test]
+fn what_is_known_of_the_request_before_changes_nothing() {
+    let plans = [("/api/*", Some("/api"), 1), ("/*", None, 2)].map(|(first, strip, generation)| {
+        let mut config = config(&[first, "/c/{id}/*", "/b"], 1);
+        config.routes[0].strip_prefix = strip.map(str::to_owned);
+        config.routes[2].methods = vec!["GET".into()];
+        let plan = Plan::build(config, 1, generation).expect("a plan");
+        Rc::new(View::new(Arc::new(plan), Seat { core: 0, cores: 1 }, 1, at(0)))
+    });
+    let lines = ["GET /api/a", "GET /api/./a", "GET /b", "PUT /b", "GET /a%00b", "GET /gateway/health", "PUT /c/x/y"];
+    let (mut head, mut scratch) = (RequestHead::default(), Scratch::default());
+    let mut chance = 1u64;
+    for _ in 0..2000 {
+        chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let draw = (chance >> 33) as usize;
+        // Mostly the one before.
+        let line = lines[if draw.is_multiple_of(4) { draw / 4 % lines.len() } else { draw / 1000 % 2 }];
+        let view = &plans[draw / 64 % 8 / 7];
+        let bytes = format!("{line} HTTP/1.1\r\nHost: test\r\n\r\n").into_bytes();
+        let mut outcome = |head: &mut RequestHead, scratch: &mut Scratch| {
+            assert_eq!(http1::parse_request(&bytes, &view.plan.head_limits, head), Ok(true), "{line}");
+            let mut exchange = Exchange::new(view.clone(), at(0));
+            let incoming = Incoming { head, bytes: &bytes, peer: [192, 0, 2, 1].into(), wall: 0 };
+            let step = format!("{:?}", exchange.step(&incoming, scratch, at(0), 0));
+            (step, exchange.routed(), scratch.path_out().map(<[u8]>::to_vec))
+        };
+        let known = outcome(&mut head, &mut scratch);
+        let fresh = outcome(&mut RequestHead::default(), &mut Scratch::default());
+        assert_eq!(known.0, fresh.0, "{line}");
+        // A refusal before routing leaves no path.
+        if fresh.1.is_some() {
+            assert_eq!(known, fresh, "{line}");
+        }
+    }
+}
