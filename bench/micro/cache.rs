@@ -43,9 +43,19 @@ impl Stored {
         let (mut head, mut answer, mut bytes) = (RequestHead::default(), ResponseHead::default(), REQUEST.to_vec());
         parse_request(REQUEST, &Limits::default(), &mut head).expect("a request");
         parse_response(RESPONSE, head.method, &Limits::default(), &mut answer).expect("a response");
+        let unchanged = Changes::default();
         for number in 0..count {
             write(&mut bytes, number);
-            let ask = Ask { policy: &policy, head: &head, bytes: &bytes, path: head.path.of(&bytes), secure: false, arm: 0 };
+            let ask = Ask {
+                policy: &policy,
+                head: &head,
+                bytes: &bytes,
+                path: head.path.of(&bytes),
+                secure: false,
+                arm: 0,
+                changes: &unchanged,
+                identified: false,
+            };
             let Lookup::Forward(fetch) = cache.lookup(&ask, true, Instant::ZERO) else { panic!("nothing is stored yet") };
             let answer = Answer { head: &answer, bytes: RESPONSE, sent: Instant::ZERO, wall: 0, date: DATE };
             let Verdict::Store(_, mut filling) = cache.answered(&ask, fetch, &answer, Instant::ZERO) else { panic!("it is stored") };
@@ -67,8 +77,16 @@ impl Stored {
             let begun = clock.now();
             for &number in &numbers {
                 write(&mut bytes, number);
-                let ask =
-                    Ask { policy: &self.policy, head: &self.head, bytes: &bytes, path: self.head.path.of(&bytes), secure: false, arm: 0 };
+                let ask = Ask {
+                    policy: &self.policy,
+                    head: &self.head,
+                    bytes: &bytes,
+                    path: self.head.path.of(&bytes),
+                    secure: false,
+                    arm: 0,
+                    changes: &changes,
+                    identified: false,
+                };
                 let Lookup::Hit(hit) = black_box(self.cache.lookup(&ask, false, Instant::ZERO)) else { panic!("all is stored") };
                 if answers {
                     out.clear();

@@ -112,7 +112,7 @@ impl Cache {
         }
         let mut rewritten = Rewritten::default();
         let key = Key::of_ask(ask, &mut rewritten, &shard.hasher);
-        let extra = if ask.policy.has_extra() { extra(ask.policy, ask.head, ask.bytes) } else { Vec::new() };
+        let extra = if ask.policy.has_extra() { extra(ask) } else { Vec::new() };
         let item = Item::new(ask, &key, &extra, &text, &facts, terms, expected.unwrap_or(0)).ok_or("vary")?;
         let reserved = item.cost() + expected.unwrap_or(0) as usize + OVERHEAD;
         if !shard.reserve(reserved) {

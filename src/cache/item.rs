@@ -34,7 +34,7 @@ impl Item {
         ends[Part::Url as usize] = text.len() as u32;
         text.extend_from_slice(extra);
         ends[Part::Extra as usize] = text.len() as u32;
-        if !vary::write(&mut text, &fields, head, ask.head, ask.bytes) {
+        if !vary::write(&mut text, &fields, head, ask) {
             return None;
         }
         ends[Part::Vary as usize] = text.len() as u32;

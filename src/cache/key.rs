@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, Hasher};
 
-use super::{Ask, Policy};
+use super::Ask;
 use crate::http::{Known, RequestHead};
 
 /// A URL in parts, each in the form it is stored in.
@@ -121,20 +121,19 @@ pub(super) fn hash_of(url: &[u8], hasher: &impl BuildHasher) -> Option<u64> {
 }
 
 /// What the policy's further parts of the key are in this request; each with its length, so that no two lists look alike.
-pub(super) fn extra(policy: &Policy, head: &RequestHead, bytes: &[u8]) -> Vec<u8> {
+pub(super) fn extra(ask: &Ask<'_>) -> Vec<u8> {
     let mut out = Vec::new();
     let mut add = |value: Option<&[u8]>| {
         out.extend_from_slice(&value.map_or(u32::MAX, |value| value.len() as u32).to_le_bytes());
         out.extend_from_slice(value.unwrap_or_default());
     };
-    for name in &policy.key_headers {
-        let mut values =
-            head.fields.iter().filter(|field| field.name.of(bytes).eq_ignore_ascii_case(name)).map(|field| field.value.of(bytes));
+    for name in &ask.policy.key_headers {
+        let mut values = ask.values(name);
         let all: Option<Vec<u8>> = values.next().map(|first| values.fold(first.to_vec(), |all, next| [&all, next].join(&b","[..])));
         add(all.as_deref());
     }
-    for name in &policy.key_cookies {
-        add(cookie(head, bytes, name));
+    for name in &ask.policy.key_cookies {
+        add(cookie(ask.head, ask.bytes, name));
     }
     out
 }

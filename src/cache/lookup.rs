@@ -70,6 +70,7 @@ impl Wish {
         } else {
             told(&ask.head.fields, ask.bytes, ask.policy.obey_clients)
         };
+        let seen = if ask.identified { seen | bit(Known::Authorization) } else { seen };
         Wish { seen, directives }
     }
 
@@ -136,7 +137,7 @@ impl Cache {
         }
         let mut rewritten = Rewritten::default();
         let key = Key::of_ask(ask, &mut rewritten, &shard.hasher);
-        let extra = if ask.policy.has_extra() { extra(ask.policy, ask.head, ask.bytes) } else { Vec::new() };
+        let extra = if ask.policy.has_extra() { extra(ask) } else { Vec::new() };
         let found = shard.find(ask, &key, &extra);
         let seeker = Seeker { ask, wish: &wish, key: &key, extra: &extra, alone, now };
         match found {
@@ -242,7 +243,7 @@ fn follow(fill: Rc<Fill>, seeker: &Seeker<'_>) -> Option<Lookup> {
     match &*stage {
         Stage::Asked => {}
         Stage::Receiving(body) => {
-            if !wish.is_met(&body.item.terms(), now) || !super::vary::matches(body.item.vary(), ask.head, ask.bytes, &mut Vec::new()) {
+            if !wish.is_met(&body.item.terms(), now) || !super::vary::matches(body.item.vary(), ask, &mut Vec::new()) {
                 return None;
             }
             // Which part of it a range is can't be told before its length is known.

@@ -44,7 +44,7 @@ pub use settings::{KeySettings, RouteSettings, SetCookie, Settings};
 pub use status::{Forwarded, Outcome, Status};
 
 use crate::clock::Instant;
-use crate::http::{RequestHead, ResponseHead};
+use crate::http::{Changes, RequestHead, ResponseHead};
 use shard::Shard;
 
 /// A request as the cache sees it.
@@ -56,6 +56,10 @@ pub struct Ask<'a> {
     pub head: &'a RequestHead,
     /// The bytes the head was parsed from.
     pub bytes: &'a [u8],
+    /// What the chain changes of its headers: an answer is chosen by what its endpoint sees.
+    pub changes: &'a Changes,
+    /// The client has proved who it is, by whatever means: its answers are kept from others as if it had sent `Authorization`.
+    pub identified: bool,
     /// Its path in normal form, as the router matched it.
     pub path: &'a [u8],
     /// It came over TLS.
@@ -64,7 +68,20 @@ pub struct Ask<'a> {
     pub arm: u32,
 }
 
-impl Ask<'_> {
+impl<'a> Ask<'a> {
+    /// The values of a header as the endpoint sees it, but for what the route changes of all requests alike.
+    fn values<'b>(&self, name: &'b [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a, 'b> {
+        let Ask { head, bytes, changes, .. } = *self;
+        let received = if changes.drops(name) { &[][..] } else { &head.fields[..] };
+        let received = received.iter().filter(|field| field.name.of(bytes).eq_ignore_ascii_case(name)).map(|field| field.value.of(bytes));
+        let added = changes.lines().split(|&byte| byte == b'\n').filter_map(|line| {
+            let (own, value) = line.split_at_checked(name.len())?;
+            let value = value.strip_prefix(b":").filter(|_| own.eq_ignore_ascii_case(name))?;
+            Some(value.trim_ascii())
+        });
+        received.chain(added)
+    }
+
     /// What keeps responses apart that come from elsewhere.
     fn zone(&self) -> u64 {
         self.policy.zone.wrapping_add(u64::from(self.arm))

@@ -132,7 +132,7 @@ impl Shard {
         loop {
             let banned = || !self.bans.is_empty() && self.is_banned(item, self.entries[index as usize].seq);
             if item.meta().zone == zone && item.extra() == extra && !banned() {
-                if item.vary().is_empty() || vary::matches(item.vary(), ask.head, ask.bytes, &mut self.scratch) {
+                if item.vary().is_empty() || vary::matches(item.vary(), ask, &mut self.scratch) {
                     self.visited[index as usize / 64] |= 1 << (index % 64);
                     return Found::Item(index, item.clone());
                 }

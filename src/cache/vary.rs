@@ -3,11 +3,12 @@
 //! As bytes: for each name its length in one byte, the name in lower case, the value's length in four bytes (all ones for a header that
 //! wasn't there) and the value.
 
-use crate::http::{Field, Known, RequestHead, is_token_byte};
+use super::Ask;
+use crate::http::{Field, Known, is_token_byte};
 
 /// Appends what the answer's `Vary` names, with the request's values. `false` if no later request can match: `*`, or what is no list of
 /// at most [`NAMES_MAX`] names.
-pub(super) fn write(out: &mut Vec<u8>, fields: &[Field], bytes: &[u8], head: &RequestHead, request: &[u8]) -> bool {
+pub(super) fn write(out: &mut Vec<u8>, fields: &[Field], bytes: &[u8], ask: &Ask<'_>) -> bool {
     let lines = fields.iter().filter(|field| field.known == Known::Vary).map(|field| field.value.of(bytes));
     let mut count = 0;
     for name in lines.flat_map(|line| line.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii).filter(|name| !name.is_empty()) {
@@ -20,7 +21,7 @@ pub(super) fn write(out: &mut Vec<u8>, fields: &[Field], bytes: &[u8], head: &Re
         out.extend(name.iter().map(u8::to_ascii_lowercase));
         let at = out.len();
         out.extend_from_slice(&u32::MAX.to_le_bytes());
-        if value(out, head, request, name) {
+        if value(out, ask, name) {
             let length = (out.len() - at - 4) as u32;
             out[at..at + 4].copy_from_slice(&length.to_le_bytes());
         }
@@ -29,11 +30,11 @@ pub(super) fn write(out: &mut Vec<u8>, fields: &[Field], bytes: &[u8], head: &Re
 }
 
 /// Whether a request has the values that [`write`] wrote. `scratch` is overwritten.
-pub(super) fn matches(mut stored: &[u8], head: &RequestHead, request: &[u8], scratch: &mut Vec<u8>) -> bool {
+pub(super) fn matches(mut stored: &[u8], ask: &Ask<'_>, scratch: &mut Vec<u8>) -> bool {
     while let Some(nominated) = next(stored) {
         stored = nominated.rest;
         scratch.clear();
-        let given = value(scratch, head, request, nominated.name).then_some(scratch.as_slice());
+        let given = value(scratch, ask, nominated.name).then_some(scratch.as_slice());
         if given != nominated.value {
             return false;
         }
@@ -74,16 +75,15 @@ fn next(stored: &[u8]) -> Option<Nominated<'_>> {
 }
 
 /// Appends a request header's value, in a form that is the same where it means the same; whether there is such a header.
-fn value(out: &mut Vec<u8>, head: &RequestHead, request: &[u8], name: &[u8]) -> bool {
+fn value(out: &mut Vec<u8>, ask: &Ask<'_>, name: &[u8]) -> bool {
     // Lists of words without regard to case: white space and case say nothing.
     let words = [&b"accept-encoding"[..], b"accept-language", b"accept-charset"].iter().any(|list| name.eq_ignore_ascii_case(list));
     let mut there = false;
-    for field in head.fields.iter().filter(|field| field.name.of(request).eq_ignore_ascii_case(name)) {
+    for value in ask.values(name) {
         if there {
             out.extend_from_slice(if words { b"," } else { b", " });
         }
         there = true;
-        let value = field.value.of(request);
         if words {
             out.extend(value.iter().filter(|byte| !matches!(byte, b' ' | b'\t')).map(u8::to_ascii_lowercase));
         } else {

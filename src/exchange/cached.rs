@@ -46,7 +46,7 @@ impl Exchange {
             self.stage = Stage::Admitting;
             return None;
         };
-        match cache.lookup(&ask(policy, incoming, &scratch.normal), alone, now) {
+        match cache.lookup(&ask(policy, incoming, scratch), alone, now) {
             Lookup::Hit(hit) => Some(Step::Serve(Box::new(hit), None)),
             Lookup::Stale(hit, fetch) => Some(Step::Serve(Box::new(hit), fetch)),
             Lookup::Wait(fill) => {
@@ -65,11 +65,13 @@ impl Exchange {
 
     /// The request goes to an endpoint on behalf of the cache too.
     fn send_for(&mut self, fetch: Fetch, policy: &Policy, incoming: &Incoming<'_>, scratch: &mut Scratch, now: Instant) {
-        let request = &mut scratch.notes.request;
-        let before = request.mark();
-        if request.write_lines(|out| fetch.conditions(&ask(policy, incoming, &scratch.normal), out)) {
+        let before = scratch.notes.request.mark();
+        let mut conditions = Vec::new();
+        if fetch.conditions(&ask(policy, incoming, scratch), &mut conditions) {
+            let request = &mut scratch.notes.request;
             request.remove("If-None-Match");
             request.remove("If-Modified-Since");
+            request.add_lines(&conditions);
         }
         self.caching = Some(Box::new(Caching { fetch: Some(fetch), before, sent: now }));
         self.stage = Stage::Admitting;
@@ -118,14 +120,16 @@ impl Exchange {
         let Some(cache) = view.cache() else { return Judged::Relay(None, Vec::new()) };
         let none = Policy::default();
         let policy = view.plan.routes[self.route].cache.as_ref();
-        let ask = ask(policy.unwrap_or(&none), incoming, &scratch.normal);
+        let ask = ask(policy.unwrap_or(&none), incoming, scratch);
         let sent = self.caching.as_ref().map_or(now, |caching| caching.sent);
         let answer = Answer { head, bytes, sent, wall: incoming.wall, date };
         let Some(caching) = &mut self.caching else { return Judged::Relay(None, cache.invalidate(&ask, &answer)) };
         let Some(fetch) = caching.fetch.take() else { return Judged::Relay(None, Vec::new()) };
         match cache.answered(&ask, fetch, &answer, now) {
             Verdict::Pass(status, purges) => {
-                scratch.notes.response.write_lines(|out| status.write(out, &ask));
+                let mut line = Vec::new();
+                status.write(&mut line, &ask);
+                scratch.notes.response.add_lines(&line);
                 Judged::Relay(Some(status.outcome()), purges)
             }
             Verdict::Store(status, filling) => Judged::Store(filling, status),
@@ -145,8 +149,9 @@ impl Exchange {
     /// The relayed answer says how it got on with the cache.
     pub fn tell(&self, status: &Status, incoming: &Incoming<'_>, scratch: &mut Scratch) {
         if let Some(policy) = &self.view.plan.routes[self.route].cache {
-            let ask = ask(policy, incoming, &scratch.normal);
-            scratch.notes.response.write_lines(|out| status.write(out, &ask));
+            let mut line = Vec::new();
+            status.write(&mut line, &ask(policy, incoming, scratch));
+            scratch.notes.response.add_lines(&line);
         }
     }
 
@@ -159,12 +164,13 @@ impl Exchange {
         if !matches!(reason.status(), 500 | 502 | 503 | 504) {
             return None;
         }
-        view.cache()?.failed(&ask(policy, incoming, &scratch.normal), fetch, now).map(Box::new)
+        view.cache()?.failed(&ask(policy, incoming, scratch), fetch, now).map(Box::new)
     }
 }
 
-fn ask<'a>(policy: &'a Policy, incoming: &Incoming<'a>, normal: &'a [u8]) -> Ask<'a> {
+fn ask<'a>(policy: &'a Policy, incoming: &Incoming<'a>, scratch: &'a Scratch) -> Ask<'a> {
     let Incoming { head, bytes, .. } = *incoming;
-    let path = if normal.is_empty() { head.path.of(bytes) } else { normal };
-    Ask { policy, head, bytes, path, secure: false, arm: 0 }
+    let path = if scratch.normal.is_empty() { head.path.of(bytes) } else { &scratch.normal };
+    let identified = !scratch.notes.marks.identity.is_empty();
+    Ask { policy, head, bytes, changes: &scratch.notes.request, identified, path, secure: false, arm: 0 }
 }

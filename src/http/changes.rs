@@ -48,11 +48,6 @@ impl Changes {
         self.lines.truncate(mark.lines);
     }
 
-    /// Lets `write` append whole lines, each with its line end, that are known to be valid.
-    pub fn write_lines<T>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
-        write(&mut self.lines)
-    }
-
     /// Forgets all.
     #[inline]
     pub fn clear(&mut self) {

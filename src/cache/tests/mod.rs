@@ -76,6 +76,9 @@ fn date_line(wall: u64) -> Vec<u8> {
 struct World {
     cache: Cache,
     policy: Policy,
+    /// What a chain changes of requests.
+    changes: Changes,
+    identified: bool,
     now: Instant,
     wall: u64,
 }
@@ -102,11 +105,27 @@ impl World {
     }
 
     fn with(route: &RouteSettings, settings: &Settings) -> World {
-        World { cache: Cache::new(settings, 7), policy: Policy::new("r", route, None), now: Instant::from_nanos(5_000_000_000), wall: WALL }
+        World {
+            cache: Cache::new(settings, 7),
+            policy: Policy::new("r", route, None),
+            changes: Changes::default(),
+            identified: false,
+            now: Instant::from_nanos(5_000_000_000),
+            wall: WALL,
+        }
     }
 
     fn ask<'a>(&'a self, sent: &'a Sent) -> Ask<'a> {
-        Ask { policy: &self.policy, head: &sent.head, bytes: &sent.bytes, path: sent.head.path.of(&sent.bytes), secure: false, arm: 0 }
+        Ask {
+            policy: &self.policy,
+            head: &sent.head,
+            bytes: &sent.bytes,
+            path: sent.head.path.of(&sent.bytes),
+            secure: false,
+            arm: 0,
+            changes: &self.changes,
+            identified: self.identified,
+        }
     }
 
     fn pass(&mut self, seconds: u64) {

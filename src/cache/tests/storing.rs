@@ -225,3 +225,37 @@ fn what_the_key_is_can_be_shown() {
     let went = world.send(&sent, &answer(200, &[], "x"));
     assert_eq!(went.cache_status(), r#"ringway; hit; ttl=60; key="http://example.com/a?\"\\""#);
 }
+
+#[test]
+fn an_answer_is_chosen_by_what_its_endpoint_sees() {
+    let mut world = World::new();
+    let user = |world: &mut World, name: &str| {
+        world.changes.clear();
+        world.changes.set("X-User", name.as_bytes());
+    };
+    user(&mut world, "ada");
+    let forged = get(&["X-User: bob"]);
+    world.send(&forged, &answer(200, &["Cache-Control: max-age=60", "Vary: X-User"], "ada's"));
+    assert!(matches!(world.lookup(&get(&[])), Lookup::Hit(_)), "what the client sent is taken away");
+    user(&mut world, "bob");
+    assert!(matches!(world.lookup(&forged), Lookup::Forward(fetch) if fetch.why() == Forwarded::VaryMiss));
+    world.changes.clear();
+    assert!(!world.is_hit());
+    let by_user =
+        RouteSettings { key: KeySettings { headers: vec!["x-user".into()], ..KeySettings::default() }, ..RouteSettings::default() };
+    let mut world = World::route(by_user);
+    user(&mut world, "ada");
+    world.store(&["Cache-Control: max-age=60"], "ada's");
+    assert!(world.is_hit());
+    user(&mut world, "bob");
+    assert!(!world.is_hit());
+}
+
+#[test]
+fn answers_to_clients_that_proved_who_they_are_are_kept_from_others() {
+    let world = World { identified: true, ..World::new() };
+    assert!(world.send(&get(&[]), &answer(200, &["Cache-Control: max-age=60"], "x")).cache_status().ends_with("; detail=authorization"));
+    assert!(world.fetch(&get(&[])).fill().is_none(), "nor does anyone wait for one");
+    world.store(&["Cache-Control: public, max-age=60"], "x");
+    assert!(world.is_hit());
+}
