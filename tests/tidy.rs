@@ -26,7 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("middleware", &["clock", "config", "error", "http", "router"]),
     ("access", &["clock", "error", "http", "middleware"]),
     ("balancer", &["chance", "clock", "config"]),
-    ("reconcile", &["address", "balancer", "breaker", "clock", "config", "error", "health", "limiter"]),
+    ("reconcile", &["address", "balancer", "breaker", "cache", "clock", "config", "error", "health", "limiter"]),
     ("upstream", &["address", "balancer", "breaker", "clock", "config", "error", "health", "limiter", "reconcile", "retry"]),
     (
         "exchange",
@@ -73,7 +73,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     // Running: threads.
     ("log", &["clock", "config"]),
-    ("admin", &["clock", "config", "error", "exchange", "http", "http1", "log", "metrics", "net"]),
+    ("admin", &["cache", "clock", "config", "error", "exchange", "http", "http1", "log", "metrics", "net"]),
     (
         "worker",
         &["admin", "balancer", "cache", "clock", "config", "error", "exchange", "log", "metrics", "net", "proxy", "reconcile", "server"],
@@ -84,6 +84,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "address",
             "admin",
             "breaker",
+            "cache",
             "chance",
             "clock",
             "config",

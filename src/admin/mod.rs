@@ -2,9 +2,11 @@
 
 mod listener;
 mod pages;
+mod purge;
 mod shared;
 mod upstreams;
 
 pub use listener::{Desk, serve};
 pub use pages::{Response, respond};
+pub use purge::Answers;
 pub use shared::{BreakerState, Circuit, EndpointState, Loading, ReloadResult, Shared, UpstreamState};

@@ -117,6 +117,15 @@ pub enum Purge {
     Everything,
 }
 
+/// What came of a purge on one core.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Purged {
+    /// Responses that were freed.
+    pub responses: usize,
+    /// None is left to be freed: those that are can't be had any more, but aren't counted.
+    pub complete: bool,
+}
+
 /// One core's shard. Clones are the same shard.
 #[derive(Clone)]
 pub struct Cache(Rc<RefCell<Shard>>);

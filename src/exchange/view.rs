@@ -206,7 +206,7 @@ impl View {
             add(ShareKey::Route(route.name.clone()), share);
         }
         let upstreams = self.members.iter().map(|member| member.upstream.borrow_mut().report(now)).collect();
-        Report { core: self.seat.core, sequence, generation: self.plan.generation, upstreams, shares }
+        Report { core: self.seat.core, sequence, generation: self.plan.generation, upstreams, shares, purges: Vec::new() }
     }
 }
 

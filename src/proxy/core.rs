@@ -158,9 +158,13 @@ impl Core {
         self.own.upgrade()
     }
 
-    /// Other cores' shards of the cache are to be told of this.
-    pub(super) fn tell_others(&self, purges: Vec<Purge>) {
-        self.purges.borrow_mut().extend(purges);
+    /// Other cores' shards of the cache are to be told of this. They are told to forget all, if it gets too much to be told one by one.
+    pub fn tell_others(&self, purges: Vec<Purge>) {
+        let mut untold = self.purges.borrow_mut();
+        untold.extend(purges);
+        if untold.len() > PURGES_MAX {
+            *untold = vec![Purge::Everything];
+        }
     }
 
     /// The present moment as of the last [`Core::woke`], which is a tick ago at most.
@@ -269,6 +273,8 @@ pub(super) fn after(now: Instant, limit: Duration) -> Instant {
 }
 
 const SESSIONS_KEPT: usize = 128;
+/// Purges that may wait for the next tick.
+const PURGES_MAX: usize = 4096;
 
 #[cfg(test)]
 mod tests {

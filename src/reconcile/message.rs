@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::breaker;
+use crate::cache::Purge;
 use crate::clock::Instant;
 use crate::error::Reason;
 use crate::limiter::{Claim, Grant};
@@ -21,6 +22,9 @@ pub struct Report {
     pub upstreams: Vec<UpstreamReport>,
     /// The limits of the gateway and its routes.
     pub shares: Vec<ShareReport>,
+    /// What requests on this core made invalid in the cache, for all others. The one part that isn't a snapshot: a report that can't be
+    /// sent leaves it to the next.
+    pub purges: Vec<Purge>,
 }
 
 /// What a core has seen of an upstream.

@@ -13,6 +13,7 @@ use core_affinity::CoreId;
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::admin::{self, Shared};
+use crate::cache::{Purge, Purged};
 use crate::clock::Clock;
 use crate::config::Driver;
 use crate::exchange::{Plan, View};
@@ -28,6 +29,8 @@ pub enum Command {
     Plan(Arc<Plan>),
     /// What all cores together know.
     Update(Update),
+    /// Make these unavailable in the cache, and say what came of it if asked to.
+    Purge(Arc<[Purge]>, Option<Sender<Purged>>),
     /// Accept no more; end connections after the request under way.
     Drain,
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use crossbeam_channel::{Receiver, Sender};
 
 use super::Command;
+use crate::cache::Purged;
 use crate::clock::Instant;
 use crate::exchange::View;
 use crate::log;
@@ -49,6 +50,17 @@ impl Worker {
                     // Shares may have grown.
                     core.waiters.wake_all();
                 }
+                Command::Purge(purges, reply) => {
+                    let view = core.view.borrow();
+                    let purged = view.cache().map_or(Purged { responses: 0, complete: true }, |cache| {
+                        let at_once: usize = purges.iter().map(|purge| cache.purge(purge)).sum();
+                        let responses = at_once + cache.sweep(CACHE_SWEPT);
+                        Purged { responses, complete: cache.is_swept() }
+                    });
+                    if let Some(reply) = reply {
+                        let _ = reply.try_send(purged);
+                    }
+                }
                 Command::Drain => {
                     core.draining.set(true);
                     self.end_idle_from = now + NOTICE;
@@ -67,9 +79,11 @@ impl Worker {
         }
         core.waiters.wake_all();
         self.sequence += 1;
-        let report = core.view.borrow().report(self.sequence, now);
-        if self.outbox.try_send(report).is_err() {
+        let purges = core.purges.take();
+        let report = Report { purges, ..core.view.borrow().report(self.sequence, now) };
+        if let Err(error) = self.outbox.try_send(report) {
             core.counters.reports_dropped.add(1);
+            core.tell_others(error.into_inner().purges);
         }
         if let Some(cache) = core.view.borrow().cache() {
             cache.sweep(CACHE_SWEPT);
