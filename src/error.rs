@@ -120,6 +120,8 @@ reasons! {
     NoRoute = "no_route", 404, Client;
     /// A route matches the path, but none with this method.
     MethodNotAllowed = "method_not_allowed", 405, Client;
+    /// The client wants an answer from the cache only, and there is none.
+    NotCached = "not_cached", 504, Client;
     /// The client's network is not let in.
     IpDenied = "ip_denied", 403, Client;
     /// The client has sent more requests than its rate limit allows.

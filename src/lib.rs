@@ -13,6 +13,7 @@ pub mod metrics;
 pub mod access;
 pub mod balancer;
 pub mod breaker;
+pub mod cache;
 pub mod config;
 pub mod exchange;
 pub mod health;

@@ -14,7 +14,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("http", &[]),
     ("metrics", &["error"]),
     // Deciding: pure.
-    ("config", &["http", "middleware"]),
+    ("config", &["cache", "http", "middleware"]),
+    ("cache", &["clock", "config", "http"]),
     ("http1", &["error", "http"]),
     ("router", &["config", "error", "http"]),
     ("retry", &["config", "error"]),
@@ -26,7 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("middleware", &["clock", "config", "error", "http", "limiter", "router"]),
     ("access", &["clock", "error", "http", "middleware"]),
     ("balancer", &["chance", "clock", "config"]),
-    ("reconcile", &["address", "balancer", "breaker", "clock", "config", "error", "health", "limiter", "metrics"]),
+    ("reconcile", &["address", "balancer", "breaker", "cache", "clock", "config", "error", "health", "limiter", "metrics"]),
     (
         "upstream",
         &["address", "balancer", "breaker", "clock", "config", "error", "health", "hedge", "http", "limiter", "reconcile", "retry"],
@@ -37,6 +38,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "access",
             "address",
             "balancer",
+            "cache",
             "clock",
             "config",
             "error",
@@ -57,18 +59,37 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("server", &["clock", "error", "http", "http1", "net"]),
     (
         "proxy",
-        &["access", "chance", "client", "clock", "config", "error", "exchange", "http", "http1", "metrics", "middleware", "net", "server"],
+        &[
+            "access",
+            "cache",
+            "chance",
+            "client",
+            "clock",
+            "config",
+            "error",
+            "exchange",
+            "http",
+            "http1",
+            "metrics",
+            "middleware",
+            "net",
+            "server",
+        ],
     ),
     // Running: threads.
     ("log", &["clock", "config"]),
-    ("admin", &["clock", "config", "error", "exchange", "http", "http1", "log", "metrics", "net"]),
-    ("worker", &["admin", "balancer", "clock", "config", "error", "exchange", "log", "metrics", "net", "proxy", "reconcile", "server"]),
+    ("admin", &["cache", "clock", "config", "error", "exchange", "http", "http1", "log", "metrics", "net"]),
+    (
+        "worker",
+        &["admin", "balancer", "cache", "clock", "config", "error", "exchange", "log", "metrics", "net", "proxy", "reconcile", "server"],
+    ),
     (
         "coordinator",
         &[
             "address",
             "admin",
             "breaker",
+            "cache",
             "chance",
             "clock",
             "config",
@@ -90,6 +111,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 /// The modules that decide: what they need of the outside is an argument, what they want done is a return value.
 const DECIDING: &[&str] = &[
     "config",
+    "cache",
     "http1",
     "router",
     "retry",

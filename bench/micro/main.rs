@@ -3,6 +3,8 @@
 //!
 //! An upstream is asked as the gateway asks it: `admit` is the pick and its bookkeeping, and each request ends 16 requests later.
 
+mod cache;
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +17,7 @@ use ringway::router::Split;
 use ringway::upstream::{Ask, Outcome, Permit, Seat, Switches, Upstream};
 
 fn main() {
+    cache::run();
     let sizes = [3, 10, 64, 100];
     for (title, breaker) in [("strategy", None), ("with circuit breakers", Some(breaker()))] {
         let heads = sizes.map(|size| format!("{size:>12}")).concat();

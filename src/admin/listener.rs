@@ -11,7 +11,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::pages::{PRIVATE, Response, private, respond};
+use super::purge::{self, Answers};
 use super::shared::Shared;
+use crate::cache::Purge;
 use crate::clock::Clock;
 use crate::error::Reason;
 use crate::http::{Method, RequestHead};
@@ -36,6 +38,8 @@ pub struct Desk {
     pub shared: Arc<Shared>,
     /// Reloads the configuration and says how it went.
     pub reload: Box<dyn Fn() -> Response>,
+    /// Makes these unavailable in the caches of all workers.
+    pub purge: Box<dyn Fn(Vec<Purge>) -> Answers>,
     /// The clock of the deadlines.
     pub clock: Clock,
     /// Swept by whoever owns this thread.
@@ -80,6 +84,9 @@ async fn converse(link: Link, desk: &Desk) {
     let (mut bytes, mut head) = (Vec::with_capacity(2048), RequestHead::default());
     let (answer, body) = loop {
         match http1::parse_request(&bytes, &LIMITS, &mut head) {
+            Ok(true) if head.method == Method::Post && head.path.of(&bytes) == b"/purge" => {
+                break (purge::serve(&link, &head, bytes, desk).await, true);
+            }
             Ok(true) => break (answer(&head, &bytes, desk), head.method != Method::Head),
             Ok(false) => {}
             Err(reason) => break (refuse(reason), true),
@@ -120,6 +127,7 @@ fn answer(head: &RequestHead, bytes: &[u8], desk: &Desk) -> Response {
         (Some(_), _) => Response::text(405, "this page can only be read: use GET\n"),
         (None, "/reload") if head.method == Method::Post => (desk.reload)(),
         (None, "/reload") => Response::text(405, "use POST to reload the configuration\n"),
+        (None, "/purge") => Response::text(405, purge::USE),
         (None, "/") if reading => Response::text(200, index()),
         (None, _) => Response::text(404, format!("no such page. There are:\n{}", index())),
     }
@@ -127,14 +135,14 @@ fn answer(head: &RequestHead, bytes: &[u8], desk: &Desk) -> Response {
 
 /// All there is, a line each.
 fn index() -> String {
-    PRIVATE.iter().map(|(path, _)| format!("GET {path}\n")).chain(["POST /reload\n".to_owned()]).collect()
+    PRIVATE.iter().map(|(path, _)| format!("GET {path}\n")).chain(["POST /purge\n".to_owned(), "POST /reload\n".to_owned()]).collect()
 }
 
 /// The answer as bytes.
 fn wire(response: &Response, body: bool) -> Vec<u8> {
     let Response { status, content_type, body: text } = response;
     let allow = match status {
-        405 if text.contains("POST") => "Allow: POST\r\n",
+        405 if text.starts_with("use POST") => "Allow: POST\r\n",
         405 => "Allow: GET, HEAD\r\n",
         _ => "",
     };
@@ -156,6 +164,7 @@ const fn phrase(status: u16) -> &'static str {
         404 => "Not Found",
         405 => "Method Not Allowed",
         409 => "Conflict",
+        413 => "Content Too Large",
         422 => "Unprocessable Content",
         503 => "Service Unavailable",
         400..=499 => "Bad Request",
@@ -170,6 +179,7 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use super::*;
+    use crate::cache::Purged;
     use crate::metrics::Registry;
     use crate::net::Engine;
 
@@ -182,7 +192,12 @@ mod tests {
             let (clock, deadlines) = (Clock::start(), Rc::new(Deadlines::default()));
             let shared = Arc::new(Shared::new(Registry::new(1), String::new(), 1, UNIX_EPOCH));
             let reload = Box::new(|| Response::text(422, "bad\n"));
-            serve(listener, Desk { shared, reload, clock, deadlines: deadlines.clone() }).unwrap();
+            let purge = Box::new(|purges: Vec<Purge>| {
+                let (reply, answers) = crossbeam_channel::bounded(1);
+                let _ = reply.try_send(Purged { responses: purges.len(), complete: true });
+                Answers { asked: 1, answers }
+            });
+            serve(listener, Desk { shared, reload, purge, clock, deadlines: deadlines.clone() }).unwrap();
             while !talker.is_finished() {
                 deadlines.sweep(clock.now());
                 net::pause(Duration::from_millis(2)).await;

@@ -3,9 +3,11 @@
 mod limits;
 mod listener;
 mod pages;
+mod purge;
 mod shared;
 mod upstreams;
 
 pub use listener::{Desk, serve};
 pub use pages::{Response, respond};
+pub use purge::Answers;
 pub use shared::{BreakerState, Circuit, EndpointState, Loading, RateLimitState, ReloadResult, Shared, UpstreamState};

@@ -38,6 +38,8 @@ pub struct Config {
     /// What every request passes between its route and its endpoint, in this order; a route's `middlewares` come after, or in place of
     /// those of the same `id`.
     pub middlewares: Vec<Entry>,
+    /// The response cache; routes say whether they use it.
+    pub cache: crate::cache::Settings,
     /// Groups of endpoints that serve the same thing.
     pub upstreams: Vec<Upstream>,
     /// Which request goes to which upstream. The most specific match wins; see `priority`.
@@ -241,7 +243,7 @@ pub struct Features {
     pub rate_limit: bool,
     /// Authentication (`auth` in `middlewares`). Switched off, every request is let in.
     pub authentication: bool,
-    /// The response cache (`cache`).
+    /// The response cache (`cache`, and routes' `cache_enabled`).
     pub cache: bool,
 }
 

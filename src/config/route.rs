@@ -43,6 +43,13 @@ pub struct Route {
     /// Requests go to another arm of `split` while no endpoint of theirs can be used. Else they are refused, so that an experiment's
     /// users don't mix.
     pub split_fallback: bool,
+    /// Whether answers are stored and requests answered from them (RFC 9111); left out, a route with `cache` has it on.
+    pub cache_enabled: Option<bool>,
+    /// How long answers are fresh that say nothing about it, with status 200, 203, 204, 300, 301 or 308. Never makes one stored that
+    /// forbids it.
+    pub cache_ttl: Option<Time>,
+    /// How answers are cached.
+    pub cache: Option<crate::cache::RouteSettings>,
     /// Removed from the front of the path.
     pub strip_prefix: Option<String>,
     /// The path that the endpoint sees: `/v2/users/{id}`; `{*}` is what the pattern's last `*` took.
@@ -64,6 +71,11 @@ pub struct Route {
 }
 
 impl Route {
+    /// Whether its answers are cached.
+    pub fn is_cached(&self) -> bool {
+        self.cache_enabled.unwrap_or(self.cache.is_some())
+    }
+
     /// The name it goes by.
     pub fn name(&self) -> &str {
         self.id.as_deref().unwrap_or(&self.path)

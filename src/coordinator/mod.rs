@@ -10,6 +10,7 @@ mod lookup;
 mod post;
 mod probe;
 mod probes;
+mod purge;
 mod reload;
 mod show;
 mod signals;
@@ -117,7 +118,9 @@ async fn supervise(mut setup: Setup, doorbell: Doorbell) -> Ended {
     if let Some(listener) = admin {
         let reloading = coordinator.clone();
         let reload = Box::new(move || reloading.borrow_mut().reload_for_operator());
-        if let Err(error) = admin::serve(listener, Desk { shared, reload, clock, deadlines: deadlines.clone() }) {
+        let purging = coordinator.clone();
+        let purge = Box::new(move |purges| purging.borrow_mut().purge(purges));
+        if let Err(error) = admin::serve(listener, Desk { shared, reload, purge, clock, deadlines: deadlines.clone() }) {
             log::error(format_args!("the private listener cannot be served error=\"{error}\""));
         }
     }
@@ -196,7 +199,11 @@ impl Coordinator {
 
     /// Takes what came in since the last tick and carries out what follows; how the gateway ended, if it did.
     fn tick(&mut self, now: Instant) -> Option<Ended> {
-        for report in self.reports.try_iter().take(self.reports.len()) {
+        for _ in 0..self.reports.len() {
+            let Ok(report) = self.reports.try_recv() else { break };
+            if !report.purges.is_empty() {
+                self.pass_on(report.core, &report.purges);
+            }
             self.reconciler.on_report(report, now);
         }
         self.take_probes(now);

@@ -1,9 +1,11 @@
 //! Commands on their way to one worker: what doesn't fit its channel waits here, and only the newest of each kind.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crossbeam_channel::TrySendError;
+use crossbeam_channel::{Sender, TrySendError};
 
+use crate::cache::{Purge, Purged};
 use crate::exchange::Plan;
 use crate::limiter::LimitUpdate;
 use crate::reconcile::Update;
@@ -15,6 +17,7 @@ pub(super) struct Post {
     plan: Option<Arc<Plan>>,
     update: Option<Update>,
     limits: Option<LimitUpdate>,
+    purges: VecDeque<(Arc<[Purge]>, Option<Sender<Purged>>)>,
     drain: bool,
 }
 
@@ -41,6 +44,15 @@ impl Post {
     /// Takes an update about rate limits; what waits is the same one or an older one.
     pub fn limits(&mut self, update: LimitUpdate) {
         self.limits = Some(update);
+    }
+
+    /// Takes a purge. Those that wait are kept in order; if there are too many, all of the cache goes.
+    pub fn purge(&mut self, purges: Arc<[Purge]>, reply: Option<Sender<Purged>>) {
+        if self.purges.len() < PURGES_MAX {
+            self.purges.push_back((purges, reply));
+        } else {
+            self.purges = VecDeque::from([([Purge::Everything].into(), reply)]);
+        }
     }
 
     /// Takes the command to drain.
@@ -77,6 +89,9 @@ impl Post {
         if let Some(update) = self.limits.take() {
             return Some(Command::Limits(update));
         }
+        if let Some((purges, reply)) = self.purges.pop_front() {
+            return Some(Command::Purge(purges, reply));
+        }
         std::mem::take(&mut self.drain).then_some(Command::Drain)
     }
 
@@ -85,10 +100,14 @@ impl Post {
             Command::Plan(plan) => self.plan = Some(plan),
             Command::Update(update) => self.update = Some(update),
             Command::Limits(update) => self.limits = Some(update),
+            Command::Purge(purges, reply) => self.purges.push_front((purges, reply)),
             Command::Drain => self.drain = true,
         }
     }
 }
+
+/// Purges that may wait for one worker.
+const PURGES_MAX: usize = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -119,6 +138,21 @@ mod tests {
     fn only_the_newest_update_waits() {
         let mut post = post();
         assert!(post.update(Update::default()), "the older one is replaced");
+    }
+
+    #[test]
+    fn purges_keep_their_order_and_none_is_lost() {
+        let url = |number: usize| Purge::Url(number.to_string().into_bytes().into());
+        let (commands, inbox) = bounded(PURGES_MAX);
+        let mut post = Post::default();
+        (0..3).for_each(|number| post.purge([url(number)].into(), None));
+        post.send(|command| commands.try_send(command));
+        let taken = inbox.try_iter().map(|command| if let Command::Purge(purges, _) = command { purges[0].clone() } else { panic!() });
+        assert_eq!(taken.collect::<Vec<_>>(), [url(0), url(1), url(2)]);
+        (0..=PURGES_MAX).for_each(|number| post.purge([url(number)].into(), None));
+        post.send(|command| commands.try_send(command));
+        assert!(matches!(inbox.try_recv(), Ok(Command::Purge(purges, _)) if *purges == [Purge::Everything]));
+        assert!(inbox.try_recv().is_err());
     }
 
     #[test]

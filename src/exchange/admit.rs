@@ -30,14 +30,20 @@ impl Exchange {
                 scratch.found = Some(Found { generation, head, route: self.route });
             }
         }
-        let route = &plan.routes[self.route];
+        self.begin_route(now);
+        self.stage = Stage::Chained;
+        None
+    }
+
+    /// Takes over what the route says of all its requests.
+    #[inline]
+    pub(super) fn begin_route(&mut self, now: Instant) {
+        let route = &self.view.plan.routes[self.route];
         self.upstream = route.upstream;
         self.retries_left = route.retries;
         if !route.timeout.is_zero() {
             self.deadline = now + route.timeout;
         }
-        self.stage = Stage::Chained;
-        None
     }
 
     /// Finds the request's route, and the path that its endpoint sees; `None` once it is found.

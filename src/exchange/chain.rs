@@ -43,8 +43,14 @@ impl Exchange {
         if let Some(split) = &view.plan.routes[self.route].split {
             self.choose_arm(&view, split, incoming, scratch, draw);
         }
-        self.stage = Stage::Admitting;
+        self.stage = if view.plan.routes[self.route].cache.is_some() { Stage::Looking } else { Stage::Admitting };
         None
+    }
+
+    /// Whether any link of the chain wants to see the answer.
+    #[inline]
+    pub fn is_chained(&self) -> bool {
+        self.links > 0
     }
 
     /// An answer's head is about to go to the client: the links that let the request pass note their changes to it. `head` is an

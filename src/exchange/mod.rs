@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! Arrived -> page, refusal | Chained -- a link: Answer, refusal, Pause --> Chained
+//! Chained -> Looking -- stored --> Serve | AwaitFill -> Looking | Admitting
 //! Chained -> Admitting -- no place --> Wait -> Admitting
 //! Admitting -> Picking -- no place at an endpoint --> Wait -> Picking
 //! Picking -> Attempt -> answered --> Relay -> ended
@@ -10,6 +11,7 @@
 //! ```
 
 mod admit;
+mod cached;
 mod chain;
 mod hedge;
 mod page;
@@ -25,6 +27,7 @@ use std::time::Duration;
 pub use crate::middleware::Incoming;
 pub use crate::retry::Ending;
 pub use crate::upstream::EndpointId;
+pub use cached::Judged;
 pub use page::Page;
 pub use plan::{Access, Plan, PlanProblem, RoutePlan, UpstreamPlan};
 pub use split::SplitPlan;
@@ -36,11 +39,14 @@ use crate::error::Reason;
 use crate::middleware::Notes;
 use crate::router::Captures;
 use crate::upstream::{Ask, Outcome, Permit, Tried, Unavailable};
+use cached::Caching;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Arrived,
     Chained,
+    /// Its route is cached: the cache is asked.
+    Looking,
     /// A link of the chain lets it wait until then.
     Held(Instant),
     Admitting,
@@ -79,12 +85,14 @@ pub struct Exchange {
     queued: Option<Place>,
     holds: Holds,
     tally: Tally,
+    /// What the route's cache wants of the answer.
+    caching: Option<Box<Caching>>,
     /// Why the attempt before failed: says more than that no other endpoint is left.
     last_failure: Option<Reason>,
 }
 
 /// What an exchange works with beside the request. Kept with the client's connection and reused, so that a request allocates nothing.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Scratch {
     /// What the route's pattern took from the path.
     pub captures: Captures,
@@ -153,6 +161,7 @@ impl Exchange {
             queued: None,
             holds: Holds::default(),
             tally: Tally::default(),
+            caching: None,
             last_failure: None,
         }
     }
@@ -204,6 +213,11 @@ impl Exchange {
             }
             _ => {}
         }
+        if self.stage == Stage::Looking
+            && let Some(step) = self.look_up(request, scratch, now)
+        {
+            return step;
+        }
         if self.stage == Stage::Admitting
             && let Some(step) = self.take_places(now)
         {
@@ -214,7 +228,7 @@ impl Exchange {
             Stage::Picking | Stage::Paused(_) => self.pick(request, scratch, now, draw),
             Stage::Answered => Step::Relay,
             Stage::Over(reason) => self.refuse(reason),
-            Stage::Arrived | Stage::Chained | Stage::Held(_) | Stage::Admitting | Stage::Attempting => {
+            Stage::Arrived | Stage::Chained | Stage::Held(_) | Stage::Looking | Stage::Admitting | Stage::Attempting => {
                 unreachable!("an attempt is reported before the next step")
             }
         }
@@ -245,6 +259,7 @@ impl Exchange {
                 self.permit = Some(permit);
                 self.attempts += 1;
                 self.stage = Stage::Attempting;
+                self.sends(now);
                 let careful = !request.head.method.is_idempotent();
                 let hedge_after = if upstream.hedges() && self.attempts == 1 { upstream.hedge_after(request.head) } else { None };
                 let (route, upstream) = (self.route, self.upstream);
@@ -318,6 +333,7 @@ impl Exchange {
             None => {}
             Some(Place::Gateway) => view.gateway.borrow_mut().leave_queue(),
             Some(Place::Route(route)) => view.route(route).borrow_mut().leave_queue(),
+            Some(Place::Fill(_)) => {}
             Some(Place::Upstream(_)) => member.upstream.borrow_mut().leave_queue(),
         }
         let holds = std::mem::take(&mut self.holds);

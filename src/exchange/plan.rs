@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Page, SplitPlan};
 use crate::access::Names;
+use crate::cache;
 use crate::config::{Cidr, Config, HostHeader, Route, Upstream};
 use crate::http::{Additions, Edits};
 use crate::http1;
@@ -68,6 +69,8 @@ pub struct RoutePlan {
     pub retries: u32,
     /// Requests served at once, over all cores; 0 is no limit.
     pub concurrency: u32,
+    /// How its answers are cached; `None` if they aren't.
+    pub cache: Option<cache::Policy>,
 }
 
 /// Which requests get a line in which access log.
@@ -226,6 +229,8 @@ impl RoutePlan {
             timeout: route.timeout.unwrap_or(config.timeouts.request).get(),
             retries: if config.features.retries { route.retry_count.unwrap_or(1) } else { 0 },
             concurrency: route.max_concurrent_requests,
+            cache: (config.features.cache && route.is_cached())
+                .then(|| cache::Policy::new(route.name(), &route.cache.clone().unwrap_or_default(), route.cache_ttl)),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! The steps an exchange asks for, and the results it is told: all that deciding and moving bytes say to each other.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::Page;
 use crate::address::Address;
+use crate::cache::{Fetch, Fill, Hit};
 use crate::clock::Instant;
 use crate::error::Reason;
 use crate::middleware::Answer;
@@ -23,6 +25,10 @@ pub enum Step {
     Wait(Place),
     /// Wait until then, then step again: a retry's backoff, or a link of the chain that delays.
     Pause(Instant),
+    /// Answer from this core's shard of the cache. What is stale may be fetched anew on the side: see [`super::Exchange::aside`].
+    Serve(Box<Hit>, Option<Box<Fetch>>),
+    /// Another request of this core fetches the same: wait until that has moved on, at most until the next tick, then step again.
+    AwaitFill(Rc<Fill>),
     /// Send the request to this endpoint, then report with [`super::Exchange::attempted`].
     Attempt(Attempt),
     /// Relay the answer of the last attempt, then report with [`super::Exchange::ended`].
@@ -96,6 +102,8 @@ pub enum Place {
     Route(usize),
     /// Below that of any endpoint of the upstream with this number.
     Upstream(u32),
+    /// The next bytes of the fill with this number, or room for them.
+    Fill(u64),
 }
 
 /// What a request's attempts cost.

@@ -26,7 +26,7 @@ struct Core {
 impl Core {
     fn new(config: Config) -> Core {
         let plan = Plan::build(config, 1, 1).expect("a plan");
-        Core { view: Rc::new(View::new(Arc::new(plan), Seat { core: 0, cores: 1 }, at(0))) }
+        Core { view: Rc::new(View::new(Arc::new(plan), Seat { core: 0, cores: 1 }, 1, at(0))) }
     }
 
     fn request(&self, text: &str) -> Request {

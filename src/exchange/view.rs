@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{Plan, RoutePlan};
 use crate::balancer::Seat;
+use crate::cache::Cache;
 use crate::clock::Instant;
 use crate::limiter::{Limiters, Share};
 use crate::metrics::{Count, Family};
@@ -41,6 +42,10 @@ pub struct View {
     arms: Vec<Box<[Rc<Cell<u64>>]>>,
     states: States,
     limiters: Rc<RefCell<Limiters>>,
+    /// This core's shard of the cache, if any route is cached.
+    cache: Option<Cache>,
+    /// Keeps the cache's hashes from being foreseen.
+    seed: u64,
     seat: Seat,
     /// The number that the next upstream's connections are kept under.
     pools: u32,
@@ -48,8 +53,8 @@ pub struct View {
 }
 
 impl View {
-    /// The first view.
-    pub fn new(plan: Arc<Plan>, seat: Seat, now: Instant) -> Self {
+    /// The first view. `seed` is a number by chance that nobody outside knows.
+    pub fn new(plan: Arc<Plan>, seat: Seat, seed: u64, now: Instant) -> Self {
         let limits = &plan.config.limits;
         let gateway = Share::new(limits.max_concurrent_requests, limits.queue, seat.core, seat.cores);
         let view = View {
@@ -60,6 +65,8 @@ impl View {
             arms: Vec::new(),
             states: States::default(),
             limiters: Rc::new(RefCell::new(Limiters::new(seat.core))),
+            cache: None,
+            seed,
             seat,
             pools: 0,
             applied: Cell::new(0),
@@ -104,11 +111,25 @@ impl View {
             arms,
             states,
             limiters,
+            cache: self.next_cache(&plan),
+            seed: self.seed,
             seat: self.seat,
             pools,
             applied: self.applied.clone(),
             plan,
         }
+    }
+
+    /// The shard stays as long as any route is cached.
+    fn next_cache(&self, plan: &Plan) -> Option<Cache> {
+        let settings = &plan.config.cache;
+        if plan.routes.iter().all(|route| route.cache.is_none()) {
+            return None;
+        }
+        if let Some(cache) = &self.cache {
+            cache.reconfigure(settings);
+        }
+        Some(self.cache.clone().unwrap_or_else(|| Cache::new(settings, self.seed)))
     }
 
     fn share(&self, route: &RoutePlan, known: Option<&Shared>, queue: u32) -> Shared {
@@ -149,6 +170,12 @@ impl View {
     /// The rate limits.
     pub fn limiters(&self) -> &RefCell<Limiters> {
         &self.limiters
+    }
+
+    /// This core's shard of the cache, if any route is cached.
+    #[inline]
+    pub fn cache(&self) -> Option<&Cache> {
+        self.cache.as_ref()
     }
 
     /// A route's concurrency limit.
@@ -206,7 +233,15 @@ impl View {
             add(ShareKey::Route(route.name.clone()), share);
         }
         let upstreams = self.members.iter().map(|member| member.upstream.borrow_mut().report(now)).collect();
-        Report { core: self.seat.core, sequence, generation: self.plan.generation, upstreams, shares, counts: self.counts() }
+        Report {
+            core: self.seat.core,
+            sequence,
+            generation: self.plan.generation,
+            upstreams,
+            shares,
+            counts: self.counts(),
+            purges: Vec::new(),
+        }
     }
 }
 

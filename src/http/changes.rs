@@ -37,6 +37,17 @@ impl Changes {
         self.lines.extend_from_slice(lines);
     }
 
+    /// How much it holds so far, for [`Changes::rewind`].
+    pub fn mark(&self) -> Mark {
+        Mark { dropped: self.dropped.len(), lines: self.lines.len() }
+    }
+
+    /// Forgets what came after the mark.
+    pub fn rewind(&mut self, mark: Mark) {
+        self.dropped.truncate(mark.dropped);
+        self.lines.truncate(mark.lines);
+    }
+
     /// Forgets all.
     #[inline]
     pub fn clear(&mut self) {
@@ -68,6 +79,13 @@ impl Changes {
     }
 }
 
+/// A point in the making of [`Changes`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    dropped: usize,
+    lines: usize,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,6 +97,10 @@ mod tests {
         assert!(changes.drops(b"x-user") && !changes.drops(b"x-use") && !changes.drops(b"x"));
         assert!(!changes.add("X-Role", b"a\r\nX-Admin: yes") && !changes.add("X-Role", b"\0"));
         assert_eq!(changes.lines(), b"X-User: ada\r\n");
+        let mark = changes.mark();
+        changes.set("X-More", b"1");
+        changes.rewind(mark);
+        assert!(!changes.drops(b"x-more") && changes.lines() == b"X-User: ada\r\n");
         changes.clear();
         assert_eq!(changes, Changes::default());
     }

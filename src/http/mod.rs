@@ -2,6 +2,7 @@
 
 mod again;
 mod changes;
+mod date;
 mod edits;
 mod forward;
 mod head;
@@ -10,7 +11,8 @@ mod method;
 mod token;
 
 pub use again::{RequestWriter, ResponseWriter, Rules};
-pub use changes::Changes;
+pub use changes::{Changes, Mark};
+pub use date::parse_date;
 pub use edits::Edits;
 pub use forward::{
     Additions, RequestOut, ResponseOut, Sender, connection_line, kept_request_id, write_line, write_request, write_response, write_status,

@@ -35,6 +35,18 @@ cells! {
         pub in_flight: Gauge = "gateway_http_requests_in_flight",
         /// Requests that waited for their turn because a concurrency limit was reached.
         pub queued: Counter = "gateway_queue_waits_total",
+        /// Requests to cached routes, by how they got on with the cache.
+        pub cache_requests: Counters<6> = "gateway_cache_requests_total" by "result" in CACHE_RESULTS,
+        /// Times that a request waited because another one was fetching the same for the cache.
+        pub cache_waits: Counter = "gateway_cache_waits_total",
+        /// Responses stored in the cache.
+        pub cache_stored: Counter = "gateway_cache_stored_total",
+        /// Responses thrown out of the cache to make room.
+        pub cache_evictions: Counter = "gateway_cache_evictions_total",
+        /// Responses in the cache; each worker has its own.
+        pub cache_objects: Gauge = "gateway_cache_objects",
+        /// Bytes of memory that the cache holds.
+        pub cache_bytes: Gauge = "gateway_cache_bytes",
         /// Connections of clients that were accepted.
         pub accepted: Counter = "gateway_connections_accepted_total",
         /// Connections of clients that are open.
@@ -104,6 +116,8 @@ cells! {
 
 /// Labels of `status_class`, in order.
 const STATUS_CLASSES: &[&str] = &["1xx", "2xx", "3xx", "4xx", "5xx", "other"];
+/// Labels of `cache_requests`, in order of the cache's outcomes.
+const CACHE_RESULTS: &[&str] = &["hit", "stale", "collapsed", "revalidated", "miss", "bypass"];
 /// Labels of `upstream_connections`, in order of [`UPSTREAM_ACTIVE`] and [`UPSTREAM_IDLE`].
 const UPSTREAM_STATES: &[&str] = &["active", "idle"];
 /// Labels of `driver`, in order of [`DRIVER_IO_URING`] and [`DRIVER_EPOLL`].

@@ -62,7 +62,7 @@ pub struct Response<'a> {
 }
 
 /// What a chain decided about one request. Kept with the client's connection and reused.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Notes {
     /// Changes to the request's headers, beside those of the route.
     pub request: Changes,

@@ -2,9 +2,11 @@
 
 use std::cell::UnsafeCell;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
+use monoio::buf::IoBuf;
 use monoio::io::{AsyncReadRent, AsyncWriteRent, CancelableAsyncReadRent};
 use monoio::net::TcpStream;
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -30,6 +32,22 @@ impl Link {
     /// The descriptor, valid as long as the link.
     pub fn fd(&self) -> RawFd {
         self.fd
+    }
+
+    /// Sends a part of bytes that others may be sending too.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub async fn send_shared(&self, bytes: Rc<Vec<u8>>, mut part: Range<usize>) -> io::Result<()> {
+        while !part.is_empty() {
+            match sys::half(&self.stream).write(bytes.clone().slice(part.clone())).await.0 {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(sent) => part.start += sent,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Makes the close that follows a reset, so that the peer can't take what it got for complete.

@@ -56,10 +56,10 @@ impl Body {
 }
 
 impl Core {
-    /// Makes one attempt. `deadline` is the whole request's.
+    /// Makes one attempt. Without a client the request has no body.
     pub(super) async fn attempt<'a>(
         &'a self,
-        client: &'a Client,
+        client: Option<&'a Client>,
         session: &mut Session,
         inbound: &Inbound,
         view: &View,
@@ -89,8 +89,8 @@ impl Core {
         connection.timer.close_at(after(self.now(), idle).min(deadline));
         let (sent, mut buf) = connection.link.send(out, 0).await;
         buf.clear();
-        let mut upload = match body.left {
-            Some(left) if sent.is_ok() => {
+        let mut upload = match (body.left, client) {
+            (Some(left), Some(client)) if sent.is_ok() => {
                 let terms =
                     Terms { body_max: session.scratch.notes.body_max(plan.config.limits.body.get()), idle, limits: plan.head_limits };
                 Some(Upload::begin(self, client, connection.clone(), left, first, terms))
@@ -113,7 +113,9 @@ impl Core {
             let error = match look(&buf, session, limits, &mut interims) {
                 Ok(Look::Complete) => return Ok(Answered { connection, buf, upload, trace }),
                 Ok(Look::Interim) => {
-                    if let Err(reason) = self.interim(client, session, &buf, plan.config.timeouts.write.get()).await {
+                    if let Some(client) = client
+                        && let Err(reason) = self.interim(client, session, &buf, plan.config.timeouts.write.get()).await
+                    {
                         break reason;
                     }
                     trace.relayed |= !session.hushed;

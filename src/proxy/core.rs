@@ -2,12 +2,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::waiters::Waiters;
 use crate::access::{Batch, Journal};
+use crate::cache::Purge;
 use crate::chance::Chance;
 use crate::client::Pool;
 use crate::clock::{Clock, Instant};
@@ -26,6 +27,7 @@ pub type PageAnswer = (u16, &'static str, String);
 
 /// One core.
 pub struct Core {
+    own: Weak<Core>,
     clock: Clock,
     now: Cell<Instant>,
     /// The plan and this core's part of it.
@@ -71,6 +73,8 @@ pub struct Core {
     hurry: Box<dyn Fn()>,
     /// When that was last called.
     hurried: Cell<Instant>,
+    /// What requests made invalid, until the coordinator is told.
+    pub purges: RefCell<Vec<Purge>>,
 }
 
 /// What one warm spell of a client's connection works with; reused, so that a request allocates nothing.
@@ -129,9 +133,10 @@ pub struct Parts {
 
 impl Core {
     /// A core without connections.
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(parts: Parts) -> Rc<Core> {
         let Parts { index, journal, scribe, clock, view, buffers, counters, pages, port, chance, hurry } = parts;
-        Core {
+        Rc::new_cyclic(|own| Core {
+            own: own.clone(),
             epoch_us: Cell::new(0),
             journal: RefCell::new(Journal::new(journal, view.plan.names.clone())),
             scribe,
@@ -156,7 +161,8 @@ impl Core {
             cooled: Cell::new(0),
             hurry,
             hurried: Cell::new(Instant::ZERO),
-        }
+            purges: RefCell::default(),
+        })
     }
 
     /// Lets what is urgent about rate limits be reported, once a millisecond at most: who waits for an answer asks again.
@@ -166,6 +172,20 @@ impl Core {
         if now.since(self.hurried.get()) >= HURRY_LEAST && self.view.borrow().limiters().borrow().is_urgent() {
             self.hurried.set(now);
             (self.hurry)();
+        }
+    }
+
+    /// For a task that outlives the request it is for.
+    pub(super) fn shared(&self) -> Option<Rc<Core>> {
+        self.own.upgrade()
+    }
+
+    /// Other cores' shards of the cache are to be told of this. They are told to forget all, if it gets too much to be told one by one.
+    pub fn tell_others(&self, purges: Vec<Purge>) {
+        let mut untold = self.purges.borrow_mut();
+        untold.extend(purges);
+        if untold.len() > PURGES_MAX {
+            *untold = vec![Purge::Everything];
         }
     }
 
@@ -275,6 +295,8 @@ pub(super) fn after(now: Instant, limit: Duration) -> Instant {
 }
 
 const SESSIONS_KEPT: usize = 128;
+/// Purges that may wait for the next tick.
+const PURGES_MAX: usize = 4096;
 
 #[cfg(test)]
 mod tests {

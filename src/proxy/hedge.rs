@@ -18,7 +18,7 @@ impl Core {
     /// one then, and the connection of the other is closed. Interim answers aren't passed on, as both could send some.
     pub(super) async fn race<'a>(
         &'a self,
-        client: &'a Client,
+        client: Option<&'a Client>,
         session: &mut Session,
         inbound: &Inbound,
         exchange: &mut Exchange,

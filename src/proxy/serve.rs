@@ -3,12 +3,12 @@
 use std::rc::Rc;
 
 use super::answer::{Extra, Own, afterwards, skip};
-use super::attempt::{Answered, key};
+use super::attempt::Answered;
 use super::core::{Core, Session};
+use super::fill::Sequel;
 use super::note::{Asked, Begun, Ended};
 use super::relay::{Relayed, Terms, outlives};
 use super::tunnel::tunnel;
-use crate::client::KeepAlive;
 use crate::clock::Instant;
 use crate::error::Reason;
 use crate::exchange::{Attempt, Attempted, Ending, Exchange, Page, Place, Refusal, Step, Tally, View};
@@ -75,13 +75,14 @@ impl Service for Core {
         self.counters.in_flight.add(1);
         let begun = Begun::new(client, started);
         let view = self.view.borrow().clone();
-        let mut request = Request { core: self, client, session, inbound, started, ended: Ended::default(), held: None };
+        let mut request = Request { core: self, client, session, inbound, started, ended: Ended::default(), held: None, fill: None };
         let next = request.run(view.clone()).await;
-        let Request { ended, held, .. } = request;
+        let Request { ended, held, fill, .. } = request;
+        if let Some(fill) = fill {
+            self.wake_fill(fill);
+        }
         if let Some((route, upstream)) = held {
-            for place in [Place::Upstream(upstream), Place::Route(route), Place::Gateway] {
-                self.waiters.wake_one(place);
-            }
+            self.wake_places(route, upstream);
         }
         self.counters.in_flight.sub(1);
         let elapsed = self.woke().since(started);
@@ -108,15 +109,17 @@ impl Service for Core {
 }
 
 /// A request being served.
-struct Request<'a> {
-    core: &'a Core,
-    client: &'a Client,
-    session: &'a mut Session,
-    inbound: &'a mut Inbound,
+pub(super) struct Request<'a> {
+    pub(super) core: &'a Core,
+    pub(super) client: &'a Client,
+    pub(super) session: &'a mut Session,
+    pub(super) inbound: &'a mut Inbound,
     started: Instant,
-    ended: Ended,
+    pub(super) ended: Ended,
     /// The route and upstream in which it held places.
     held: Option<(usize, u32)>,
+    /// The fill that others may have waited for.
+    fill: Option<u64>,
 }
 
 impl<'a> Request<'a> {
@@ -133,7 +136,7 @@ impl<'a> Request<'a> {
             return self.refuse(Reason::BodyTooLarge, &Extra::default(), &view.plan.unrouted).await;
         }
         let mut exchange = Exchange::new(view, self.started);
-        let (mut answered, mut ticket) = (None, None);
+        let (mut answered, mut ticket, mut awaited) = (None, None, false);
         let mut step = self.step(&mut exchange);
         loop {
             match step {
@@ -143,9 +146,24 @@ impl<'a> Request<'a> {
                         self.core.hurry();
                     }
                     self.tally(exchange.tally());
+                    if let Some(hit) = self.instead(&mut exchange, &refusal) {
+                        return self.hit(exchange, hit).await;
+                    }
                     return self.refused(exchange, refusal).await;
                 }
                 Step::Answer(answer) => return self.answer(exchange, &answer).await,
+                Step::Serve(hit, fetch) => {
+                    if let Some(fetch) = fetch {
+                        self.fetch_aside(&exchange, *fetch);
+                    }
+                    return self.hit(exchange, hit).await;
+                }
+                Step::AwaitFill(fill) => {
+                    self.core.counters.cache_waits.add(u64::from(!std::mem::replace(&mut awaited, true)));
+                    let waiters = &self.core.waiters;
+                    Box::pin(waiters.wait(Place::Fill(fill.id()), waiters.ticket())).await;
+                    self.core.woke();
+                }
                 Step::Pause(until) => {
                     self.core.hurry();
                     let now = self.core.now();
@@ -155,6 +173,7 @@ impl<'a> Request<'a> {
                     }
                 }
                 Step::Wait(place) => {
+                    self.fill = exchange.fill().map(|fill| fill.id());
                     let waiters = &self.core.waiters;
                     let ticket = *ticket.get_or_insert_with(|| {
                         self.core.counters.queued.add(1);
@@ -165,10 +184,11 @@ impl<'a> Request<'a> {
                 }
                 Step::Attempt(mut attempt) => {
                     self.held = Some((attempt.route, attempt.pool));
+                    self.fill = exchange.fill().map(|fill| fill.id());
                     let Attempt { route, upstream, endpoint, .. } = attempt;
                     let mut asked = Asked { upstream, endpoint, at: self.core.now(), answered: None };
                     self.ended = Ended { route: Some(route), attempts: self.ended.attempts + 1, ..self.ended };
-                    let (core, client, session) = (self.core, self.client, &mut *self.session);
+                    let (core, client, session) = (self.core, Some(self.client), &mut *self.session);
                     let outcome = match attempt.hedge_after {
                         None => core.attempt(client, session, self.inbound, exchange.view(), exchange.deadline(), &attempt).await,
                         Some(after) => {
@@ -194,8 +214,19 @@ impl<'a> Request<'a> {
                     continue;
                 }
                 Step::Relay => {
-                    let (got, attempt) = answered.as_mut().expect("an answer is relayed only when there is one");
-                    return self.relay(&mut exchange, got, attempt).await;
+                    let (mut got, mut attempt) = answered.take().expect("an answer is relayed only when there is one");
+                    if exchange.is_judged(self.session.head.method) {
+                        match Box::pin(self.judged(exchange, got, attempt)).await {
+                            Sequel::Over(next) => return next,
+                            Sequel::Relay(on, answer, from) => (exchange, got, attempt) = (on, answer, from),
+                            Sequel::Again(on) => {
+                                exchange = on;
+                                step = self.step(&mut exchange);
+                                continue;
+                            }
+                        }
+                    }
+                    return self.relay(&mut exchange, &mut got, &attempt).await;
                 }
             }
             step = self.step(&mut exchange);
@@ -208,7 +239,7 @@ impl<'a> Request<'a> {
     }
 
     /// Counts what the attempts cost.
-    fn tally(&self, tally: Tally) {
+    pub(super) fn tally(&self, tally: Tally) {
         let counters = &self.core.counters;
         counters.retries.add(u64::from(tally.retries));
         counters.retries_stale.add(u64::from(tally.stale_retries));
@@ -246,14 +277,7 @@ impl<'a> Request<'a> {
         exchange.ended(result.err(), now);
         let uploaded = self.finish_upload(answered);
         if reusable && uploaded {
-            let settings = &plan.upstreams[attempt.upstream].settings.keep_alive;
-            let keep_alive = KeepAlive {
-                connections: settings.connections as usize,
-                idle: settings.idle.get(),
-                requests: settings.requests,
-                max_age: settings.max_age.get(),
-            };
-            core.pool.give(key(attempt), answered.connection.clone(), &keep_alive, now);
+            core.give_back(&answered.connection, attempt, plan);
         }
         if let Err(reason) = result {
             self.ended.reason = Some(reason);

@@ -58,6 +58,17 @@ impl Waiters {
         }
     }
 
+    /// Wakes all that wait for this place.
+    #[inline]
+    pub fn wake_all_of(&self, place: Place) {
+        if self.waiting.get() > 0
+            && let Some(woken) = self.queues.borrow_mut().remove(&place)
+        {
+            self.waiting.set(self.waiting.get() - woken.len());
+            woken.into_values().for_each(Waker::wake);
+        }
+    }
+
     /// Wakes all: limits may have changed, or deadlines passed.
     pub fn wake_all(&self) {
         if self.waiting.replace(0) > 0 {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::breaker;
+use crate::cache::Purge;
 use crate::clock::Instant;
 use crate::error::Reason;
 use crate::limiter::{Claim, Grant};
@@ -24,6 +25,9 @@ pub struct Report {
     pub shares: Vec<ShareReport>,
     /// What it has counted by labels.
     pub counts: Vec<Count>,
+    /// What requests on this core made invalid in the cache, for all others. The one part that isn't a snapshot: a report that can't be
+    /// sent leaves it to the next.
+    pub purges: Vec<Purge>,
 }
 
 /// What a core has seen of an upstream.

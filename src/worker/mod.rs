@@ -5,7 +5,6 @@ mod tick;
 
 use std::io;
 use std::net::TcpListener;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::SystemTime;
@@ -14,6 +13,7 @@ use core_affinity::CoreId;
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::admin::{self, Shared};
+use crate::cache::{Purge, Purged};
 use crate::clock::Clock;
 use crate::config::Driver;
 use crate::exchange::{Plan, View};
@@ -32,6 +32,8 @@ pub enum Command {
     Update(Update),
     /// What to hold of rate limits.
     Limits(LimitUpdate),
+    /// Make these unavailable in the cache, and say what came of it if asked to.
+    Purge(Arc<[Purge]>, Option<Sender<Purged>>),
     /// Accept no more; end connections after the request under way.
     Drain,
 }
@@ -141,12 +143,12 @@ async fn work(seat: Seat, bell: Bell, doorbell: Doorbell) {
     let here = balancer::Seat { core: number, cores: u32::try_from(seat.cores).unwrap_or(1) };
     let size = usize::try_from(seat.plan.config.runtime.buffer.get()).unwrap_or(16 << 10);
     let shared = seat.shared;
-    let core = Rc::new(Core::new(Parts {
+    let core = Core::new(Parts {
         index: u16::try_from(index).unwrap_or(u16::MAX),
         journal: seat.journal,
         scribe: seat.scribe,
         clock: seat.clock,
-        view: View::new(seat.plan, here, now),
+        view: View::new(seat.plan, here, chance(number), now),
         buffers: Buffers::new(size + HEAD_ROOM, BUFFERS_KEPT),
         counters: seat.metrics,
         pages: Box::new(move |page| {
@@ -156,7 +158,7 @@ async fn work(seat: Seat, bell: Bell, doorbell: Doorbell) {
         port,
         chance: chance(number),
         hurry: Box::new(move || bell.ring()),
-    }));
+    });
     let desk = Desk { inbox, outbox, limits, coordinator };
     let worker = tick::Worker::new(core.clone(), desk, spread, release_memory);
     match accept::start(core, listener) {

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::{Command, Desk};
+use crate::cache::Purged;
 use crate::clock::Instant;
 use crate::exchange::View;
 use crate::log;
 use crate::metrics::{Spread, UPSTREAM_IDLE};
 use crate::net::{self, Doorbell, Stopper};
 use crate::proxy::Core;
+use crate::reconcile::Report;
 
 /// A worker's side of the conversation with the coordinator.
 pub(super) struct Worker {
@@ -47,6 +49,17 @@ impl Worker {
                     core.waiters.wake_all();
                 }
                 Command::Limits(update) => answer |= core.view.borrow().limiters().borrow_mut().apply(&update, now),
+                Command::Purge(purges, reply) => {
+                    let view = core.view.borrow();
+                    let purged = view.cache().map_or(Purged { responses: 0, complete: true }, |cache| {
+                        let at_once: usize = purges.iter().map(|purge| cache.purge(purge)).sum();
+                        let responses = at_once + cache.sweep(CACHE_SWEPT);
+                        Purged { responses, complete: cache.is_swept() }
+                    });
+                    if let Some(reply) = reply {
+                        let _ = reply.try_send(purged);
+                    }
+                }
                 Command::Drain => {
                     core.draining.set(true);
                     self.end_idle_from = now + NOTICE;
@@ -83,9 +96,19 @@ impl Worker {
         }
         core.waiters.wake_all();
         self.sequence += 1;
-        let report = core.view.borrow().report(self.sequence, now);
-        if self.desk.outbox.try_send(report).is_err() {
+        let purges = core.purges.take();
+        let report = Report { purges, ..core.view.borrow().report(self.sequence, now) };
+        if let Err(error) = self.desk.outbox.try_send(report) {
             core.counters.reports_dropped.add(1);
+            core.tell_others(error.into_inner().purges);
+        }
+        if let Some(cache) = core.view.borrow().cache() {
+            cache.sweep(CACHE_SWEPT);
+            let counters = &core.counters;
+            counters.cache_objects.set(cache.count() as u64);
+            counters.cache_bytes.set(cache.bytes() as u64);
+            counters.cache_stored.add(cache.stored() - counters.cache_stored.count());
+            counters.cache_evictions.add(cache.evicted() - counters.cache_evictions.count());
         }
         self.report_limits(false, now);
         core.hand_over();
@@ -141,6 +164,8 @@ const TICK: Duration = Duration::from_millis(100);
 const TICK_MIN: Duration = Duration::from_millis(5);
 /// Between two reports about rate limits while clients are at them.
 const TICK_BUSY: Duration = Duration::from_millis(10);
+/// Entries of the cache looked at in a tick to free what was purged: a millisecond's work at most.
+const CACHE_SWEPT: usize = 10_000;
 /// So many connections falling idle within a second leave enough memory behind that giving it back is worth a pause.
 const COOLED_MANY: u32 = 256;
 /// Free buffers kept then.

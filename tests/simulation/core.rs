@@ -88,7 +88,7 @@ pub struct Core {
 impl Core {
     pub fn new(plan: Arc<Plan>, seat: Seat, now: Instant) -> Self {
         let served = vec![0; plan.routes.len()];
-        let view = Rc::new(View::new(plan, seat, now));
+        let view = Rc::new(View::new(plan, seat, 1, now));
         Core {
             view,
             requests: BTreeMap::new(),

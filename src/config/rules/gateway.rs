@@ -39,6 +39,7 @@ pub(super) fn check(rules: &mut Rules<'_>) {
     if let Some(breaker) = &config.circuit_breaker {
         super::protection::breaker(rules, breaker, "circuit_breaker");
     }
+    config.cache.problems().into_iter().for_each(|wrong| rules.wrong("", wrong));
     middleware::check_all(rules, &config.middlewares, None, "middlewares");
     if !config.forwarding.via.is_empty() && !config.forwarding.via.bytes().all(is_pseudonym) {
         rules.broken(

@@ -45,6 +45,12 @@ pub(super) fn check_all(rules: &mut Rules<'_>) {
             edits.problems(&at(way)).into_iter().for_each(|wrong| rules.wrong("", wrong));
         }
         edits::check_added(rules, &route.add_headers, &at("add_headers"));
+        if route.cache_ttl.is_some() && !route.is_cached() {
+            rules.broken(at("cache_ttl"), "has no effect: this route has no cache", "add \"cache_enabled\": true");
+        }
+        if let Some(cache) = &route.cache {
+            cache.key.problems(&at("cache.key")).into_iter().for_each(|wrong| rules.wrong("", wrong));
+        }
         middleware::check_all(rules, &route.middlewares, Some(&config.middlewares), &at("middlewares"));
     }
     let ids = config.routes.iter().enumerate().filter_map(|(index, route)| Some((index, route.id.as_deref()?)));

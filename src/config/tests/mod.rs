@@ -1,5 +1,6 @@
 //! What is read from a file in each format, and what is said about a bad one.
 
+mod cache;
 mod examples;
 mod formats;
 mod problems;

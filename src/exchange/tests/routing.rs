@@ -109,7 +109,7 @@ fn what_is_known_of_the_request_before_changes_nothing() {
         config.routes[0].strip_prefix = strip.map(str::to_owned);
         config.routes[2].methods = vec!["GET".into()];
         let plan = Plan::build(config, 1, generation).expect("a plan");
-        Rc::new(View::new(Arc::new(plan), Seat { core: 0, cores: 1 }, at(0)))
+        Rc::new(View::new(Arc::new(plan), Seat { core: 0, cores: 1 }, 1, at(0)))
     });
     let lines = ["GET /api/a", "GET /api/./a", "GET /b", "PUT /b", "GET /a%00b", "GET /gateway/health", "PUT /c/x/y"];
     let (mut head, mut scratch) = (RequestHead::default(), Scratch::default());

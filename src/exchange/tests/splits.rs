@@ -71,7 +71,7 @@ fn users_known_by_a_header_spread_by_weight_and_stay_on_every_core() {
     let second = arms.iter().filter(|&&arm| arm == 1).count();
     assert!((60..=140).contains(&second), "{second} of 400");
     let plan = Arc::new(Plan::build(config, 1, 1).expect("a plan"));
-    let other = Core { view: Rc::new(View::new(plan, Seat { core: 3, cores: 8 }, at(0))) };
+    let other = Core { view: Rc::new(View::new(plan, Seat { core: 3, cores: 8 }, 0, at(0))) };
     for (user, first) in arms.iter().enumerate() {
         assert_eq!(arm(&other, &format!("X-User: {user}\r\n")), *first);
     }

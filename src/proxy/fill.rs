@@ -1,0 +1,395 @@
+//! Fetching for the cache: an answer that isn't complete yet is received by a task of its own, at the endpoint's speed, and all its
+//! clients read from what has come. So a client that reads slowly holds up nobody, and one that leaves doesn't end it.
+
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+
+use futures_util::FutureExt;
+
+use super::attempt::{Answered, key};
+use super::core::{Core, Session, after};
+use super::serve::Request;
+use crate::cache::{Fetch, Filling, Hit, Outcome, Status};
+use crate::client::{Connection, KeepAlive};
+use crate::error::Reason;
+use crate::exchange::{Attempt, Attempted, Ending, Exchange, Judged, Place, Plan, Refusal, Step};
+use crate::http::Framing;
+use crate::http1::{Chunked, as_response, parse_request};
+use crate::net::{self, Stream};
+use crate::server::{Inbound, Next};
+
+/// An answer being received into the cache.
+struct Fetching {
+    core: Rc<Core>,
+    exchange: Exchange,
+    attempt: Attempt,
+    connection: Rc<Connection>,
+    /// What has come: the head, and the body's beginning.
+    buf: Vec<u8>,
+    head: usize,
+    framing: Framing,
+    /// The connection may carry another request, as far as the head says.
+    keep_alive: bool,
+    filling: Filling,
+}
+
+/// What becomes of a request after the cache has seen its answer.
+pub(super) enum Sequel<'a> {
+    /// The answer is relayed.
+    Relay(Exchange, Answered<'a>, Attempt),
+    /// The client has got its answer.
+    Over(Next),
+    /// Another attempt is made.
+    Again(Exchange),
+}
+
+impl Core {
+    /// Runs a task beside all connections; a panic ends it alone.
+    fn beside(self: &Rc<Core>, task: impl Future<Output = ()> + 'static) {
+        let core = self.clone();
+        net::spawn(async move {
+            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+                core.counters.panics.add(1);
+                core.waiters.wake_all();
+            }
+        });
+    }
+
+    /// Counts how a request got on with the cache.
+    pub(super) fn count_cached(&self, session: &mut Session, outcome: Outcome) {
+        self.counters.cache_requests.add(outcome as usize, 1);
+        session.scratch.notes.marks.cache = outcome.word();
+    }
+
+    /// Those that wait for this fill look at it again.
+    pub(super) fn wake_fill(&self, fill: u64) {
+        self.waiters.wake_all_of(Place::Fill(fill));
+    }
+
+    /// Wakes those that wait for places that a request held.
+    pub(super) fn wake_places(&self, route: usize, pool: u32) {
+        for place in [Place::Upstream(pool), Place::Route(route), Place::Gateway] {
+            self.waiters.wake_one(place);
+        }
+    }
+
+    /// Puts an endpoint's answer aside that nobody gets: its connection is kept if all of the answer has come.
+    pub(super) fn set_aside(&self, session: &Session, answered: &Answered<'_>, attempt: &Attempt, exchange: &Exchange) {
+        let head = &session.response;
+        let behind = (answered.buf.len() - head.length) as u64;
+        let whole = match head.framing {
+            Framing::None => behind == 0,
+            Framing::Length(length) => behind == length,
+            Framing::Chunked | Framing::UntilClose => false,
+        };
+        if whole && head.connection.keep_alive {
+            answered.connection.timer.clear();
+            self.give_back(&answered.connection, attempt, &exchange.view().plan);
+        }
+    }
+
+    /// Keeps a connection for the next request.
+    pub(super) fn give_back(&self, connection: &Rc<Connection>, attempt: &Attempt, plan: &Plan) {
+        let settings = &plan.upstreams[attempt.upstream].settings.keep_alive;
+        let keep_alive = KeepAlive {
+            connections: settings.connections as usize,
+            idle: settings.idle.get(),
+            requests: settings.requests,
+            max_age: settings.max_age.get(),
+        };
+        self.pool.give(key(attempt), connection.clone(), &keep_alive, self.now());
+    }
+
+    /// What is to become of an endpoint's answer, as the cache sees it.
+    fn judge(&self, session: &mut Session, bytes: &[u8], exchange: &mut Exchange, answered: &Answered<'_>) -> Judged {
+        let date = self.date.get();
+        let fill = exchange.fill().map(|fill| fill.id());
+        let (incoming, scratch, head) = session.parts(bytes, self.wall.get());
+        let judged = exchange.judge(&incoming, scratch, (head, &answered.buf), &date, self.now());
+        if let Some(fill) = fill {
+            self.wake_fill(fill);
+        }
+        match judged {
+            Judged::Relay(outcome, purges) => {
+                if let Some(outcome) = outcome {
+                    self.count_cached(session, outcome);
+                }
+                self.tell_others(purges);
+                Judged::Relay(None, Vec::new())
+            }
+            other => other,
+        }
+    }
+
+    /// A fetch that no client waits for.
+    async fn fetch(self: Rc<Core>, mut session: Box<Session>, inbound: Inbound, mut exchange: Exchange) {
+        let ticket = self.waiters.ticket();
+        let mut answered = None;
+        let mut held = None;
+        let fill = exchange.fill().map(|fill| fill.id());
+        loop {
+            let (incoming, scratch, _) = session.parts(inbound.bytes(), self.wall.get());
+            let mut step = exchange.step(&incoming, scratch, self.now(), self.draw());
+            if let Step::Attempt(attempt) = step {
+                held = Some((attempt.route, attempt.pool));
+                let outcome = self.attempt(None, &mut session, &inbound, exchange.view(), exchange.deadline(), &attempt).await;
+                let (ending, trace) = match outcome {
+                    Ok(got) => {
+                        let trace = got.trace;
+                        answered = Some((got, attempt));
+                        (Ending::Answered(session.response.status), trace)
+                    }
+                    Err(failed) => (Ending::Failed(failed.reason), failed.trace),
+                };
+                step = exchange.attempted(Attempted { ending, trace }, &session.head, self.now(), self.draw());
+            }
+            match step {
+                Step::Pause(until) => {
+                    if self.now() < until {
+                        net::pause(until.since(self.now())).await;
+                        self.woke();
+                    }
+                }
+                Step::Wait(place) => {
+                    self.waiters.wait(place, ticket).await;
+                    self.woke();
+                }
+                Step::Relay => {
+                    let (got, attempt) = answered.take().expect("an answer is relayed only when there is one");
+                    match self.judge(&mut session, inbound.bytes(), &mut exchange, &got) {
+                        Judged::Store(filling, _) => {
+                            return Fetching::new(self.clone(), exchange, attempt, got, &session, *filling).run().await;
+                        }
+                        Judged::Again => self.set_aside(&session, &got, &attempt, &exchange),
+                        Judged::Relay(..) | Judged::Serve(_) => {
+                            self.set_aside(&session, &got, &attempt, &exchange);
+                            exchange.ended(None, self.now());
+                            break;
+                        }
+                    }
+                }
+                _ => break,
+            }
+        }
+        drop(exchange);
+        if let Some((route, pool)) = held {
+            self.wake_places(route, pool);
+        }
+        if let Some(fill) = fill {
+            self.wake_fill(fill);
+        }
+    }
+}
+
+impl Request<'_> {
+    /// The cache sees the endpoint's answer.
+    pub(super) async fn judged<'b>(&mut self, mut exchange: Exchange, got: Answered<'b>, attempt: Attempt) -> Sequel<'b> {
+        let core = self.core;
+        match core.judge(self.session, self.inbound.bytes(), &mut exchange, &got) {
+            Judged::Relay(..) => Sequel::Relay(exchange, got, attempt),
+            Judged::Store(filling, status) => match self.store_whole(&got, filling) {
+                None => {
+                    core.count_cached(self.session, status.outcome());
+                    let (incoming, scratch, _) = self.session.parts(self.inbound.bytes(), core.wall.get());
+                    exchange.tell(&status, &incoming, scratch);
+                    Sequel::Relay(exchange, got, attempt)
+                }
+                Some(filling) => Sequel::Over(self.lead(exchange, got, attempt, filling, status).await),
+            },
+            Judged::Serve(hit) => {
+                core.set_aside(self.session, &got, &attempt, &exchange);
+                exchange.ended(None, core.now());
+                self.tally(exchange.tally());
+                Sequel::Over(self.hit(exchange, hit).await)
+            }
+            Judged::Again => {
+                core.set_aside(self.session, &got, &attempt, &exchange);
+                Sequel::Again(exchange)
+            }
+        }
+    }
+
+    /// What is served instead of a refusal.
+    pub(super) fn instead(&mut self, exchange: &mut Exchange, refusal: &Refusal) -> Option<Box<Hit>> {
+        let (incoming, scratch, _) = self.session.parts(self.inbound.bytes(), self.core.wall.get());
+        exchange.instead(&incoming, scratch, refusal.reason, self.core.now())
+    }
+
+    /// Stores an answer all of which has come; gives back what is to be filled if it hasn't.
+    fn store_whole(&self, answered: &Answered<'_>, mut filling: Box<Filling>) -> Option<Box<Filling>> {
+        let (core, head) = (self.core, &self.session.response);
+        let body = &answered.buf[head.length..];
+        let mut decoded;
+        let whole = match head.framing {
+            Framing::Length(length) if body.len() as u64 >= length => &body[..length as usize],
+            Framing::None => &[],
+            Framing::Chunked => {
+                decoded = body.to_vec();
+                match Chunked::new(&core.view.borrow().plan.head_limits).decode(&mut decoded) {
+                    Ok(ended) if ended.done => &decoded[..ended.data],
+                    _ => return Some(filling),
+                }
+            }
+            _ => return Some(filling),
+        };
+        let fill = filling.fill().id();
+        filling.push(whole);
+        filling.finish(core.now());
+        core.wake_fill(fill);
+        None
+    }
+
+    /// Receives an answer for all that want it, and serves this request from what comes.
+    async fn lead(&mut self, mut exchange: Exchange, got: Answered<'_>, attempt: Attempt, filling: Box<Filling>, status: Status) -> Next {
+        let core = self.core;
+        let Some(own) = core.shared() else { return Next::Close };
+        let hit = filling.hit(status).expect("it has just begun");
+        self.tally(exchange.tally());
+        self.pass_chain(&mut exchange, &hit);
+        let (view, route) = (exchange.view().clone(), exchange.route());
+        let mut fetching = Fetching::new(own.clone(), exchange, attempt, got, self.session, *filling);
+        // What is there goes along with the head.
+        let begun = fetching.begin();
+        own.beside(fetching.go_on(begun));
+        self.send_hit(&view, route, &hit).await
+    }
+
+    /// Fetches what is stored anew, without this request waiting for it.
+    #[cold]
+    pub(super) fn fetch_aside(&mut self, exchange: &Exchange, fetch: Fetch) {
+        let core = self.core;
+        let Some(own) = core.shared() else { return };
+        let (head, received) = (&self.session.head, self.inbound.bytes());
+        // The whole is asked for, whatever this request wants of it.
+        let mut bytes = b"GET".to_vec();
+        bytes.extend_from_slice(&received[head.method_name.end as usize..head.length]);
+        let mut session = Box::new(Session {
+            sender: self.session.sender.clone(),
+            peer: self.session.peer,
+            scratch: self.session.scratch.clone(),
+            id: core.request_id(),
+            ..Session::default()
+        });
+        if parse_request(&bytes, &exchange.view().plan.head_limits, &mut session.head) != Ok(true) {
+            return;
+        }
+        for name in ["Range", "If-Range", "If-None-Match", "If-Modified-Since"] {
+            session.scratch.notes.request.remove(name);
+        }
+        let (incoming, scratch, _) = session.parts(&bytes, core.wall.get());
+        let aside = exchange.aside(fetch, &incoming, scratch, core.now());
+        let work = own.clone().fetch(session, Inbound::new(bytes), aside);
+        own.beside(work);
+    }
+}
+
+/// How receiving stands.
+enum Stand {
+    /// So many bytes are to come, or as many as a decoder says.
+    Counted(u64),
+    Chunked(Box<Chunked>),
+    /// All has come; whether the connection is clean.
+    Done(bool),
+}
+
+impl Fetching {
+    fn new(core: Rc<Core>, exchange: Exchange, attempt: Attempt, answered: Answered<'_>, session: &Session, filling: Filling) -> Self {
+        let head = &session.response;
+        let (length, framing, keep_alive) = (head.length, head.framing, head.connection.keep_alive);
+        let Answered { connection, buf, .. } = answered;
+        connection.timer.clear();
+        Fetching { core, exchange, attempt, connection, buf, head: length, framing, keep_alive, filling }
+    }
+
+    async fn run(mut self) {
+        let begun = self.begin();
+        self.go_on(begun).await;
+    }
+
+    /// Takes what has come with the head.
+    fn begin(&mut self) -> Result<Stand, Reason> {
+        let stand = match self.framing {
+            Framing::Length(length) => Stand::Counted(length),
+            Framing::Chunked => Stand::Chunked(Box::new(Chunked::new(&self.exchange.view().plan.head_limits))),
+            Framing::None | Framing::UntilClose => Stand::Done(self.buf.len() == self.head),
+        };
+        self.take(stand, self.head)
+    }
+
+    /// Takes what stands in the buffer from there on.
+    fn take(&mut self, stand: Stand, from: usize) -> Result<Stand, Reason> {
+        let piece = &mut self.buf[from..];
+        let (count, stand) = match stand {
+            Stand::Counted(left) => {
+                let count = piece.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                let left = left - count as u64;
+                (count, if left == 0 { Stand::Done(count == piece.len()) } else { Stand::Counted(left) })
+            }
+            Stand::Chunked(mut decoder) => {
+                let decoded = decoder.decode(piece).map_err(as_response)?;
+                let clean = decoded.consumed == piece.len();
+                (decoded.data, if decoded.done { Stand::Done(clean) } else { Stand::Chunked(decoder) })
+            }
+            done @ Stand::Done(_) => (0, done),
+        };
+        if count > 0 {
+            self.filling.push(&self.buf[from..from + count]);
+        }
+        self.buf.clear();
+        Ok(stand)
+    }
+
+    /// Receives the rest, to the end.
+    async fn go_on(mut self, begun: Result<Stand, Reason>) {
+        let result = match begun {
+            Ok(stand) => self.receive(stand).await,
+            Err(reason) => Err(Some(reason)),
+        };
+        let Fetching { core, mut exchange, attempt, connection, buf, keep_alive, filling, .. } = self;
+        core.buffers.give(buf);
+        let fill = filling.fill().id();
+        match result {
+            Ok(clean) => {
+                filling.finish(core.now());
+                exchange.ended(None, core.now());
+                if clean && keep_alive {
+                    core.give_back(&connection, &attempt, &exchange.view().plan);
+                }
+            }
+            Err(reason) => {
+                drop(filling);
+                // Without a reason nobody wanted more of it, which isn't the endpoint's fault.
+                exchange.ended(reason, core.now());
+            }
+        }
+        drop(exchange);
+        core.wake_fill(fill);
+        core.wake_places(attempt.route, attempt.pool);
+    }
+
+    /// Says whether the connection is clean afterwards; an error without a reason if nobody wants more.
+    async fn receive(&mut self, mut stand: Stand) -> Result<bool, Option<Reason>> {
+        let core = self.core.clone();
+        let idle = self.exchange.view().plan.config.timeouts.body_idle.get();
+        let fill = self.filling.fill().id();
+        loop {
+            core.wake_fill(fill);
+            if let Stand::Done(clean) = stand {
+                return Ok(clean);
+            }
+            while !self.filling.room().ok_or(None)? {
+                core.waiters.wait(Place::Fill(fill), core.waiters.ticket()).await;
+            }
+            self.connection.timer.close_at(after(core.now(), idle));
+            let (received, buf) = self.connection.link.recv(std::mem::take(&mut self.buf)).await;
+            core.woke();
+            self.buf = buf;
+            match received {
+                Ok(received) if received > 0 => self.connection.timer.clear(),
+                _ if self.connection.timer.expired() => return Err(Some(Reason::ResponseBodyTimeout)),
+                _ => return Err(Some(Reason::ClosedMidBody)),
+            }
+            stand = self.take(stand, 0)?;
+        }
+    }
+}
