@@ -57,7 +57,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Running: threads.
     ("log", &["clock", "config"]),
     ("admin", &["clock", "config", "error", "exchange", "http", "http1", "log", "metrics", "net"]),
-    ("worker", &["admin", "balancer", "clock", "config", "error", "exchange", "log", "metrics", "net", "proxy", "reconcile", "server"]),
+    (
+        "worker",
+        &["admin", "balancer", "clock", "config", "error", "exchange", "limiter", "log", "metrics", "net", "proxy", "reconcile", "server"],
+    ),
     (
         "coordinator",
         &[
@@ -71,8 +74,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "exchange",
             "http",
             "http1",
+            "limiter",
             "log",
             "metrics",
+            "middleware",
             "net",
             "reconcile",
             "worker",

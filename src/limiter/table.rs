@@ -35,11 +35,6 @@ impl Table {
         Table { sets: vec![set; keys.div_ceil(WAYS).max(1)].into(), evicted: 0, used: 0 }
     }
 
-    /// The bytes it takes, however many keys there are.
-    pub fn bytes(&self) -> usize {
-        size_of_val(&*self.sets)
-    }
-
     fn set(&mut self, key: u128) -> &mut Set {
         let index = (u128::from(key as u64) * self.sets.len() as u128) >> 64;
         &mut self.sets[index as usize]
