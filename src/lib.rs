@@ -16,6 +16,7 @@ pub mod breaker;
 pub mod config;
 pub mod exchange;
 pub mod health;
+pub mod hedge;
 pub mod http1;
 pub mod limiter;
 pub mod middleware;

@@ -20,13 +20,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("retry", &["config", "error"]),
     ("health", &["clock", "config", "error"]),
     ("limiter", &["clock", "config"]),
+    ("hedge", &["clock", "config"]),
     ("breaker", &["clock", "config", "error", "health", "limiter"]),
     // Each kind owns its settings, which the configuration lists; in return it uses the configuration's words.
     ("middleware", &["clock", "config", "error", "http", "limiter", "router"]),
     ("access", &["clock", "error", "http", "middleware"]),
     ("balancer", &["chance", "clock", "config"]),
-    ("reconcile", &["address", "balancer", "breaker", "clock", "config", "error", "health", "limiter"]),
-    ("upstream", &["address", "balancer", "breaker", "clock", "config", "error", "health", "limiter", "reconcile", "retry"]),
+    ("reconcile", &["address", "balancer", "breaker", "clock", "config", "error", "health", "limiter", "metrics"]),
+    (
+        "upstream",
+        &["address", "balancer", "breaker", "clock", "config", "error", "health", "hedge", "http", "limiter", "reconcile", "retry"],
+    ),
     (
         "exchange",
         &[
@@ -39,6 +43,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "http",
             "http1",
             "limiter",
+            "metrics",
             "middleware",
             "reconcile",
             "retry",
@@ -95,6 +100,7 @@ const DECIDING: &[&str] = &[
     "retry",
     "health",
     "limiter",
+    "hedge",
     "breaker",
     "middleware",
     "access",

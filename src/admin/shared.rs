@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use crate::metrics::Registry;
+use crate::metrics::{Count, Registry};
 
 /// Shared by workers (for the pages on the gateway's port), the coordinator (which writes it) and the private listener.
 #[derive(Debug)]
@@ -16,6 +16,7 @@ pub struct Shared {
     loading: Mutex<Loading>,
     endpoints: Mutex<Vec<EndpointState>>,
     upstreams: Mutex<Vec<UpstreamState>>,
+    counts: Mutex<Vec<Count>>,
     rate_limits: Mutex<Vec<RateLimitState>>,
 }
 
@@ -75,6 +76,8 @@ pub struct UpstreamState {
     pub breaker: Option<BreakerState>,
     /// Requests that ended otherwise than by an endpoint's whole answer, by reason.
     pub failures: Vec<(&'static str, u64)>,
+    /// Second attempts beside slow ones: made, answered first, not made because the budget was used up.
+    pub hedges: [u64; 3],
     /// The adaptive concurrency limit, if it has one.
     pub concurrency_limit: Option<u64>,
 }
@@ -131,6 +134,7 @@ impl Shared {
             loading: Mutex::new(Loading { generation: 1, hash, path, since: now, last_reload: None }),
             endpoints: Mutex::default(),
             upstreams: Mutex::default(),
+            counts: Mutex::default(),
             rate_limits: Mutex::default(),
         }
     }
@@ -179,6 +183,16 @@ impl Shared {
     /// All upstreams, in order of the configuration.
     pub fn upstreams(&self) -> Vec<UpstreamState> {
         lock(&self.upstreams).clone()
+    }
+
+    /// What all cores have counted by labels.
+    pub fn counts(&self) -> Vec<Count> {
+        lock(&self.counts).clone()
+    }
+
+    /// Replaces what all cores have counted by labels.
+    pub fn set_counts(&self, counts: Vec<Count>) {
+        *lock(&self.counts) = counts;
     }
 
     /// Replaces what is known about the upstreams.

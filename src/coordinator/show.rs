@@ -27,9 +27,11 @@ pub(super) fn publish(reconciler: &Reconciler, rates: &mut Rates, shared: &Share
         upstream: state.upstream.to_string(),
         breaker: state.breaker.map(shown),
         failures: state.tally.failures.iter().map(|&(reason, count)| (reason.code(), count)).collect(),
+        hedges: [state.tally.hedges.made, state.tally.hedges.won, state.tally.hedges.exhausted],
         concurrency_limit: state.tally.concurrency_limit,
     });
     shared.set_upstreams(upstreams.collect());
+    shared.set_counts(reconciler.counts());
 }
 
 fn shown(breaker: BreakerState) -> admin::BreakerState {

@@ -7,7 +7,7 @@ use crate::clock::Instant;
 use crate::error::Reason;
 use crate::http::Method;
 use crate::limiter::Share;
-use crate::middleware::preflight;
+use crate::middleware::{Asked, preflight};
 use crate::router::{Lookup, Routed};
 
 impl Exchange {
@@ -31,6 +31,7 @@ impl Exchange {
             }
         }
         let route = &plan.routes[self.route];
+        self.upstream = route.upstream;
         self.retries_left = route.retries;
         if !route.timeout.is_zero() {
             self.deadline = now + route.timeout;
@@ -56,7 +57,8 @@ impl Exchange {
         if let Some(page) = plan.page(matched) {
             return Some(Step::Page(page));
         }
-        let lookup = request.lookup(matched);
+        let asked = Asked { incoming: request, trusted: &plan.trusted };
+        let lookup = asked.lookup(matched);
         let mut routed = plan.router.route(&lookup, captures);
         if routed == Routed::MethodNotAllowed
             && let Some((_, method_name)) = preflight(request)
@@ -102,7 +104,7 @@ impl Exchange {
             }
             self.holds.route = true;
         }
-        view.member(self.route).upstream.borrow_mut().budget().begin();
+        view.upstream(self.upstream).upstream.borrow_mut().budget().begin();
         self.holds.request_budget = true;
         self.stage = Stage::Picking;
         None

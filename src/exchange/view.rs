@@ -9,6 +9,7 @@ use super::{Plan, RoutePlan};
 use crate::balancer::Seat;
 use crate::clock::Instant;
 use crate::limiter::{Limiters, Share};
+use crate::metrics::{Count, Family};
 use crate::middleware::{self, Entry, Ground, Middleware, Scope, States};
 use crate::reconcile::{Report, ShareKey, ShareReport, Update};
 use crate::upstream::{Switches, Upstream};
@@ -36,6 +37,8 @@ pub struct View {
     routes: Vec<Shared>,
     members: Vec<Rc<Member>>,
     chains: Vec<Chain>,
+    /// Requests of each arm of each route's split.
+    arms: Vec<Box<[Rc<Cell<u64>>]>>,
     states: States,
     limiters: Rc<RefCell<Limiters>>,
     seat: Seat,
@@ -54,6 +57,7 @@ impl View {
             routes: Vec::new(),
             members: Vec::new(),
             chains: Vec::new(),
+            arms: Vec::new(),
             states: States::default(),
             limiters: Rc::new(RefCell::new(Limiters::new(seat.core))),
             seat,
@@ -91,11 +95,13 @@ impl View {
         let routes = routes.collect();
         let limiters = self.limiters.clone();
         let (chains, states) = chains(&plan, self.seat, &self.states, &mut limiters.borrow_mut());
+        let arms = plan.routes.iter().map(|route| self.arms_of(&plan, route)).collect();
         View {
             gateway: self.gateway.clone(),
             routes,
             members,
             chains,
+            arms,
             states,
             limiters,
             seat: self.seat,
@@ -116,10 +122,22 @@ impl View {
         }
     }
 
-    /// The upstream that a route leads to.
+    /// An upstream, by its index in the plan.
     #[inline]
-    pub fn member(&self, route: usize) -> &Member {
-        &self.members[self.plan.routes[route].upstream]
+    pub fn upstream(&self, upstream: usize) -> &Member {
+        &self.members[upstream]
+    }
+
+    /// Counts a request for an arm of the route's split.
+    pub(super) fn count_arm(&self, route: usize, arm: usize) {
+        let count = &self.arms[route][arm];
+        count.set(count.get() + 1);
+    }
+
+    /// Takes that back.
+    pub(super) fn uncount_arm(&self, route: usize, arm: usize) {
+        let count = &self.arms[route][arm];
+        count.set(count.get() - 1);
     }
 
     /// A route's chain.
@@ -188,7 +206,32 @@ impl View {
             add(ShareKey::Route(route.name.clone()), share);
         }
         let upstreams = self.members.iter().map(|member| member.upstream.borrow_mut().report(now)).collect();
-        Report { core: self.seat.core, sequence, generation: self.plan.generation, upstreams, shares }
+        Report { core: self.seat.core, sequence, generation: self.plan.generation, upstreams, shares, counts: self.counts() }
+    }
+}
+
+impl View {
+    /// The counts of a route's arms in the next plan: those of the same names go on.
+    fn arms_of(&self, plan: &Plan, route: &RoutePlan) -> Box<[Rc<Cell<u64>>]> {
+        let Some(split) = &route.split else { return Box::default() };
+        let id = |plan: &Plan, upstream: usize| plan.upstreams[upstream].settings.id.clone();
+        let before = self.plan.routes.iter().zip(&self.arms).find(|(other, _)| other.name == route.name);
+        let count = |upstream: &usize| {
+            let (other, counts) = before?;
+            let mut arms = other.split.as_ref()?.upstreams.iter().zip(counts);
+            Some(arms.find(|(other, _)| id(&self.plan, **other) == id(plan, *upstream))?.1.clone())
+        };
+        split.upstreams.iter().map(|upstream| count(upstream).unwrap_or_default()).collect()
+    }
+
+    fn counts(&self) -> Vec<Count> {
+        let splits = self.plan.routes.iter().zip(&self.arms).filter_map(|(route, counts)| Some((route, route.split.as_ref()?, counts)));
+        let arms = splits.flat_map(|(route, split, counts)| split.upstreams.iter().zip(counts).map(move |arm| (route, arm)));
+        arms.map(|(route, (&upstream, count))| {
+            let labels = [route.name.clone(), self.members[upstream].upstream.borrow().name().clone()];
+            Count { family: Family::SplitRequests, labels, total: count.get() }
+        })
+        .collect()
     }
 }
 

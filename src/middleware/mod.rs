@@ -29,7 +29,7 @@ pub use access_log::{AccessLog, Field, LineFormat};
 pub use chain::{Answer, Denial, Flow, Marks, Middleware, Notes, Request, Response};
 pub use cors::preflight;
 pub use custom::{Custom, Factory, Registry};
-pub use incoming::Incoming;
+pub use incoming::{Asked, Incoming};
 pub use list::Entry;
 pub use rate_key::Secret;
 

@@ -89,6 +89,8 @@ pub struct Session {
     /// Bytes of the request that were there when it began.
     pub(super) arrived: u64,
     pub(super) served: u32,
+    /// Interim answers aren't passed on.
+    pub(super) hushed: bool,
 }
 
 /// Makes lines of a core's records, elsewhere.

@@ -4,6 +4,7 @@ mod answer;
 mod attempt;
 mod chunks;
 mod core;
+mod hedge;
 mod note;
 mod relay;
 mod serve;

@@ -163,12 +163,20 @@ impl<'a> Request<'a> {
                     waiters.wait(place, ticket).await;
                     self.core.woke();
                 }
-                Step::Attempt(attempt) => {
+                Step::Attempt(mut attempt) => {
                     self.held = Some((attempt.route, attempt.pool));
                     let Attempt { route, upstream, endpoint, .. } = attempt;
-                    let asked = Asked { upstream, endpoint, at: self.core.now(), answered: None };
+                    let mut asked = Asked { upstream, endpoint, at: self.core.now(), answered: None };
                     self.ended = Ended { route: Some(route), attempts: self.ended.attempts + 1, ..self.ended };
-                    let outcome = self.core.attempt(self.client, self.session, self.inbound, &exchange, &attempt).await;
+                    let (core, client, session) = (self.core, self.client, &mut *self.session);
+                    let outcome = match attempt.hedge_after {
+                        None => core.attempt(client, session, self.inbound, exchange.view(), exchange.deadline(), &attempt).await,
+                        Some(after) => {
+                            let raced = Box::pin(core.race(client, session, self.inbound, &mut exchange, &mut attempt, after)).await;
+                            (asked.endpoint, self.ended.attempts) = (attempt.endpoint, exchange.attempts());
+                            raced
+                        }
+                    };
                     let (now, draw) = (self.core.now(), self.core.draw());
                     let (ending, trace) = match outcome {
                         Ok(got) => {

@@ -11,6 +11,7 @@
 mod account;
 mod breaker;
 mod change;
+mod counts;
 mod divide;
 mod division;
 mod endpoint;
@@ -25,6 +26,7 @@ pub use breaker::{BreakerState, Tally};
 pub use change::{Cause, Change, What};
 pub use limits::{KEYS_MAX, LimiterState, Limits};
 pub use message::{
-    EndpointReport, EndpointUpdate, Report, ShareGrant, ShareKey, ShareReport, Update, UpstreamReport, UpstreamTally, UpstreamUpdate,
+    EndpointReport, EndpointUpdate, Hedges, Report, ShareGrant, ShareKey, ShareReport, Update, UpstreamReport, UpstreamTally,
+    UpstreamUpdate,
 };
 pub use reconciler::{Lookup, Probe, ProbeId, Reconciler, State, UpstreamState};

@@ -121,7 +121,7 @@ fn what_is_known_of_the_request_before_changes_nothing() {
         let line = lines[if draw.is_multiple_of(4) { draw / 4 % lines.len() } else { draw / 1000 % 2 }];
         let view = &plans[draw / 64 % 8 / 7];
         let bytes = format!("{line} HTTP/1.1\r\nHost: test\r\n\r\n").into_bytes();
-        let mut outcome = |head: &mut RequestHead, scratch: &mut Scratch| {
+        let outcome = |head: &mut RequestHead, scratch: &mut Scratch| {
             assert_eq!(http1::parse_request(&bytes, &view.plan.head_limits, head), Ok(true), "{line}");
             let mut exchange = Exchange::new(view.clone(), at(0));
             let incoming = Incoming { head, bytes: &bytes, peer: [192, 0, 2, 1].into(), wall: 0 };

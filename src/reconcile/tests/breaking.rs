@@ -44,7 +44,14 @@ impl Cores {
             EndpointReport { endpoint: "a".into(), attempts: 0, failures: 0, in_flight: 0, ejected_until: at(0), breaker: breaker.clone() };
         let upstream =
             UpstreamReport { upstream: "u".into(), endpoints: vec![endpoint], shares: vec![], breaker, tally: UpstreamTally::default() };
-        Report { core: core as u32, sequence: self.sequence, generation: self.generation, upstreams: vec![upstream], shares: vec![] }
+        Report {
+            core: core as u32,
+            sequence: self.sequence,
+            generation: self.generation,
+            upstreams: vec![upstream],
+            shares: vec![],
+            counts: vec![],
+        }
     }
 
     fn report(&mut self, core: usize, now: Instant) {

@@ -41,7 +41,14 @@ impl Cores {
             breaker: None,
             tally: UpstreamTally::default(),
         };
-        Report { core: core as u32, sequence: self.sequence, generation: self.generation, upstreams: vec![upstream], shares: vec![] }
+        Report {
+            core: core as u32,
+            sequence: self.sequence,
+            generation: self.generation,
+            upstreams: vec![upstream],
+            shares: vec![],
+            counts: vec![],
+        }
     }
 
     fn report(&mut self, core: usize, ejected: Option<(usize, Instant)>, now: Instant) {
