@@ -13,9 +13,9 @@ use crate::admin::RateLimitState;
 use crate::clock::Instant;
 use crate::config::Config;
 use crate::limiter::{Limit, LimitReport, LimitUpdate};
-use crate::middleware;
-use crate::net;
+use crate::net::{self, Doorbell};
 use crate::reconcile::Limits;
+use crate::{log, middleware};
 
 /// Rate limits at the coordinator.
 pub(super) struct Rates {
@@ -31,7 +31,7 @@ pub(super) struct Rates {
 /// Between two rounds at least.
 const ROUND: Duration = Duration::from_millis(1);
 /// Between two rounds while cores are short of something.
-pub(super) const BUSY: Duration = Duration::from_millis(5);
+const BUSY: Duration = Duration::from_millis(5);
 
 impl Rates {
     pub fn new(cores: u32, config: &Config, generation: u64, reports: Receiver<LimitReport>, now: Instant) -> Self {
@@ -51,11 +51,6 @@ impl Rates {
             self.limits.on_report(&report, now);
         }
         self.limits.tick(now)
-    }
-
-    /// Whether cores are short of something.
-    pub fn is_busy(&self) -> bool {
-        self.limits.is_busy()
     }
 
     /// What pages show, and what `shadow` let through since this was last asked, by limit.
@@ -82,12 +77,44 @@ impl Rates {
     }
 }
 
+impl Coordinator {
+    /// Takes and makes what is to be said of rate limits; sends all that waits.
+    pub(super) fn tick_rates(&mut self) {
+        let now = self.clock.now();
+        for (core, update) in self.rates.tick(now) {
+            self.workers[core].1.limits(update);
+        }
+        self.send_posts();
+    }
+}
+
+/// Takes reports when a core rings.
+pub(super) fn answer(doorbell: Doorbell, coordinator: &Rc<RefCell<Coordinator>>) {
+    let coordinator = coordinator.clone();
+    net::spawn(async move {
+        if let Err(error) = doorbell.answer(|| rung(&coordinator)).await {
+            log::error(format_args!("the coordinator's doorbell broke error=\"{error}\""));
+        }
+    });
+}
+
+/// Waits so long; while cores are short of something, with rounds in between.
+pub(super) async fn pause(coordinator: &Rc<RefCell<Coordinator>>, time: Duration) {
+    let mut left = time;
+    while coordinator.borrow().rates.limits.is_busy() && left > BUSY {
+        net::pause(BUSY).await;
+        left -= BUSY;
+        coordinator.borrow_mut().tick_rates();
+    }
+    net::pause(left).await;
+}
+
 /// A core has rung. Its report is taken at once, unless the last round was less than a millisecond ago: then once it is.
-pub(super) fn rung(coordinator: &Rc<RefCell<Coordinator>>) {
+fn rung(coordinator: &Rc<RefCell<Coordinator>>) {
     let mut desk = coordinator.borrow_mut();
     let now = desk.clock.now();
     if now.since(desk.rates.ticked) >= ROUND {
-        desk.tick_rates(now);
+        desk.tick_rates();
     } else if !desk.rates.late {
         desk.rates.late = true;
         let coordinator = coordinator.clone();
@@ -95,8 +122,7 @@ pub(super) fn rung(coordinator: &Rc<RefCell<Coordinator>>) {
             net::pause(ROUND).await;
             let mut desk = coordinator.borrow_mut();
             desk.rates.late = false;
-            let now = desk.clock.now();
-            desk.tick_rates(now);
+            desk.tick_rates();
         });
     }
 }

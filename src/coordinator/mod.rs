@@ -124,25 +124,14 @@ async fn supervise(mut setup: Setup, doorbell: Doorbell) -> Ended {
             log::error(format_args!("the private listener cannot be served error=\"{error}\""));
         }
     }
-    let rung = coordinator.clone();
-    net::spawn(async move {
-        if let Err(error) = doorbell.answer(|| limits::rung(&rung)).await {
-            log::error(format_args!("the coordinator's doorbell broke error=\"{error}\""));
-        }
-    });
+    limits::answer(doorbell, &coordinator);
     loop {
         let now = clock.now();
         deadlines.sweep(now);
         if let Some(ended) = coordinator.borrow_mut().tick(now) {
             return ended;
         }
-        let mut left = TICK;
-        while coordinator.borrow().rates.is_busy() && left > limits::BUSY {
-            net::pause(limits::BUSY).await;
-            left -= limits::BUSY;
-            coordinator.borrow_mut().tick_rates(clock.now());
-        }
-        net::pause(left).await;
+        limits::pause(&coordinator, TICK).await;
     }
 }
 
@@ -224,16 +213,8 @@ impl Coordinator {
         }
         ticks.add(1);
         let ended = self.stop(now);
-        self.tick_rates(now);
+        self.tick_rates();
         ended
-    }
-
-    /// Takes and makes what is to be said of rate limits; sends all that waits.
-    fn tick_rates(&mut self, now: Instant) {
-        for (core, update) in self.rates.tick(now) {
-            self.workers[core].1.limits(update);
-        }
-        self.send_posts();
     }
 
     fn take_probes(&mut self, now: Instant) {

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Duration;
 
+use super::decision::{Decision, Verdict};
+use super::message::{Allot, Tally, Usage};
 use super::table::Table;
 use super::terms::{NEVER, Tat, Terms, at};
 use crate::clock::Instant;
@@ -36,21 +38,6 @@ pub struct Buckets {
     born: u64,
     /// What was decided so far.
     tally: Tally,
-}
-
-/// What a rate limit decided on one core, and the keys it knows there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Requests let through.
-    pub allowed: u64,
-    /// Requests refused.
-    pub limited: u64,
-    /// Requests let through that would have been refused, but for `shadow`.
-    pub shadowed: u64,
-    /// Keys known.
-    pub keys: u64,
-    /// Keys put out of the table before their bucket was full again.
-    pub evicted: u64,
 }
 
 #[derive(Debug)]
@@ -86,58 +73,6 @@ struct Demand {
     refuse_until: u64,
 }
 
-/// What comes of asking for a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Go on: the tokens are taken.
-    Admitted,
-    /// Not here and yet; other cores may have some. Ask again after [`WAIT`]; whoever doesn't has taken nothing.
-    Wait,
-    /// No.
-    Refused,
-}
-
-/// A verdict, and what there is left.
-#[derive(Clone, Copy, Debug)]
-pub struct Decision {
-    /// What to do.
-    pub verdict: Verdict,
-    /// Earned and not spent, as time; negative if there is a debt.
-    credit: u64,
-    /// What a request costs.
-    interval: u64,
-}
-
-/// What is asked of a key on one core, as it tells the coordinator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usage {
-    /// Whose.
-    pub key: u128,
-    /// Requests since the last report.
-    pub asked: u32,
-    /// One of them found too little.
-    pub short: bool,
-    /// Requests that wait and aren't paid for.
-    pub waiting: u32,
-}
-
-/// What a core is to hold of a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Allot {
-    /// Whose.
-    pub key: u128,
-    /// Parts of the whole.
-    pub parts: u64,
-    /// The moment of those that it gains.
-    pub gained: Tat,
-    /// Requests paid for from what no core holds; nothing after `until`.
-    pub prepaid: u32,
-    /// Until when they may be used.
-    pub until: Instant,
-    /// It holds its first part again, and the coordinator forgets the key.
-    pub forget: bool,
-}
-
 /// After which a request that was told to wait asks again.
 pub const WAIT: Duration = Duration::from_millis(2);
 /// How long requests wait for parts at most: from the first one that finds too little on.
@@ -156,8 +91,7 @@ const ASKING_MAX: usize = 8192;
 impl Buckets {
     /// Buckets for so many keys on core `core` of `cores`; `born` is the generation of the plan.
     pub fn new(terms: Terms, keys: usize, core: u32, cores: u32, born: u64) -> Self {
-        let least = terms.whole() / u64::from(cores.max(1)) >> 20 << 20;
-        let intervals = [terms.interval(least), terms.interval(least + (1 << 20))];
+        let intervals = terms.first_intervals();
         Buckets {
             terms,
             core,
@@ -363,23 +297,6 @@ impl Buckets {
             Some(granted) => (granted.parts, granted.tat),
             None => (self.terms.first(key, self.core), self.table.look(key, &self.terms, at(now))),
         }
-    }
-}
-
-impl Decision {
-    /// Requests left on this core.
-    pub const fn remaining(&self) -> u64 {
-        self.credit / self.interval
-    }
-
-    /// Until there is one for somebody who was refused, if all parts are where they are asked for.
-    pub fn retry_after(&self, terms: &Terms) -> Duration {
-        Duration::from_nanos((self.interval.saturating_sub(self.credit)).min(terms.interval))
-    }
-
-    /// Until the burst is there again, if nobody asks.
-    pub fn reset(&self, terms: &Terms) -> Duration {
-        Duration::from_nanos(terms.fresh.saturating_sub(self.credit))
     }
 }
 

@@ -13,8 +13,11 @@ pub struct Limiters {
     core: u32,
     sequence: u64,
     applied: u64,
-    limiters: Vec<(Arc<str>, Rc<RefCell<Buckets>>)>,
+    limiters: Vec<Named>,
 }
+
+/// A rate limit's buckets and its name; shared with the link that asks them.
+pub type Named = (Arc<str>, Rc<RefCell<Buckets>>);
 
 impl Limiters {
     /// Those of this core; there are none yet.
@@ -23,12 +26,12 @@ impl Limiters {
     }
 
     /// Another plan is in force, with these; those that it keeps are handed in again.
-    pub fn replace(&mut self, limiters: Vec<(Arc<str>, Rc<RefCell<Buckets>>)>) {
+    pub fn replace(&mut self, limiters: Vec<Named>) {
         self.limiters = limiters;
     }
 
     /// Those of the plan in force.
-    pub fn all(&self) -> &[(Arc<str>, Rc<RefCell<Buckets>>)] {
+    pub fn all(&self) -> &[Named] {
         &self.limiters
     }
 
@@ -65,8 +68,7 @@ impl Limiters {
         }
         self.applied = update.version;
         for said in &update.limiters {
-            let here =
-                |(name, buckets): &&(Arc<str>, Rc<RefCell<Buckets>>)| *name == said.name && buckets.borrow().terms().limit == said.limit;
+            let here = |(name, buckets): &&Named| *name == said.name && buckets.borrow().terms().limit == said.limit;
             if let Some((_, buckets)) = self.limiters.iter().find(here) {
                 buckets.borrow_mut().apply(said.born, &said.allots, now);
             }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Allot, Limit, Tally, Tat, Usage};
+use super::{Limit, Tat};
+use crate::clock::Instant;
 
 /// From a core to the coordinator, about rate limits: at once where a key is short, else with the tick.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,4 +55,49 @@ pub struct LimiterUpdate {
     pub born: u64,
     /// Keys of which the core is to hold something else.
     pub allots: Vec<Allot>,
+}
+
+/// What a rate limit decided on one core, and the keys it knows there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Requests let through.
+    pub allowed: u64,
+    /// Requests refused.
+    pub limited: u64,
+    /// Requests let through that would have been refused, but for `shadow`.
+    pub shadowed: u64,
+    /// Keys known.
+    pub keys: u64,
+    /// Keys put out of the table before their bucket was full again.
+    pub evicted: u64,
+}
+
+/// What is asked of a key on one core, as it tells the coordinator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Whose.
+    pub key: u128,
+    /// Requests since the last report.
+    pub asked: u32,
+    /// One of them found too little.
+    pub short: bool,
+    /// Requests that wait and aren't paid for.
+    pub waiting: u32,
+}
+
+/// What a core is to hold of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allot {
+    /// Whose.
+    pub key: u128,
+    /// Parts of the whole.
+    pub parts: u64,
+    /// The moment of those that it gains.
+    pub gained: Tat,
+    /// Requests paid for from what no core holds; nothing after `until`.
+    pub prepaid: u32,
+    /// Until when they may be used.
+    pub until: Instant,
+    /// It holds its first part again, and the coordinator forgets the key.
+    pub forget: bool,
 }

@@ -16,6 +16,7 @@
 //! perhaps less than they are entitled to. A key put out of a full table may gain one request a core by coming back.
 
 mod buckets;
+mod decision;
 mod gradient;
 mod limiters;
 mod message;
@@ -23,10 +24,11 @@ mod share;
 mod table;
 mod terms;
 
-pub use buckets::{Allot, Buckets, Decision, Tally, Usage, Verdict, WAIT};
+pub use buckets::{Buckets, WAIT};
+pub use decision::{Decision, Verdict};
 pub use gradient::Gradient;
-pub use limiters::Limiters;
-pub use message::{LimitReport, LimitUpdate, LimiterReport, LimiterUpdate};
+pub use limiters::{Limiters, Named};
+pub use message::{Allot, LimitReport, LimitUpdate, LimiterReport, LimiterUpdate, Tally, Usage};
 pub use share::{Claim, Grant, Share};
 pub use terms::{Limit, PERIOD, Tat, Terms};
 

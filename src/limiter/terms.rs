@@ -27,6 +27,13 @@ pub struct Limit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tat(pub(super) u64);
 
+impl Tat {
+    /// The moment so many nanoseconds after the clock began.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Tat(EPOCH + nanos)
+    }
+}
+
 /// A rate limit in numbers, for one core of several. Times are nanoseconds.
 #[derive(Clone, Debug)]
 pub struct Terms {
@@ -90,6 +97,12 @@ impl Terms {
         (self.units / self.cores + u64::from(self.has_more(key, core))) << PARTS
     }
 
+    /// What a request costs a core that holds its first part, without and with one of the remainder.
+    pub(super) fn first_intervals(&self) -> [u64; 2] {
+        let even = self.units / self.cores;
+        [self.interval(even << PARTS), self.interval((even + 1) << PARTS)]
+    }
+
     /// Whether it is one of the cores that share the remainder.
     pub(super) fn has_more(&self, key: u128, core: u32) -> bool {
         let home = ((u128::from(key as u64) * u128::from(self.cores)) >> 64) as u64;
@@ -104,7 +117,7 @@ impl Terms {
             return NEVER;
         }
         let nanos = (u128::from(self.interval) * u128::from(self.whole())).div_ceil(parts.into());
-        u64::try_from(nanos).unwrap_or(NEVER)
+        u64::try_from(nanos).unwrap_or(NEVER).min(NEVER)
     }
 
     /// Two parts of one bucket made one, no token more than both have.

@@ -35,7 +35,7 @@ pub use rate_key::Secret;
 
 use crate::config::Wrong;
 use crate::http::Edits;
-use crate::limiter::{Buckets, Limit};
+use crate::limiter::{Limit, Named};
 
 /// The settings of one kind.
 pub trait Settings {
@@ -95,7 +95,7 @@ pub struct Ground<'a> {
     /// The plan's generation.
     pub generation: u64,
     /// Where rate limits are put, for the coordinator to look after.
-    pub limiters: RefCell<Vec<(Arc<str>, Rc<RefCell<Buckets>>)>>,
+    pub limiters: RefCell<Vec<Named>>,
     /// What links remembered before.
     pub before: &'a States,
     /// What they remember.

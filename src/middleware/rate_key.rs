@@ -15,7 +15,7 @@ pub(super) enum Key {
     /// The client's address; of IPv6, the network of 64 bits that one customer usually has.
     Ip,
     /// Who the client has proved to be, else its `X-API-Key`.
-    ApiKey,
+    Credential,
     /// A header.
     Header(Box<str>),
     /// A cookie.
@@ -38,7 +38,7 @@ impl FromStr for Key {
         };
         match text.split_once(':') {
             None if text == "ip" => Ok(Key::Ip),
-            None if text == "api_key" => Ok(Key::ApiKey),
+            None if text == "api_key" => Ok(Key::Credential),
             None if text == "route" => Ok(Key::Route),
             Some(("header", name)) => Ok(Key::Header(named(name)?)),
             Some(("cookie", name)) => Ok(Key::Cookie(named(name)?)),
@@ -60,7 +60,7 @@ impl Secret {
             match key {
                 Key::Ip => address(&mut hasher, request),
                 Key::Route => part(&mut hasher, b'r', request.route.as_bytes()),
-                Key::ApiKey => match &request.notes.marks.identity[..] {
+                Key::Credential => match &request.notes.marks.identity[..] {
                     [] => found(&mut hasher, request.incoming.head.header(request.incoming.bytes, "x-api-key"), request),
                     identity => part(&mut hasher, b'i', identity),
                 },

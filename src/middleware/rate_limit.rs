@@ -210,3 +210,45 @@ fn ceil(time: Duration) -> u64 {
 const FILL_MAX: Duration = Duration::from_secs(366 * 86_400);
 const KEYS_LEAST: u32 = 8;
 const KEYS_MOST: u32 = 1 << 24;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(change: impl FnOnce(&mut RateLimit)) -> Vec<String> {
+        let mut settings = RateLimit::default();
+        change(&mut settings);
+        settings.problems().into_iter().map(|wrong| format!("{}: {}", wrong.setting, wrong.message)).collect()
+    }
+
+    #[test]
+    fn what_can_be_wrong_is_told_all_at_once() {
+        assert_eq!(problems(|_| ()), [""; 0]);
+        assert_eq!(problems(|limit| limit.cost = 0), ["cost: is 0: nothing would ever be refused"]);
+        let low = "burst: is 5, less than a request's cost of 6: every request would be refused";
+        assert_eq!(problems(|limit| (limit.burst, limit.cost) = (5, 6)), [low]);
+        let slow = problems(|limit| (limit.rate, limit.burst) = ("1/d".parse().unwrap(), 400));
+        assert_eq!(slow, ["burst: takes 400 days to come back at this rate"]);
+        assert_eq!(problems(|limit| limit.keys_max = 7), ["keys_max: must be 8 to 16777216, is 7"]);
+        assert_eq!(problems(|limit| limit.key.clear()), ["key: is empty: nothing has a bucket"]);
+        let keys = ["ip", "IP", "header:", "header:a b", "cookie:x", "claims", "route"].map(String::from).to_vec();
+        let wrong = problems(|limit| (limit.key, limit.cost) = (keys, 0));
+        let expected = [
+            "cost: is 0: nothing would ever be refused",
+            "key[1]: is nothing that a limit can count by",
+            "key[2]: names what can't be the name of a header or cookie",
+            "key[3]: names what can't be the name of a header or cookie",
+            "key[5]: is nothing that a limit can count by",
+        ];
+        assert_eq!(wrong, expected);
+    }
+
+    #[test]
+    fn a_limit_of_other_keys_is_another_limit() {
+        let limit = |key: &str, keys_max| RateLimit { key: vec![key.into()], keys_max, ..RateLimit::default() }.limit();
+        assert_eq!(limit("ip", 100), limit("ip", 100));
+        assert_ne!(limit("ip", 100), limit("route", 100));
+        assert_ne!(limit("ip", 100), limit("ip", 101));
+        assert_eq!(limit("ip", 100).burst, 100, "the number of the rate");
+    }
+}
