@@ -125,10 +125,8 @@ impl Shard {
         let Some(First { item, index, .. }) = first else { return Found::Nothing };
         let (mut item, mut index, mut others, zone) = (item, *index, false, ask.zone());
         loop {
-            // Nearly all have no further parts, and to compare nothing is a call all the same.
-            let same = |own: &[u8]| (own.is_empty() && extra.is_empty()) || own == extra;
             let banned = || !self.bans.is_empty() && self.is_banned(item, self.entries[index as usize].seq);
-            if item.meta().zone == zone && same(item.extra()) && !banned() {
+            if item.meta().zone == zone && item.extra() == extra && !banned() {
                 if item.vary().is_empty() || vary::matches(item.vary(), ask.head, ask.bytes, &mut self.scratch) {
                     self.visited[index as usize / 64] |= 1 << (index % 64);
                     return Found::Item(index, item.clone());
