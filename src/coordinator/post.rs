@@ -15,9 +15,12 @@ use crate::worker::Command;
 pub(super) struct Post {
     plan: Option<Arc<Plan>>,
     update: Option<Update>,
-    purges: VecDeque<(Arc<[Purge]>, Option<Sender<Purged>>)>,
+    purges: VecDeque<Order>,
     drain: bool,
 }
+
+/// A purge, and to whom its worker says what came of it.
+type Order = (Arc<[Purge]>, Option<Sender<Purged>>);
 
 /// What came of sending.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
