@@ -166,9 +166,11 @@ impl Cache {
             let hit = |item: &Item| Hit::new(item.clone(), ask, wish, Status::hit(Outcome::Stale));
             if terms.while_revalidate > 0 && terms.is_within(terms.while_revalidate, now) {
                 let hit = hit(&item);
-                if under_way.is_some() || !leads {
+                // What is fetched is the whole, whatever this request wants of it.
+                if under_way.is_some() || wish.directives.no_store {
                     return Lookup::Stale(hit, None);
                 }
+                fetch.stores = true;
                 fetch.lead = Some(self.lead(shard, seeker));
                 fetch.stored = Some(item);
                 fetch.background = true;

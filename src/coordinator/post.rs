@@ -17,9 +17,12 @@ pub(super) struct Post {
     plan: Option<Arc<Plan>>,
     update: Option<Update>,
     limits: Option<LimitUpdate>,
-    purges: VecDeque<(Arc<[Purge]>, Option<Sender<Purged>>)>,
+    purges: VecDeque<Order>,
     drain: bool,
 }
+
+/// A purge, and to whom its worker says what came of it.
+type Order = (Arc<[Purge]>, Option<Sender<Purged>>);
 
 /// What came of sending.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,6 +5,7 @@ mod harness;
 mod access_log;
 mod bodies;
 mod breakers;
+mod caching;
 mod client_faults;
 mod connections;
 mod deadlines;

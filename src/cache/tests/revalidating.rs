@@ -192,7 +192,10 @@ fn stale_answers_are_served_while_one_request_asks_anew() {
     }
     let route = RouteSettings { stale_while_revalidate: "10s".parse().unwrap(), ..RouteSettings::default() };
     assert!(matches!(stale_on(route.clone(), &[FRESH]).lookup(&get(&[])), Lookup::Stale(_, Some(_))));
-    assert!(matches!(stale_on(route.clone(), &[FRESH]).lookup(&request("HEAD /a", &[])), Lookup::Stale(_, None)));
+    // Whatever the request wants of it, the whole is fetched; not what must not be stored.
+    assert!(matches!(stale_on(route.clone(), &[FRESH]).lookup(&request("HEAD /a", &[])), Lookup::Stale(_, Some(_))));
+    assert!(matches!(stale_on(route.clone(), &[FRESH]).lookup(&get(&["Range: bytes=0-0"])), Lookup::Stale(_, Some(_))));
+    assert!(matches!(stale_on(route.clone(), &[FRESH]).lookup(&get(&["Cache-Control: no-store"])), Lookup::Stale(_, None)));
     stale_on(route.clone(), &["Cache-Control: s-maxage=60", "ETag: \"a\""]).fetch(&get(&[]));
     stale_on(route, &[FRESH]).fetch(&get(&["Cache-Control: max-age=0"]));
 }

@@ -145,6 +145,13 @@ impl Wire {
         self.try_message(true).unwrap_or_else(|(cut, end)| panic!("a whole message, but {end:?} after {cut:?}"))
     }
 
+    /// The same of which these bytes have been taken already.
+    #[track_caller]
+    pub fn message_after(&mut self, begun: Vec<u8>) -> Message {
+        self.buf.splice(..0, begun);
+        self.message()
+    }
+
     /// One answer without body, to HEAD.
     #[track_caller]
     pub fn bodiless(&mut self) -> Message {
