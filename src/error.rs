@@ -124,6 +124,8 @@ reasons! {
     NotCached = "not_cached", 504, Client;
     /// The client's network is not let in.
     IpDenied = "ip_denied", 403, Client;
+    /// The client has sent more requests than its rate limit allows.
+    RateLimited = "rate_limited", 429, Client;
     /// A cross-origin request's origin, method or headers are not allowed.
     CorsRefused = "cors_refused", 403, Client;
     /// No endpoint of the upstream may be used: all are unhealthy, ejected or draining.

@@ -17,6 +17,7 @@ pub mod cache;
 pub mod config;
 pub mod exchange;
 pub mod health;
+pub mod hedge;
 pub mod http1;
 pub mod limiter;
 pub mod middleware;

@@ -1,6 +1,7 @@
 //! Starting and stopping the whole: listeners, workers, coordinator, in this order; then waiting until it has drained.
 
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::num::NonZero;
@@ -19,7 +20,8 @@ use crate::config::{self, Config, Loaded};
 use crate::coordinator::{self, Ended, Signals};
 use crate::exchange::Plan;
 use crate::metrics;
-use crate::middleware::Registry;
+use crate::middleware::{Registry, Secret};
+use crate::net::Bell;
 use crate::router::Router;
 use crate::{log, net, scribe, worker};
 
@@ -146,7 +148,9 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
     net::set_descriptor_limit();
     let clock = Clock::start();
     let registry = options.middlewares;
-    let plan = Arc::new(build_with(&loaded, 1, &registry).map_err(StartError::Config)?);
+    let secret = secret();
+    let make = move |loaded: &Loaded, generation| build_with(loaded, generation, &registry).map(|plan| Arc::new(Plan { secret, ..plan }));
+    let plan = make(&loaded, 1).map_err(StartError::Config)?;
 
     if config.runtime.driver == config::Driver::IoUring {
         net::try_uring(config.runtime.ring_entries).map_err(StartError::Engine)?;
@@ -161,6 +165,8 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
     let path = options.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
     let shared = Arc::new(Shared::new(metrics::Registry::new(seats.len()), path, loaded.hash, SystemTime::now()));
     let (outbox, reports) = bounded(REPORTS * seats.len());
+    let (limits, limit_reports) = bounded(REPORTS * seats.len());
+    let (coordinator, doorbell) = Bell::new().map_err(|error| StartError::Process { what: "make a doorbell", error })?;
     let scribe = scribe::start(seats.len(), shared.registry.access_log.clone());
     let (desks, scribe) = scribe.map_err(|error| StartError::Process { what: "start the access log's thread", error })?;
     scribe.reopen_on(SIGUSR1).map_err(|error| StartError::Process { what: "handle signals", error })?;
@@ -177,6 +183,8 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
             plan: plan.clone(),
             inbox,
             outbox: outbox.clone(),
+            limits: limits.clone(),
+            coordinator: coordinator.clone(),
             metrics: shared.registry.cores[index].clone(),
             shared: shared.clone(),
             clock,
@@ -194,7 +202,7 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
             ended: Box::new(move || handle.ended()),
         });
     }
-    drop(outbox);
+    drop((outbox, limits));
 
     announce(address, admin_address);
     if let Some(on_ready) = options.on_ready {
@@ -205,14 +213,15 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
         shared,
         workers,
         reports,
+        limit_reports,
         loaded,
         path: options.path,
         load: Box::new(load),
-        build: Box::new(move |loaded, generation| build_with(loaded, generation, &registry).map(Arc::new)),
+        build: Box::new(make),
         admin,
         signals,
     };
-    let thread = std::thread::Builder::new().name("coordinator".into()).spawn(move || coordinator::run(setup));
+    let thread = std::thread::Builder::new().name("coordinator".into()).spawn(move || coordinator::run(setup, doorbell));
     let thread = thread.map_err(|error| StartError::Process { what: "start the coordinator's thread", error })?;
     let ended = thread.join();
     scribe.flush();
@@ -257,6 +266,15 @@ pub fn build(loaded: &Loaded, generation: u64) -> Result<Plan, config::Problems>
 pub fn build_with(loaded: &Loaded, generation: u64, registry: &Registry) -> Result<Plan, config::Problems> {
     Plan::build_with(loaded.config.clone(), loaded.hash, generation, registry)
         .map_err(|problems| loaded.source.problems(problems.into_iter().map(|problem| (problem.path, problem.message))))
+}
+
+/// What keys of rate limits are made with: another one in each process.
+fn secret() -> Secret {
+    let word = || RandomState::new().hash_one(0).to_le_bytes();
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&word());
+    bytes[8..].copy_from_slice(&word());
+    Secret(bytes)
 }
 
 /// Prints where it listens, for people and for programs that started it.

@@ -1,5 +1,5 @@
 //! Nanoseconds for a pick of each strategy among 3, 10, 64 and 100 endpoints, requests in flight coming and going, without and with
-//! a circuit breaker for each endpoint and the upstream: `cargo bench --bench micro`.
+//! a circuit breaker for each endpoint and the upstream; what a circuit breaker and a split cost alone: `cargo bench --bench micro`.
 //!
 //! An upstream is asked as the gateway asks it: `admit` is the pick and its bookkeeping, and each request ends 16 requests later.
 
@@ -13,6 +13,7 @@ use ringway::balancer::{Choice, Entry, Member, STRATEGIES, Tried, WEIGHT_UNIT, m
 use ringway::breaker::{self, Attempt, Breaker};
 use ringway::clock::{Clock, Instant};
 use ringway::config::{self, CircuitBreaker};
+use ringway::router::Split;
 use ringway::upstream::{Ask, Outcome, Permit, Seat, Switches, Upstream};
 
 fn main() {
@@ -32,6 +33,8 @@ fn main() {
         println!("{:<24}{}", format!("{:?}", entry.strategy), sizes.map(|size| format!("{:>12.1}", pick(entry, size))).concat());
     }
     println!("{:<24}{:>12.1}   ns to pass a closed breaker and tell it of a good answer", "circuit breaker", breaker_alone());
+    let splits = [2, 3, 8].map(|arms| format!("{:>12.1}", split(arms)));
+    println!("{:<24}{}   ns to choose among 2, 3 and 8 arms of a split", "split", splits.concat());
 }
 
 fn upstream(strategy: config::Strategy, endpoints: u32, circuit_breaker: Option<CircuitBreaker>) -> Upstream {
@@ -98,6 +101,19 @@ fn breaker_alone() -> f64 {
             let trial = !black_box(&mut breaker).is_closed() && breaker.pass(now);
             let verdict = breaker::verdict(black_box(Ok(200)), Duration::from_micros(request % 999), &rules).expect("an answer");
             black_box(breaker.record(Attempt { started: now, trial, first: true }, verdict, &rules, now));
+        }
+        clock.now().since(begun).as_nanos() as f64 / REQUESTS as f64
+    };
+    (0..ROUNDS).map(&mut round).fold(f64::MAX, f64::min)
+}
+
+fn split(arms: u32) -> f64 {
+    let (clock, names) = (Clock::start(), ["stable", "canary", "c", "d", "e", "f", "g", "h"]);
+    let split = Split::new(names.into_iter().zip(1..=arms));
+    let mut round = |number: u64| {
+        let begun = clock.now();
+        for request in 0..REQUESTS {
+            black_box(split.arm(black_box(number * REQUESTS + request), 0));
         }
         clock.now().since(begun).as_nanos() as f64 / REQUESTS as f64
     };

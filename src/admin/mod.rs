@@ -1,5 +1,6 @@
 //! What operators see: pages on the gateway's own port and on the private listener, made from what all threads share.
 
+mod limits;
 mod listener;
 mod pages;
 mod purge;
@@ -9,4 +10,4 @@ mod upstreams;
 pub use listener::{Desk, serve};
 pub use pages::{Response, respond};
 pub use purge::Answers;
-pub use shared::{BreakerState, Circuit, EndpointState, Loading, ReloadResult, Shared, UpstreamState};
+pub use shared::{BreakerState, Circuit, EndpointState, Loading, RateLimitState, ReloadResult, Shared, UpstreamState};

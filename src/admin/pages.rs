@@ -4,11 +4,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
-use super::{Shared, upstreams};
+use super::{Shared, limits, upstreams};
 use crate::exchange::Page;
 use crate::log::rfc3339;
 use crate::metrics::text::{self, Text};
-use crate::metrics::{DRIVER_EPOLL, Totals};
+use crate::metrics::{DRIVER_EPOLL, Totals, write_labelled};
 
 /// An answer made by the gateway itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +96,8 @@ fn metrics(shared: &Shared) -> Response {
     text::write(&shared.registry, &mut text);
     process(shared, &mut text);
     upstreams::write(shared, &mut text);
+    write_labelled(&shared.counts(), &mut text);
+    limits::write(shared, &mut text);
     Response { status: 200, content_type: text::CONTENT_TYPE, body: text.finish() }
 }
 

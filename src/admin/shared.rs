@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use crate::metrics::Registry;
+use crate::metrics::{Count, Registry};
 
 /// Shared by workers (for the pages on the gateway's port), the coordinator (which writes it) and the private listener.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct Shared {
     loading: Mutex<Loading>,
     endpoints: Mutex<Vec<EndpointState>>,
     upstreams: Mutex<Vec<UpstreamState>>,
+    counts: Mutex<Vec<Count>>,
+    rate_limits: Mutex<Vec<RateLimitState>>,
 }
 
 /// Which configuration is in force, and how that came about.
@@ -74,8 +76,29 @@ pub struct UpstreamState {
     pub breaker: Option<BreakerState>,
     /// Requests that ended otherwise than by an endpoint's whole answer, by reason.
     pub failures: Vec<(&'static str, u64)>,
+    /// Second attempts beside slow ones: made, answered first, not made because the budget was used up.
+    pub hedges: [u64; 3],
     /// The adaptive concurrency limit, if it has one.
     pub concurrency_limit: Option<u64>,
+}
+
+/// A rate limit as all cores together see it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RateLimitState {
+    /// Its entry's name, after that of its route if it is a route's own.
+    pub limiter: String,
+    /// Requests let through, refused, and let through that would have been refused but for `shadow`.
+    pub decisions: [u64; 3],
+    /// Keys known, over all cores.
+    pub keys: u64,
+    /// Keys put out of a full table before their bucket was full again.
+    pub evicted: u64,
+    /// Keys of which parts are moved between cores.
+    pub hot: u64,
+    /// Reports about keys that there was no room for: they keep an even share on each core.
+    pub left_alone: u64,
+    /// The largest part of a key's limit that wasn't on the core where it was asked for.
+    pub error: f64,
 }
 
 /// A circuit breaker as all cores together see it.
@@ -111,6 +134,8 @@ impl Shared {
             loading: Mutex::new(Loading { generation: 1, hash, path, since: now, last_reload: None }),
             endpoints: Mutex::default(),
             upstreams: Mutex::default(),
+            counts: Mutex::default(),
+            rate_limits: Mutex::default(),
         }
     }
 
@@ -160,9 +185,29 @@ impl Shared {
         lock(&self.upstreams).clone()
     }
 
+    /// What all cores have counted by labels.
+    pub fn counts(&self) -> Vec<Count> {
+        lock(&self.counts).clone()
+    }
+
+    /// Replaces what all cores have counted by labels.
+    pub fn set_counts(&self, counts: Vec<Count>) {
+        *lock(&self.counts) = counts;
+    }
+
     /// Replaces what is known about the upstreams.
     pub fn set_upstreams(&self, upstreams: Vec<UpstreamState>) {
         *lock(&self.upstreams) = upstreams;
+    }
+
+    /// The rate limits.
+    pub fn rate_limits(&self) -> Vec<RateLimitState> {
+        lock(&self.rate_limits).clone()
+    }
+
+    /// Replaces what is known about the rate limits.
+    pub fn set_rate_limits(&self, limits: Vec<RateLimitState>) {
+        *lock(&self.rate_limits) = limits;
     }
 
     /// Replaces what is known about the endpoints.

@@ -31,6 +31,17 @@ pub(super) fn write(shared: &Shared, text: &mut Text) {
             text.sample("gateway_upstream_concurrency_limit", &[("upstream", upstream)], limit as f64);
         }
     }
+    let hedges: [(&str, &str); 3] = [
+        ("gateway_upstream_hedges_total", "Attempts made beside others that took longer than most."),
+        ("gateway_upstream_hedges_won_total", "Those of them that were answered before the first."),
+        ("gateway_upstream_hedge_budget_exhausted_total", "Those that were not made because the hedging budget was used up."),
+    ];
+    for (at, (name, help)) in hedges.into_iter().enumerate() {
+        text.family(name, "counter", help);
+        for state in &upstreams {
+            text.sample(name, &[("upstream", &state.upstream)], state.hedges[at] as f64);
+        }
+    }
     let help = "Requests that ended otherwise than by an endpoint's whole answer, by the doing of the endpoints or the gateway.";
     text.family("gateway_upstream_failures_total", "counter", help);
     for state in &upstreams {
@@ -129,6 +140,7 @@ mod tests {
             upstream: "up".into(),
             breaker: breaker(Circuit::Open),
             failures,
+            hedges: [5, 3, 1],
             concurrency_limit: Some(17),
         }]);
         let mut text = Text::default();
@@ -142,6 +154,9 @@ mod tests {
             "gateway_circuit_breaker_transitions_total{upstream=\"up\",endpoint=\"\",to=\"closed\"} 1",
             "gateway_circuit_breaker_shadow_attempts_total{upstream=\"up\",endpoint=\"a\"} 7",
             "gateway_upstream_concurrency_limit{upstream=\"up\"} 17",
+            "gateway_upstream_hedges_total{upstream=\"up\"} 5",
+            "gateway_upstream_hedges_won_total{upstream=\"up\"} 3",
+            "gateway_upstream_hedge_budget_exhausted_total{upstream=\"up\"} 1",
             "gateway_upstream_failures_total{upstream=\"up\",reason=\"connect_failed\"} 4",
         ] {
             assert!(text.lines().any(|other| other == line), "{line} is missing:\n{text}");

@@ -32,10 +32,16 @@ impl<K: Copy + Ord> Tournament<K> {
     #[inline]
     pub fn set(&mut self, slot: u32, key: K) {
         self.keys[slot as usize] = key;
-        let mut node = (self.keys.len() + slot as usize) / 2;
-        while node > 0 {
-            self.winners[node] = self.winner_below(node);
+        let (mut node, mut winner, mut least) = (self.keys.len() + slot as usize, slot, key);
+        // Whom each round is against doesn't depend on the rounds before, so that the look-ups don't wait for each other.
+        while node > 1 {
+            let other = self.winners[node ^ 1];
+            let theirs = self.keys[other as usize];
+            // The left one wins where both are equal.
+            let loses = if node.is_multiple_of(2) { theirs < least } else { theirs <= least };
+            (winner, least) = if loses { (other, theirs) } else { (winner, least) };
             node /= 2;
+            self.winners[node] = winner;
         }
     }
 

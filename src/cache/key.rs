@@ -148,8 +148,13 @@ fn cookie<'a>(head: &RequestHead, bytes: &'a [u8], name: &[u8]) -> Option<&'a [u
 }
 
 /// A host without the port that goes without saying.
+#[inline]
 fn plain_host(host: &[u8], secure: bool) -> &[u8] {
-    host.strip_suffix(if secure { &b":443"[..] } else { b":80" }).unwrap_or(host)
+    match host {
+        [host @ .., b':', b'4', b'4', b'3'] if secure => host,
+        [host @ .., b':', b'8', b'0'] if !secure => host,
+        host => host,
+    }
 }
 
 /// Whether there is any capital letter; eight bytes at a time.

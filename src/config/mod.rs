@@ -17,6 +17,7 @@ mod route;
 mod rules;
 mod schema;
 mod shape;
+mod split;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -31,11 +32,12 @@ pub use cidr::Cidr;
 pub use gateway::{Admin, BuiltIn, Config, Driver, Features, Forwarding, Limits, Listener, LogLevel, Logging, Runtime, Timeouts};
 pub use load::{Loaded, Source, load, load_text};
 pub use problem::{Problem, Problems, Wrong};
-pub use protection::{AdaptiveConcurrency, BreakerFailures, BreakerLatency, BreakerMode, BreakerScope, CircuitBreaker};
+pub use protection::{AdaptiveConcurrency, BreakerFailures, BreakerLatency, BreakerMode, BreakerScope, CircuitBreaker, Hedge};
 pub use route::{HeaderEdits, Match, Route};
 pub use schema::schema;
+pub use split::{Arm, SameSite, Sticky, StickyCookie};
 pub use target::Target;
-pub use units::{Size, Time};
+pub use units::{Rate, Size, Time};
 pub use upstream::{
     Endpoint, HashKey, HealthCheck, HostHeader, KeepAlive, LoadBound, Outlier, Queue, Retry, StatusRange, Strategy, Upstream,
 };

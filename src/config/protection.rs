@@ -1,4 +1,4 @@
-//! Settings that protect upstreams: circuit breakers, adaptive concurrency.
+//! Settings that protect upstreams: circuit breakers, adaptive concurrency, hedging.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -138,5 +138,26 @@ pub struct AdaptiveConcurrency {
 impl Default for AdaptiveConcurrency {
     fn default() -> Self {
         AdaptiveConcurrency { min: 4, max: 1000, initial: 40, tolerance: 1.5 }
+    }
+}
+
+/// Asking a second endpoint as well, where the first takes longer than most: for requests without a body that may be sent twice.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Hedge {
+    /// Which part of answers there are by the time that a second endpoint is asked, as measured live: with 0.95, the slowest 5 % of
+    /// requests are sent twice.
+    #[schemars(range(min = 0.5, max = 0.9999))]
+    pub after_percentile: f64,
+    /// It isn't asked before this.
+    pub min_delay: Time,
+    /// At most so many percent of such requests are sent twice; what is saved up allows ten at once.
+    #[schemars(range(min = 1, max = 100))]
+    pub budget_percent: u8,
+}
+
+impl Default for Hedge {
+    fn default() -> Self {
+        Hedge { after_percentile: 0.95, min_delay: Time::from_millis(5), budget_percent: 10 }
     }
 }

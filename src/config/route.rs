@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Time;
+use super::{Arm, Sticky, Time};
 use crate::middleware::Entry;
 
 /// A match rule and what happens to the requests it matches.
@@ -25,12 +25,24 @@ pub struct Route {
     pub headers: Vec<Match>,
     /// Query parameters a request must have.
     pub query: Vec<Match>,
+    /// Cookies a request must have.
+    pub cookies: Vec<Match>,
+    /// Networks one of which its client must be in: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`; empty is any. Of requests that come
+    /// by way of `listener.trusted_proxies` the client's address counts that they tell.
+    pub clients: Vec<String>,
     /// Routes of a higher priority are tried first, whatever their patterns.
     pub priority: i32,
     /// What its requests pass besides the gateway's `middlewares`; an entry of the same `id` takes the place of the gateway's.
     pub middlewares: Vec<Entry>,
     /// The `id` of the upstream that serves it.
     pub upstream: String,
+    /// In place of `upstream`: several that share its requests.
+    pub split: Vec<Arm>,
+    /// What keeps a user in one arm of `split`; without it each request goes to an arm by chance.
+    pub sticky: Option<Sticky>,
+    /// Requests go to another arm of `split` while no endpoint of theirs can be used. Else they are refused, so that an experiment's
+    /// users don't mix.
+    pub split_fallback: bool,
     /// Whether answers are stored and requests answered from them (RFC 9111); left out, a route with `cache` has it on.
     pub cache_enabled: Option<bool>,
     /// How long answers are fresh that say nothing about it, with status 200, 203, 204, 300, 301 or 308. Never makes one stored that
@@ -68,9 +80,16 @@ impl Route {
     pub fn name(&self) -> &str {
         self.id.as_deref().unwrap_or(&self.path)
     }
+
+    /// The upstreams it leads to, with the setting that says so.
+    pub fn upstreams(&self) -> impl Iterator<Item = (String, &str)> {
+        let arms = self.split.iter().enumerate().map(|(index, arm)| (format!("split[{index}].upstream"), arm.upstream.as_str()));
+        let one = self.split.is_empty().then(|| ("upstream".to_owned(), self.upstream.as_str()));
+        one.into_iter().chain(arms)
+    }
 }
 
-/// A header or query parameter that a request must have.
+/// A header, query parameter or cookie that a request must have.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Match {

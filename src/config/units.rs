@@ -1,4 +1,4 @@
-//! Settings with a unit: durations such as `500ms` and sizes such as `64KiB`.
+//! Settings with a unit: durations such as `500ms`, sizes such as `64KiB`, rates such as `100/s`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -100,6 +100,64 @@ impl Written for Size {
 
 written!(Size);
 
+/// A rate: a whole number from 1 to 10,000,000 and one of `/s`, `/m`, `/h`, `/d`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// So many.
+    pub count: u32,
+    unit: usize,
+}
+
+impl Rate {
+    /// So many a second.
+    pub const fn per_second(count: u32) -> Self {
+        Rate { count, unit: 0 }
+    }
+
+    /// In what time: a second, minute, hour or day.
+    pub const fn per(self) -> Duration {
+        Duration::from_secs(RATE_UNITS[self.unit].1)
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.count, RATE_UNITS[self.unit].0)
+    }
+}
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || format!("must be {}", Self::EXPECTED);
+        let (number, unit) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
+        let unit = RATE_UNITS.iter().position(|(name, _)| *name == unit).ok_or_else(expected)?;
+        if number.is_empty() {
+            return Err(expected());
+        }
+        match number.parse() {
+            Ok(0) => Err("lets nothing through, ever; the least is \"1/d\"".into()),
+            Ok(count) if count <= RATE_MAX => Ok(Rate { count, unit }),
+            _ => Err(format!("is more than {RATE_MAX}, which is the most there can be")),
+        }
+    }
+}
+
+impl Written for Rate {
+    const NAME: &'static str = "Rate";
+    const EXPECTED: &'static str = "a rate such as \"100/s\", \"10/m\", \"5000/h\" or \"1000000/d\"";
+    const PATTERN: &'static str = "^[0-9]+/(s|m|h|d)$";
+    const NUMBERS: Option<(u16, u16)> = None;
+}
+
+written!(Rate);
+
+/// The highest number of a rate.
+const RATE_MAX: u32 = 10_000_000;
+
+const RATE_UNITS: &[(&str, u64)] = &[("/s", 1), ("/m", 60), ("/h", 3600), ("/d", 86_400)];
+
 /// A whole number and a unit, in the smallest unit. `None` if it isn't that; `Some(None)` if it is too large.
 fn in_units(text: &str, units: &[(&str, u64)]) -> Option<Option<u64>> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -160,6 +218,21 @@ mod tests {
             assert_eq!(text.parse::<Size>().unwrap_err(), format!("must be {}", Size::EXPECTED), "{text}");
         }
         assert_eq!("99999999999GiB".parse::<Size>().unwrap_err(), "is larger than can be counted");
+    }
+
+    #[test]
+    fn rates_are_read_and_written() {
+        for (text, count, secs) in [("1/d", 1, 86_400), ("100/s", 100, 1), ("10/m", 10, 60), ("5000/h", 5000, 3600)] {
+            let rate: Rate = text.parse().unwrap();
+            assert_eq!((rate.count, rate.per().as_secs(), rate.to_string().as_str()), (count, secs, text));
+        }
+        for text in ["", "5", "/s", "5/", "-1/s", "1.5/s", "5 /s", "5/ms", "5/S", "5s", "1e3/s"] {
+            assert_eq!(text.parse::<Rate>().unwrap_err(), format!("must be {}", Rate::EXPECTED), "{text}");
+        }
+        assert!("0/s".parse::<Rate>().unwrap_err().starts_with("lets nothing through"));
+        for text in ["10000001/s", "4294967296/d", "99999999999999999999999/s"] {
+            assert!(text.parse::<Rate>().unwrap_err().starts_with("is more than"), "{text}");
+        }
     }
 
     proptest! {

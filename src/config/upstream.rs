@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AdaptiveConcurrency, CircuitBreaker, Size, Time};
+use super::{AdaptiveConcurrency, CircuitBreaker, Hedge, Size, Time};
 
 /// A group of endpoints that serve the same thing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +27,8 @@ pub struct Upstream {
     pub circuit_breaker: Option<CircuitBreaker>,
     /// A limit of requests in flight that finds itself; by default, there is none.
     pub adaptive_concurrency: Option<AdaptiveConcurrency>,
+    /// Asking a second endpoint as well, where the first takes longer than most; by default, none is.
+    pub hedge: Option<Hedge>,
     /// Below this percentage of healthy endpoints, health is ignored and all are used; 0 never does that.
     #[schemars(range(max = 100))]
     pub panic_threshold: u8,

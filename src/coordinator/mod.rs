@@ -5,6 +5,7 @@
 //! modules (`reconcile`, `drain`), and carries out what they answer.
 
 mod drain;
+mod limits;
 mod lookup;
 mod post;
 mod probe;
@@ -21,22 +22,24 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use crate::admin::{self, Desk, ReloadResult, Response, Shared};
+use crate::admin::{self, Desk, Shared};
 use crate::chance::Chance;
 use crate::clock::{Clock, Instant};
 use crate::config::{Config, Loaded, Problems};
 use crate::exchange::Plan;
+use crate::limiter::LimitReport;
 use crate::log;
 use crate::metrics::{BAD, GOOD};
-use crate::net::{self, Deadlines, Engine};
+use crate::net::{self, Deadlines, Doorbell, Engine};
 use crate::reconcile::{Lookup, ProbeId, Reconciler, Report};
 use crate::worker::Command;
 
 use drain::{Delays, Drain, Step, Stop};
+use limits::Rates;
 use lookup::Lookups;
 use post::Post;
 use probes::Probes;
@@ -74,6 +77,8 @@ pub struct Setup {
     pub workers: Vec<Seat>,
     /// Reports of all workers.
     pub reports: Receiver<Report>,
+    /// Their reports about rate limits.
+    pub limit_reports: Receiver<LimitReport>,
     /// The configuration that the workers started with.
     pub loaded: Loaded,
     /// Its file.
@@ -88,9 +93,9 @@ pub struct Setup {
     pub signals: Signals,
 }
 
-/// Runs until the gateway has stopped. Blocks its thread.
-pub fn run(setup: Setup) -> Ended {
-    match net::run_on(&[Engine::Epoll], 256, |_| supervise(setup)) {
+/// Runs until the gateway has stopped. Blocks its thread. The doorbell is rung for reports about rate limits that can't wait.
+pub fn run(setup: Setup, doorbell: Doorbell) -> Ended {
+    match net::run_on(&[Engine::Epoll], 256, |_| supervise(setup, doorbell)) {
         Ok(ended) => ended,
         Err(error) => {
             log::error(format_args!("the coordinator cannot run error=\"{error}\""));
@@ -99,7 +104,7 @@ pub fn run(setup: Setup) -> Ended {
     }
 }
 
-async fn supervise(mut setup: Setup) -> Ended {
+async fn supervise(mut setup: Setup, doorbell: Doorbell) -> Ended {
     let lookups = match Lookups::start(lookup::system) {
         Ok(lookups) => lookups,
         Err(error) => {
@@ -119,13 +124,14 @@ async fn supervise(mut setup: Setup) -> Ended {
             log::error(format_args!("the private listener cannot be served error=\"{error}\""));
         }
     }
+    limits::answer(doorbell, &coordinator);
     loop {
         let now = clock.now();
         deadlines.sweep(now);
         if let Some(ended) = coordinator.borrow_mut().tick(now) {
             return ended;
         }
-        net::pause(TICK).await;
+        limits::pause(&coordinator, TICK).await;
     }
 }
 
@@ -145,6 +151,7 @@ struct Coordinator {
     build: Build,
     signals: Signals,
     reconciler: Reconciler,
+    rates: Rates,
     probes: Probes<ProbeId>,
     lookups: Lookups<Lookup>,
     drain: Drain,
@@ -153,7 +160,7 @@ struct Coordinator {
 
 impl Coordinator {
     fn new(setup: Setup, lookups: Lookups<Lookup>, deadlines: Rc<Deadlines>) -> Self {
-        let Setup { clock, shared, workers, reports, loaded, path, load, build, signals, .. } = setup;
+        let Setup { clock, shared, workers, reports, limit_reports, loaded, path, load, build, signals, .. } = setup;
         let Loaded { config, hash, .. } = loaded;
         shared.switch_metrics_page(config.features.metrics);
         let generation = shared.loading().generation;
@@ -163,6 +170,7 @@ impl Coordinator {
             shared,
             workers: workers.into_iter().map(|seat| (seat, Post::default(), false)).collect(),
             reports,
+            rates: Rates::new(cores, &config, generation, limit_reports, clock.now()),
             reconciler: Reconciler::new(cores, &config, generation, clock.now()),
             started: config.clone(),
             config,
@@ -201,11 +209,11 @@ impl Coordinator {
         changes.iter().for_each(|change| (if change.is_trouble() { log::warn } else { log::info })(format_args!("{change}")));
         let ticks = &self.shared.registry.process.ticks;
         if !changes.is_empty() || ticks.count().is_multiple_of(SHOW_EVERY) {
-            show::publish(&self.reconciler, &self.shared);
+            show::publish(&self.reconciler, &mut self.rates, &self.shared);
         }
         ticks.add(1);
         let ended = self.stop(now);
-        self.send_posts();
+        self.tick_rates();
         ended
     }
 
@@ -318,71 +326,5 @@ impl Coordinator {
             open += core.connections.count();
         }
         (accepting == 0 && open == 0, open)
-    }
-
-    /// Reads the configuration again; puts it in force if it is good, and changes nothing if it isn't.
-    fn reload(&mut self, now: Instant) -> ReloadResult {
-        let at = SystemTime::now();
-        let mut result = ReloadResult { at, problems: vec![], restart_needed: vec![] };
-        let counts = self.shared.registry.process.clone();
-        if self.drain.begun() {
-            result.problems.push("the gateway is stopping".into());
-            return result;
-        }
-        let Some(path) = self.path.clone() else {
-            result.problems.push("the configuration did not come from a file, so there is nothing to reload".into());
-            return result;
-        };
-        // The one that follows if the plan is put in force.
-        let generation = self.shared.loading().generation + 1;
-        let loaded = (self.load)(&path).and_then(|loaded| (self.build)(&loaded, generation).map(|plan| (loaded, plan)));
-        let hash = match loaded {
-            Err(problems) => {
-                counts.reloads.add(BAD, 1);
-                result.problems = reload::problem_lines(&problems);
-                log::error(format_args!("reload failed: nothing was changed file={} problems={}", path.display(), result.problems.len()));
-                result.problems.iter().for_each(|problem| log::error(format_args!("{problem}")));
-                None
-            }
-            Ok((loaded, plan)) => {
-                counts.reloads.add(GOOD, 1);
-                result.restart_needed = reload::restart_needed(&self.started, &loaded.config);
-                self.put_in_force(loaded, &plan, now)
-            }
-        };
-        for setting in &result.restart_needed {
-            log::warn(format_args!("{setting} has changed, which needs a restart: it stays as it was"));
-        }
-        self.shared.reloaded(result.clone(), hash);
-        result
-    }
-
-    /// Tells everybody about a new configuration; its hash, if it is another one than before.
-    fn put_in_force(&mut self, loaded: Loaded, plan: &Arc<Plan>, now: Instant) -> Option<u64> {
-        if loaded.hash == self.hash {
-            log::info(format_args!("reloaded: the configuration has not changed hash={:016x}", self.hash));
-            return None;
-        }
-        let Loaded { config, hash, .. } = loaded;
-        (self.config, self.hash) = (config, hash);
-        log::configure(self.config.features.logging.then_some(self.config.logging.level));
-        self.shared.switch_metrics_page(self.config.features.metrics);
-        self.reconciler.reconfigure(&self.config, plan.generation, now);
-        self.workers.iter_mut().for_each(|(_, post, _)| post.plan(plan.clone()));
-        let (upstreams, routes) = (self.config.upstreams.len(), self.config.routes.len());
-        log::info(format_args!("reloaded: a new configuration is in force hash={hash:016x} upstreams={upstreams} routes={routes}"));
-        Some(hash)
-    }
-
-    /// A reload on request of the private listener: the answer says how it went.
-    fn reload_for_operator(&mut self) -> Response {
-        let result = self.reload(self.clock.now());
-        self.send_posts();
-        if result.problems.is_empty() {
-            let waiting: String = result.restart_needed.iter().map(|setting| format!("{setting} waits for a restart\n")).collect();
-            return Response::text(200, format!("reloaded\n{waiting}"));
-        }
-        let problems: String = result.problems.iter().map(|problem| format!("{problem}\n")).collect();
-        Response::text(422, format!("nothing was changed:\n{problems}"))
     }
 }

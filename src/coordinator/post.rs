@@ -7,6 +7,7 @@ use crossbeam_channel::{Sender, TrySendError};
 
 use crate::cache::{Purge, Purged};
 use crate::exchange::Plan;
+use crate::limiter::LimitUpdate;
 use crate::reconcile::Update;
 use crate::worker::Command;
 
@@ -15,6 +16,7 @@ use crate::worker::Command;
 pub(super) struct Post {
     plan: Option<Arc<Plan>>,
     update: Option<Update>,
+    limits: Option<LimitUpdate>,
     purges: VecDeque<Order>,
     drain: bool,
 }
@@ -40,6 +42,11 @@ impl Post {
     /// Takes an update; whether it replaced an older one. Updates are snapshots, so nothing is lost with that.
     pub fn update(&mut self, update: Update) -> bool {
         self.update.replace(update).is_some()
+    }
+
+    /// Takes an update about rate limits; what waits is the same one or an older one.
+    pub fn limits(&mut self, update: LimitUpdate) {
+        self.limits = Some(update);
     }
 
     /// Takes a purge. Those that wait are kept in order; if there are too many, all of the cache goes.
@@ -82,6 +89,9 @@ impl Post {
         if let Some(update) = self.update.take() {
             return Some(Command::Update(update));
         }
+        if let Some(update) = self.limits.take() {
+            return Some(Command::Limits(update));
+        }
         if let Some((purges, reply)) = self.purges.pop_front() {
             return Some(Command::Purge(purges, reply));
         }
@@ -92,6 +102,7 @@ impl Post {
         match command {
             Command::Plan(plan) => self.plan = Some(plan),
             Command::Update(update) => self.update = Some(update),
+            Command::Limits(update) => self.limits = Some(update),
             Command::Purge(purges, reply) => self.purges.push_front((purges, reply)),
             Command::Drain => self.drain = true,
         }

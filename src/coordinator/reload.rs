@@ -1,9 +1,87 @@
 //! What a reload may change: everything but what was settled when threads and listeners were made.
 
-use crate::config::{Config, Problems};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::Coordinator;
+use crate::admin::{ReloadResult, Response};
+use crate::clock::Instant;
+use crate::config::{Config, Loaded, Problems};
+use crate::exchange::Plan;
+use crate::log;
+use crate::metrics::{BAD, GOOD};
 
 /// Problems that are kept and logged of a bad configuration; the rest is counted.
 const PROBLEMS_SHOWN: usize = 20;
+
+impl Coordinator {
+    /// Reads the configuration again; puts it in force if it is good, and changes nothing if it isn't.
+    pub(super) fn reload(&mut self, now: Instant) -> ReloadResult {
+        let at = SystemTime::now();
+        let mut result = ReloadResult { at, problems: vec![], restart_needed: vec![] };
+        let counts = self.shared.registry.process.clone();
+        if self.drain.begun() {
+            result.problems.push("the gateway is stopping".into());
+            return result;
+        }
+        let Some(path) = self.path.clone() else {
+            result.problems.push("the configuration did not come from a file, so there is nothing to reload".into());
+            return result;
+        };
+        // The one that follows if the plan is put in force.
+        let generation = self.shared.loading().generation + 1;
+        let loaded = (self.load)(&path).and_then(|loaded| (self.build)(&loaded, generation).map(|plan| (loaded, plan)));
+        let hash = match loaded {
+            Err(problems) => {
+                counts.reloads.add(BAD, 1);
+                result.problems = problem_lines(&problems);
+                log::error(format_args!("reload failed: nothing was changed file={} problems={}", path.display(), result.problems.len()));
+                result.problems.iter().for_each(|problem| log::error(format_args!("{problem}")));
+                None
+            }
+            Ok((loaded, plan)) => {
+                counts.reloads.add(GOOD, 1);
+                result.restart_needed = restart_needed(&self.started, &loaded.config);
+                self.put_in_force(loaded, &plan, now)
+            }
+        };
+        for setting in &result.restart_needed {
+            log::warn(format_args!("{setting} has changed, which needs a restart: it stays as it was"));
+        }
+        self.shared.reloaded(result.clone(), hash);
+        result
+    }
+
+    /// Tells everybody about a new configuration; its hash, if it is another one than before.
+    fn put_in_force(&mut self, loaded: Loaded, plan: &Arc<Plan>, now: Instant) -> Option<u64> {
+        if loaded.hash == self.hash {
+            log::info(format_args!("reloaded: the configuration has not changed hash={:016x}", self.hash));
+            return None;
+        }
+        let Loaded { config, hash, .. } = loaded;
+        (self.config, self.hash) = (config, hash);
+        log::configure(self.config.features.logging.then_some(self.config.logging.level));
+        self.shared.switch_metrics_page(self.config.features.metrics);
+        self.reconciler.reconfigure(&self.config, plan.generation, now);
+        self.rates.reconfigure(&self.config, plan.generation, now);
+        self.workers.iter_mut().for_each(|(_, post, _)| post.plan(plan.clone()));
+        let (upstreams, routes) = (self.config.upstreams.len(), self.config.routes.len());
+        log::info(format_args!("reloaded: a new configuration is in force hash={hash:016x} upstreams={upstreams} routes={routes}"));
+        Some(hash)
+    }
+
+    /// A reload on request of the private listener: the answer says how it went.
+    pub(super) fn reload_for_operator(&mut self) -> Response {
+        let result = self.reload(self.clock.now());
+        self.send_posts();
+        if result.problems.is_empty() {
+            let waiting: String = result.restart_needed.iter().map(|setting| format!("{setting} waits for a restart\n")).collect();
+            return Response::text(200, format!("reloaded\n{waiting}"));
+        }
+        let problems: String = result.problems.iter().map(|problem| format!("{problem}\n")).collect();
+        Response::text(422, format!("nothing was changed:\n{problems}"))
+    }
+}
 
 /// The settings that differ from those the process started with and so wait for a restart, by their path.
 pub(super) fn restart_needed(started: &Config, new: &Config) -> Vec<String> {

@@ -1,11 +1,17 @@
 //! Copies of what the coordinator knows of upstreams, for the pages.
 
+use super::limits::Rates;
 use crate::admin::{self, Circuit, EndpointState, Shared, UpstreamState};
-use crate::breaker;
 use crate::reconcile::{BreakerState, Reconciler};
+use crate::{breaker, log};
 
 /// Replaces what pages show.
-pub(super) fn publish(reconciler: &Reconciler, shared: &Shared) {
+pub(super) fn publish(reconciler: &Reconciler, rates: &mut Rates, shared: &Shared) {
+    let (limits, shadowed) = rates.show();
+    shared.set_rate_limits(limits);
+    for (limiter, requests) in shadowed {
+        log::info(format_args!("rate limit would have refused limiter={limiter} requests={requests}"));
+    }
     let endpoints = reconciler.snapshot().into_iter().map(|state| EndpointState {
         upstream: state.upstream.to_string(),
         endpoint: state.endpoint.to_string(),
@@ -21,9 +27,11 @@ pub(super) fn publish(reconciler: &Reconciler, shared: &Shared) {
         upstream: state.upstream.to_string(),
         breaker: state.breaker.map(shown),
         failures: state.tally.failures.iter().map(|&(reason, count)| (reason.code(), count)).collect(),
+        hedges: [state.tally.hedges.made, state.tally.hedges.won, state.tally.hedges.exhausted],
         concurrency_limit: state.tally.concurrency_limit,
     });
     shared.set_upstreams(upstreams.collect());
+    shared.set_counts(reconciler.counts());
 }
 
 fn shown(breaker: BreakerState) -> admin::BreakerState {

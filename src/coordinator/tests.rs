@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::thread::JoinHandle;
+use std::time::SystemTime;
 
 use crossbeam_channel::bounded;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -44,6 +45,8 @@ fn stage(change: impl FnOnce(&mut Config)) -> Stage {
     let (rings, signals) = (Arc::new(AtomicU32::new(0)), Signals::none());
     let next = Arc::new(Mutex::new(Ok(loaded(|_| ()))));
     let (_, reports) = bounded(1);
+    let (_, limit_reports) = bounded(1);
+    let (_, doorbell) = crate::net::Bell::new().unwrap();
     let (mut workers, mut inboxes) = (Vec::new(), Vec::new());
     for core in &shared.registry.cores {
         core.accepting.set(1);
@@ -61,6 +64,7 @@ fn stage(change: impl FnOnce(&mut Config)) -> Stage {
         shared: shared.clone(),
         workers,
         reports,
+        limit_reports,
         loaded: loaded(change),
         path: Some("gateway.json".into()),
         load: Box::new(move |_| reading.lock().unwrap().clone()),
@@ -68,7 +72,7 @@ fn stage(change: impl FnOnce(&mut Config)) -> Stage {
         admin: Some(listener),
         signals: signals.clone(),
     };
-    let thread = std::thread::spawn(move || run(setup));
+    let thread = std::thread::spawn(move || run(setup, doorbell));
     Stage { signals, shared, inboxes, rings, next, admin, thread }
 }
 

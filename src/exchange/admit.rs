@@ -7,7 +7,7 @@ use crate::clock::Instant;
 use crate::error::Reason;
 use crate::http::Method;
 use crate::limiter::Share;
-use crate::middleware::preflight;
+use crate::middleware::{Asked, preflight};
 use crate::router::{Lookup, Routed};
 
 impl Exchange {
@@ -39,6 +39,7 @@ impl Exchange {
     #[inline]
     pub(super) fn begin_route(&mut self, now: Instant) {
         let route = &self.view.plan.routes[self.route];
+        self.upstream = route.upstream;
         self.retries_left = route.retries;
         if !route.timeout.is_zero() {
             self.deadline = now + route.timeout;
@@ -62,7 +63,8 @@ impl Exchange {
         if let Some(page) = plan.page(matched) {
             return Some(Step::Page(page));
         }
-        let lookup = request.lookup(matched);
+        let asked = Asked { incoming: request, trusted: &plan.trusted };
+        let lookup = asked.lookup(matched);
         let mut routed = plan.router.route(&lookup, captures);
         if routed == Routed::MethodNotAllowed
             && let Some((_, method_name)) = preflight(request)
@@ -108,7 +110,7 @@ impl Exchange {
             }
             self.holds.route = true;
         }
-        view.member(self.route).upstream.borrow_mut().budget().begin();
+        view.upstream(self.upstream).upstream.borrow_mut().budget().begin();
         self.holds.request_budget = true;
         self.stage = Stage::Picking;
         None

@@ -37,6 +37,15 @@ pub enum Judged {
 }
 
 impl Exchange {
+    /// Tells the answers of a split's arms apart, by the upstream's name: its place may change with a reload.
+    fn arm(&self) -> u32 {
+        let plan = &self.view.plan;
+        match plan.routes[self.route].split {
+            Some(_) => crc32fast::hash(plan.upstreams[self.upstream].settings.id.as_bytes()),
+            None => 0,
+        }
+    }
+
     /// Looks the request up in its route's cache; `None` if it goes to an endpoint.
     #[inline(never)]
     pub(super) fn look_up(&mut self, incoming: &Incoming<'_>, scratch: &mut Scratch, now: Instant) -> Option<Step> {
@@ -46,7 +55,7 @@ impl Exchange {
             self.stage = Stage::Admitting;
             return None;
         };
-        match cache.lookup(&ask(policy, incoming, scratch), alone, now) {
+        match cache.lookup(&ask(policy, incoming, scratch, self.arm()), alone, now) {
             Lookup::Hit(hit) => Some(Step::Serve(Box::new(hit), None)),
             Lookup::Stale(hit, fetch) => Some(Step::Serve(Box::new(hit), fetch)),
             Lookup::Wait(fill) => {
@@ -67,7 +76,7 @@ impl Exchange {
     fn send_for(&mut self, fetch: Fetch, policy: &Policy, incoming: &Incoming<'_>, scratch: &mut Scratch, now: Instant) {
         let before = scratch.notes.request.mark();
         let mut conditions = Vec::new();
-        if fetch.conditions(&ask(policy, incoming, scratch), &mut conditions) {
+        if fetch.conditions(&ask(policy, incoming, scratch, self.arm()), &mut conditions) {
             let request = &mut scratch.notes.request;
             request.remove("If-None-Match");
             request.remove("If-Modified-Since");
@@ -82,6 +91,7 @@ impl Exchange {
         let mut aside = Exchange::new(self.view.clone(), now);
         (aside.route, aside.routed) = (self.route, true);
         aside.begin_route(now);
+        aside.upstream = self.upstream;
         if let Some(policy) = &self.view.plan.routes[self.route].cache {
             aside.send_for(fetch, policy, incoming, scratch, now);
         }
@@ -120,7 +130,7 @@ impl Exchange {
         let Some(cache) = view.cache() else { return Judged::Relay(None, Vec::new()) };
         let none = Policy::default();
         let policy = view.plan.routes[self.route].cache.as_ref();
-        let ask = ask(policy.unwrap_or(&none), incoming, scratch);
+        let ask = ask(policy.unwrap_or(&none), incoming, scratch, self.arm());
         let sent = self.caching.as_ref().map_or(now, |caching| caching.sent);
         let answer = Answer { head, bytes, sent, wall: incoming.wall, date };
         let Some(caching) = &mut self.caching else { return Judged::Relay(None, cache.invalidate(&ask, &answer)) };
@@ -138,7 +148,7 @@ impl Exchange {
                 scratch.notes.request.rewind(caching.before);
                 caching.fetch = Some(*fetch);
                 if let Some(permit) = self.permit.take() {
-                    view.member(self.route).upstream.borrow_mut().release(permit, now);
+                    view.upstream(self.upstream).upstream.borrow_mut().release(permit, now);
                 }
                 self.stage = Stage::Paused(now);
                 Judged::Again
@@ -150,7 +160,7 @@ impl Exchange {
     pub fn tell(&self, status: &Status, incoming: &Incoming<'_>, scratch: &mut Scratch) {
         if let Some(policy) = &self.view.plan.routes[self.route].cache {
             let mut line = Vec::new();
-            status.write(&mut line, &ask(policy, incoming, scratch));
+            status.write(&mut line, &ask(policy, incoming, scratch, self.arm()));
             scratch.notes.response.add_lines(&line);
         }
     }
@@ -164,13 +174,13 @@ impl Exchange {
         if !matches!(reason.status(), 500 | 502 | 503 | 504) {
             return None;
         }
-        view.cache()?.failed(&ask(policy, incoming, scratch), fetch, now).map(Box::new)
+        view.cache()?.failed(&ask(policy, incoming, scratch, self.arm()), fetch, now).map(Box::new)
     }
 }
 
-fn ask<'a>(policy: &'a Policy, incoming: &Incoming<'a>, scratch: &'a Scratch) -> Ask<'a> {
+fn ask<'a>(policy: &'a Policy, incoming: &Incoming<'a>, scratch: &'a Scratch, arm: u32) -> Ask<'a> {
     let Incoming { head, bytes, .. } = *incoming;
     let path = if scratch.normal.is_empty() { head.path.of(bytes) } else { &scratch.normal };
     let identified = !scratch.notes.marks.identity.is_empty();
-    Ask { policy, head, bytes, changes: &scratch.notes.request, identified, path, secure: false, arm: 0 }
+    Ask { policy, head, bytes, changes: &scratch.notes.request, identified, path, secure: false, arm }
 }

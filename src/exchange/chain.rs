@@ -40,6 +40,9 @@ impl Exchange {
             // No link knows what it asks about, and the route doesn't serve its method.
             return Some(self.refuse(Reason::MethodNotAllowed));
         }
+        if let Some(split) = &view.plan.routes[self.route].split {
+            self.choose_arm(&view, split, incoming, scratch, draw);
+        }
         self.stage = if view.plan.routes[self.route].cache.is_some() { Stage::Looking } else { Stage::Admitting };
         None
     }

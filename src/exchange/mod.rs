@@ -13,9 +13,11 @@
 mod admit;
 mod cached;
 mod chain;
+mod hedge;
 mod page;
 mod plan;
 mod settle;
+mod split;
 mod step;
 mod view;
 
@@ -28,6 +30,7 @@ pub use crate::upstream::EndpointId;
 pub use cached::Judged;
 pub use page::Page;
 pub use plan::{Access, Plan, PlanProblem, RoutePlan, UpstreamPlan};
+pub use split::SplitPlan;
 pub use step::{Attempt, Attempted, Place, Refusal, Step, Tally, Trace};
 pub use view::{Member, View};
 
@@ -59,6 +62,8 @@ pub struct Exchange {
     view: Rc<View>,
     stage: Stage,
     route: usize,
+    /// The upstream that serves it: the route's, or that of an arm of its split.
+    upstream: usize,
     routed: bool,
     /// It was routed by the method it asks about: only its chain may answer it.
     preflight: bool,
@@ -67,6 +72,8 @@ pub struct Exchange {
     /// The next link has been asked before.
     again: bool,
     permit: Option<Permit>,
+    /// Of a second attempt beside the first.
+    second: Option<Box<Permit>>,
     tried: Tried,
     retries_left: u32,
     attempts: u32,
@@ -97,6 +104,8 @@ pub struct Scratch {
     pub notes: Notes,
     /// Where the request before went: the same head goes there again.
     found: Option<Found>,
+    /// Where the request stands between the arms of a split.
+    drawn: split::Drawn,
 }
 
 /// The route that a plan has for a head, by the plan's generation and the head's number among its connection's.
@@ -136,11 +145,13 @@ impl Exchange {
             view,
             stage: Stage::Arrived,
             route: 0,
+            upstream: 0,
             routed: false,
             preflight: false,
             links: 0,
             again: false,
             permit: None,
+            second: None,
             tried: Tried::default(),
             retries_left: 0,
             attempts: 0,
@@ -168,6 +179,11 @@ impl Exchange {
     /// The route, once it is found.
     pub fn route(&self) -> usize {
         self.route
+    }
+
+    /// The upstream that serves it, once the chain has let it pass.
+    pub fn upstream(&self) -> usize {
+        self.upstream
     }
 
     /// The route, if one was found.
@@ -209,7 +225,7 @@ impl Exchange {
         }
         match self.stage {
             Stage::Paused(until) if now < until => Step::Pause(until),
-            Stage::Picking | Stage::Paused(_) => self.pick(request, now, draw),
+            Stage::Picking | Stage::Paused(_) => self.pick(request, scratch, now, draw),
             Stage::Answered => Step::Relay,
             Stage::Over(reason) => self.refuse(reason),
             Stage::Arrived | Stage::Chained | Stage::Held(_) | Stage::Looking | Stage::Admitting | Stage::Attempting => {
@@ -218,9 +234,9 @@ impl Exchange {
         }
     }
 
-    fn pick(&mut self, request: &Incoming<'_>, now: Instant, draw: u64) -> Step {
+    fn pick(&mut self, request: &Incoming<'_>, scratch: &mut Scratch, now: Instant, draw: u64) -> Step {
         let view = self.view.clone();
-        let member = view.member(self.route);
+        let member = view.upstream(self.upstream);
         let mut upstream = member.upstream.borrow_mut();
         let trusted = &view.plan.trusted;
         let place = Place::Upstream(member.pool);
@@ -245,8 +261,9 @@ impl Exchange {
                 self.stage = Stage::Attempting;
                 self.sends(now);
                 let careful = !request.head.method.is_idempotent();
-                let upstream = view.plan.routes[self.route].upstream;
-                return Step::Attempt(Attempt { route: self.route, upstream, pool: member.pool, endpoint, address, careful });
+                let hedge_after = if upstream.hedges() && self.attempts == 1 { upstream.hedge_after(request.head) } else { None };
+                let (route, upstream) = (self.route, self.upstream);
+                return Step::Attempt(Attempt { route, upstream, pool: member.pool, endpoint, address, careful, hedge_after });
             }
             Err(unavailable) => unavailable,
         };
@@ -264,6 +281,9 @@ impl Exchange {
             self.queued = None;
         }
         drop(upstream);
+        if !busy && self.next_arm(&view, scratch) {
+            return self.pick(request, scratch, now, draw);
+        }
         let mut refusal = self.refusal(self.last_failure.unwrap_or(unavailable.reason()));
         if let Unavailable::CircuitOpen(until) = unavailable {
             refusal.retry_after = refusal.retry_after.map(|least| least.max(whole_seconds(until.since(now))));
@@ -288,7 +308,7 @@ impl Exchange {
                 Reason::NoHealthyEndpoint | Reason::EndpointsBusy | Reason::Unresolved | Reason::CircuitOpen | Reason::ConcurrencyLimited
             );
         let upstream = asked.then(|| {
-            let mut upstream = self.view.member(self.route).upstream.borrow_mut();
+            let mut upstream = self.view.upstream(self.upstream).upstream.borrow_mut();
             upstream.count_failure(reason);
             upstream.settings().id.clone()
         });
@@ -302,9 +322,12 @@ impl Exchange {
             return;
         }
         let view = self.view.clone();
-        let member = view.member(self.route);
+        let member = view.upstream(self.upstream);
         if let Some(permit) = self.permit.take() {
             member.upstream.borrow_mut().release(permit, self.last);
+        }
+        if let Some(second) = self.second.take() {
+            member.upstream.borrow_mut().release(*second, self.last);
         }
         match self.queued.take() {
             None => {}
@@ -333,7 +356,7 @@ impl Drop for Exchange {
     /// A request that is dropped was abandoned: its client left, or its task ended.
     fn drop(&mut self) {
         if let Some(permit) = &mut self.permit {
-            let member = self.view.member(self.route);
+            let member = self.view.upstream(self.upstream);
             member.upstream.borrow_mut().record(permit, Outcome::Abandoned, self.last);
         }
         self.release();

@@ -4,13 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Page;
+use super::{Page, SplitPlan};
 use crate::access::Names;
 use crate::cache;
 use crate::config::{Cidr, Config, HostHeader, Route, Upstream};
 use crate::http::{Additions, Edits};
 use crate::http1;
-use crate::middleware::{self, AccessLog, Registry};
+use crate::middleware::{self, AccessLog, Registry, Secret};
 use crate::router::Router;
 
 /// A configuration made ready to serve.
@@ -33,6 +33,8 @@ pub struct Plan {
     pub trusted: Vec<Cidr>,
     /// Middlewares that the program brings along.
     pub registry: Registry,
+    /// What keys of rate limits are made with; another one is another client to them.
+    pub secret: Secret,
     /// What answers get on their way, to requests that have no route.
     pub unrouted: Edits,
     /// What records of the access log name by number.
@@ -51,8 +53,10 @@ pub struct Plan {
 pub struct RoutePlan {
     /// Its name.
     pub name: Arc<str>,
-    /// The index of its upstream.
+    /// The index of its upstream; of the first, if it has a split.
     pub upstream: usize,
+    /// The upstreams that share its requests, if there are several.
+    pub split: Option<Box<SplitPlan>>,
     /// Whether and where its requests are logged.
     pub access: Option<Access>,
     /// Changes to requests.
@@ -133,18 +137,15 @@ impl Plan {
             .iter()
             .enumerate()
             .map(|(index, route)| {
-                let upstream = by_id.get(route.upstream.as_str()).copied().unwrap_or_else(|| {
-                    if route.upstream.is_empty() {
-                        // Its chain answers every request.
-                        return 0;
+                for (setting, upstream) in route.upstreams().filter(|(_, upstream)| !by_id.contains_key(upstream)) {
+                    // Without one, its chain answers every request.
+                    if !upstream.is_empty() {
+                        let message = format!("no upstream is named {upstream:?}");
+                        problems.push(PlanProblem { path: format!("routes[{index}].{setting}"), message });
                     }
-                    problems.push(PlanProblem {
-                        path: format!("routes[{index}].upstream"),
-                        message: format!("no upstream is named {:?}", route.upstream),
-                    });
-                    0
-                });
-                RoutePlan { access: access(&config, &route.middlewares, &mut logs), ..RoutePlan::new(route, upstream, &config) }
+                }
+                let index = |upstream: &str| by_id.get(upstream).copied().unwrap_or_default();
+                RoutePlan { access: access(&config, &route.middlewares, &mut logs), ..RoutePlan::new(route, index, &config) }
             })
             .collect();
         if !problems.is_empty() {
@@ -175,6 +176,7 @@ impl Plan {
             upstreams,
             additions: additions(&config),
             registry: registry.clone(),
+            secret: Secret::default(),
             unrouted: chained_edits(&config, &[]).1,
             names: Arc::new(names),
             unrouted_access,
@@ -209,7 +211,8 @@ impl Plan {
 }
 
 impl RoutePlan {
-    fn new(route: &Route, upstream: usize, config: &Config) -> Self {
+    fn new(route: &Route, index: impl Fn(&str) -> usize, config: &Config) -> Self {
+        let first = route.upstreams().next().map_or(0, |(_, upstream)| index(upstream));
         let (mut request, mut response) = chained_edits(config, &route.middlewares);
         route.request.put(&mut request);
         route.response.put(&mut response);
@@ -218,7 +221,8 @@ impl RoutePlan {
         }
         RoutePlan {
             name: route.name().into(),
-            upstream,
+            upstream: first,
+            split: SplitPlan::new(route, index),
             access: None,
             request,
             response,
@@ -267,6 +271,9 @@ fn chained_edits(config: &Config, own: &[middleware::Entry]) -> (Edits, Edits) {
     for (entry, _) in middleware::merged(&config.middlewares, own) {
         if let Some(settings) = entry.settings() {
             settings.edits(&mut request, &mut response);
+            if settings.rate_limit().is_none() || config.features.rate_limit {
+                settings.named_edits(entry.id(), &mut response);
+            }
         }
     }
     (request, response)

@@ -15,13 +15,13 @@ impl Exchange {
     pub fn attempted(&mut self, attempted: Attempted, request: &RequestHead, now: Instant, draw: u64) -> Step {
         self.last = now;
         let view = self.view.clone();
-        let mut upstream = view.member(self.route).upstream.borrow_mut();
+        let mut upstream = view.upstream(self.upstream).upstream.borrow_mut();
         let mut permit = self.permit.take().expect("an attempt holds a permit");
         if std::mem::take(&mut self.holds.retry_budget) {
             upstream.budget().end_retry();
         }
         // The plan's settings, as those of the upstream are borrowed with it, and shared by all cores: no count of theirs is touched.
-        let settings = &view.plan.upstreams[view.plan.routes[self.route].upstream].settings.retry;
+        let settings = &view.plan.upstreams[self.upstream].settings.retry;
         let verdict = retry::verdict(&self.situation(attempted, request), settings);
         let outcome = match (attempted.ending, verdict) {
             (_, Verdict::RetryStale) => Outcome::Abandoned,
@@ -94,7 +94,7 @@ impl Exchange {
     pub fn ended(&mut self, broke: Option<Reason>, now: Instant) {
         self.last = now;
         if let (Some(reason), Some(permit)) = (broke, &mut self.permit) {
-            let mut upstream = self.view.member(self.route).upstream.borrow_mut();
+            let mut upstream = self.view.upstream(self.upstream).upstream.borrow_mut();
             upstream.record(permit, Outcome::Failed(reason), now);
             upstream.count_failure(reason);
         }

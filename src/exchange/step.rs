@@ -1,6 +1,7 @@
 //! The steps an exchange asks for, and the results it is told: all that deciding and moving bytes say to each other.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::Page;
 use crate::address::Address;
@@ -50,7 +51,7 @@ pub struct Refusal {
 }
 
 /// One endpoint to be asked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Attempt {
     /// The route's index in the plan.
     pub route: usize,
@@ -64,6 +65,8 @@ pub struct Attempt {
     pub address: Option<Address>,
     /// A kept connection must be looked at before it's used: the request can't be sent twice.
     pub careful: bool,
+    /// After so long without an answer, a second attempt may be made beside it: [`super::Exchange::hedge`].
+    pub hedge_after: Option<Duration>,
 }
 
 /// How an attempt went.

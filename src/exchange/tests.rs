@@ -2,9 +2,11 @@
 
 mod circuits;
 mod clients;
+mod hedges;
 mod places;
 mod retries;
 mod routing;
+mod splits;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -46,7 +48,7 @@ impl Core {
     /// Nothing is held or waited for any more.
     fn assert_idle(&self, at: &str) {
         for (route, plan) in self.view.plan.routes.iter().enumerate() {
-            let member = self.view.member(route);
+            let member = self.view.upstream(plan.upstream);
             let mut upstream = member.upstream.borrow_mut();
             let share = self.view.route(route).borrow();
             let (name, budget) = (&plan.name, upstream.budget().clone());

@@ -9,8 +9,9 @@ use super::{Plan, RoutePlan};
 use crate::balancer::Seat;
 use crate::cache::Cache;
 use crate::clock::Instant;
-use crate::limiter::Share;
-use crate::middleware::{self, Entry, Middleware, Scope, States};
+use crate::limiter::{Limiters, Share};
+use crate::metrics::{Count, Family};
+use crate::middleware::{self, Entry, Ground, Middleware, Scope, States};
 use crate::reconcile::{Report, ShareKey, ShareReport, Update};
 use crate::upstream::{Switches, Upstream};
 
@@ -37,7 +38,10 @@ pub struct View {
     routes: Vec<Shared>,
     members: Vec<Rc<Member>>,
     chains: Vec<Chain>,
+    /// Requests of each arm of each route's split.
+    arms: Vec<Box<[Rc<Cell<u64>>]>>,
     states: States,
+    limiters: Rc<RefCell<Limiters>>,
     /// This core's shard of the cache, if any route is cached.
     cache: Option<Cache>,
     /// Keeps the cache's hashes from being foreseen.
@@ -58,7 +62,9 @@ impl View {
             routes: Vec::new(),
             members: Vec::new(),
             chains: Vec::new(),
+            arms: Vec::new(),
             states: States::default(),
+            limiters: Rc::new(RefCell::new(Limiters::new(seat.core))),
             cache: None,
             seed,
             seat,
@@ -94,13 +100,17 @@ impl View {
         let shares: HashMap<&str, &Shared> = self.plan.routes.iter().map(|route| &*route.name).zip(&self.routes).collect();
         let routes = plan.routes.iter().map(|route| self.share(route, shares.get(&*route.name).copied(), limits.queue));
         let routes = routes.collect();
-        let (chains, states) = chains(&plan, self.seat, &self.states);
+        let limiters = self.limiters.clone();
+        let (chains, states) = chains(&plan, self.seat, &self.states, &mut limiters.borrow_mut());
+        let arms = plan.routes.iter().map(|route| self.arms_of(&plan, route)).collect();
         View {
             gateway: self.gateway.clone(),
             routes,
             members,
             chains,
+            arms,
             states,
+            limiters,
             cache: self.next_cache(&plan),
             seed: self.seed,
             seat: self.seat,
@@ -133,16 +143,33 @@ impl View {
         }
     }
 
-    /// The upstream that a route leads to.
+    /// An upstream, by its index in the plan.
     #[inline]
-    pub fn member(&self, route: usize) -> &Member {
-        &self.members[self.plan.routes[route].upstream]
+    pub fn upstream(&self, upstream: usize) -> &Member {
+        &self.members[upstream]
+    }
+
+    /// Counts a request for an arm of the route's split.
+    pub(super) fn count_arm(&self, route: usize, arm: usize) {
+        let count = &self.arms[route][arm];
+        count.set(count.get() + 1);
+    }
+
+    /// Takes that back.
+    pub(super) fn uncount_arm(&self, route: usize, arm: usize) {
+        let count = &self.arms[route][arm];
+        count.set(count.get() - 1);
     }
 
     /// A route's chain.
     #[inline]
     pub fn chain(&self, route: usize) -> &[Rc<dyn Middleware>] {
         &self.chains[route]
+    }
+
+    /// The rate limits.
+    pub fn limiters(&self) -> &RefCell<Limiters> {
+        &self.limiters
     }
 
     /// This core's shard of the cache, if any route is cached.
@@ -206,16 +233,54 @@ impl View {
             add(ShareKey::Route(route.name.clone()), share);
         }
         let upstreams = self.members.iter().map(|member| member.upstream.borrow_mut().report(now)).collect();
-        Report { core: self.seat.core, sequence, generation: self.plan.generation, upstreams, shares, purges: Vec::new() }
+        Report {
+            core: self.seat.core,
+            sequence,
+            generation: self.plan.generation,
+            upstreams,
+            shares,
+            counts: self.counts(),
+            purges: Vec::new(),
+        }
+    }
+}
+
+impl View {
+    /// The counts of a route's arms in the next plan: those of the same names go on.
+    fn arms_of(&self, plan: &Plan, route: &RoutePlan) -> Box<[Rc<Cell<u64>>]> {
+        let Some(split) = &route.split else { return Box::default() };
+        let id = |plan: &Plan, upstream: usize| plan.upstreams[upstream].settings.id.clone();
+        let before = self.plan.routes.iter().zip(&self.arms).find(|(other, _)| other.name == route.name);
+        let count = |upstream: &usize| {
+            let (other, counts) = before?;
+            let mut arms = other.split.as_ref()?.upstreams.iter().zip(counts);
+            Some(arms.find(|(other, _)| id(&self.plan, **other) == id(plan, *upstream))?.1.clone())
+        };
+        split.upstreams.iter().map(|upstream| count(upstream).unwrap_or_default()).collect()
+    }
+
+    fn counts(&self) -> Vec<Count> {
+        let splits = self.plan.routes.iter().zip(&self.arms).filter_map(|(route, counts)| Some((route, route.split.as_ref()?, counts)));
+        let arms = splits.flat_map(|(route, split, counts)| split.upstreams.iter().zip(counts).map(move |arm| (route, arm)));
+        arms.map(|(route, (&upstream, count))| {
+            let labels = [route.name.clone(), self.members[upstream].upstream.borrow().name().clone()];
+            Count { family: Family::SplitRequests, labels, total: count.get() }
+        })
+        .collect()
     }
 }
 
 /// Each route's chain. Links of the gateway's entries are the same for all routes, and routes without entries share one chain.
-fn chains(plan: &Plan, seat: Seat, before: &States) -> (Vec<Chain>, States) {
-    let kept = RefCell::default();
-    let config = &plan.config;
+fn chains(plan: &Plan, seat: Seat, before: &States, limiters: &mut Limiters) -> (Vec<Chain>, States) {
+    let Plan { config, registry, secret, generation, .. } = plan;
+    let (limits, kept) = (RefCell::default(), RefCell::default());
+    let ground = Ground { registry, secret: *secret, generation: *generation, limiters: limits, before, kept };
     let build = |entry: &Entry, name: &str| {
-        entry.settings()?.build(&Scope::new((seat.core, seat.cores), name, entry, &plan.registry, before, &kept))
+        let settings = entry.settings()?;
+        if settings.rate_limit().is_some() && !config.features.rate_limit {
+            return None;
+        }
+        settings.build(&Scope::new((seat.core, seat.cores), name, entry, &ground))
     };
     let common: HashMap<&str, Rc<dyn Middleware>> =
         config.middlewares.iter().filter(|entry| entry.enabled).filter_map(|entry| Some((entry.id(), build(entry, entry.id())?))).collect();
@@ -232,5 +297,6 @@ fn chains(plan: &Plan, seat: Seat, before: &States) -> (Vec<Chain>, States) {
         false => chain(route.name(), &route.middlewares),
     });
     let chains = chains.collect();
-    (chains, kept.into_inner())
+    limiters.replace(ground.limiters.into_inner());
+    (chains, ground.kept.into_inner())
 }

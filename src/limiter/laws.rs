@@ -1,5 +1,7 @@
 //! Laws of one core's share: whatever is asked of it, in whatever order the coordinator's grants arrive.
 
+mod rates;
+
 use proptest::prelude::*;
 
 use super::*;

@@ -5,6 +5,7 @@
 //! is derived while reading.
 
 mod cells;
+mod labelled;
 mod latency;
 pub mod text;
 
@@ -15,6 +16,7 @@ use crate::error::{Fault, Reason};
 
 use cells::{Cell, cells};
 pub use cells::{Counter, Counters, Gauge, Gauges, Kind, Meta, Nanos};
+pub use labelled::{Count, Family, write_labelled};
 pub use latency::{Latency, Spread};
 
 cells! {

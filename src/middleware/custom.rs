@@ -23,7 +23,7 @@ pub struct Custom {
 impl Settings for Custom {
     fn build(&self, scope: &Scope<'_>) -> Option<Rc<dyn Middleware>> {
         // What is wrong was told when the plan was built.
-        scope.registry.make(self).ok()
+        scope.ground.registry.make(self).ok()
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::config::{Cidr, HashKey};
 use crate::http::{Known, RequestHead};
-use crate::router::{Headers, Lookup};
+use crate::router::{Lookup, Properties};
 
 /// A request as the decisions see it.
 pub struct Incoming<'a> {
@@ -19,25 +19,44 @@ pub struct Incoming<'a> {
     pub wall: u64,
 }
 
-impl Headers for Incoming<'_> {
+/// A request, and the networks whose word about its client is believed.
+pub struct Asked<'a> {
+    /// The request.
+    pub incoming: &'a Incoming<'a>,
+    /// The networks.
+    pub trusted: &'a [Cidr],
+}
+
+impl Properties for Asked<'_> {
     fn header(&self, name: &str) -> Option<&[u8]> {
-        self.head.header(self.bytes, name)
+        self.incoming.head.header(self.incoming.bytes, name)
+    }
+
+    fn cookie(&self, name: &str) -> Option<&[u8]> {
+        self.incoming.cookie(name)
+    }
+
+    fn client(&self) -> IpAddr {
+        self.incoming.client(self.trusted)
+    }
+}
+
+impl Asked<'_> {
+    /// What the router asks about, with this path.
+    pub fn lookup<'b>(&'b self, path: &'b [u8]) -> Lookup<'b> {
+        let Incoming { head, bytes, .. } = *self.incoming;
+        Lookup {
+            method: head.method,
+            method_name: head.method_name.of(bytes),
+            host: head.host.of(bytes),
+            path,
+            query: head.query.of(bytes),
+            properties: self,
+        }
     }
 }
 
 impl<'a> Incoming<'a> {
-    /// What the router asks about, with this path.
-    pub fn lookup<'b>(&'b self, path: &'b [u8]) -> Lookup<'b> {
-        Lookup {
-            method: self.head.method,
-            method_name: self.head.method_name.of(self.bytes),
-            host: self.head.host.of(self.bytes),
-            path,
-            query: self.head.query.of(self.bytes),
-            headers: self,
-        }
-    }
-
     /// The client's address: the peer's, or what trusted proxies say of it. `X-Forwarded-For` is read from its end, and the first
     /// address that isn't a trusted proxy's is the client's; what stands before it anyone could have written.
     pub fn client(&self, trusted: &[Cidr]) -> IpAddr {

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Settings, access_log, cors, custom, fault, headers, ip_filter, redirect, request_limit, respond, security_headers};
+use super::{
+    Settings, access_log, cors, custom, fault, headers, ip_filter, rate_limit, redirect, request_limit, respond, security_headers,
+};
 
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])+ $kind:ident: $settings:ty,)+) => {
@@ -45,6 +47,8 @@ kinds! {
     custom: custom::Custom,
     /// Delays and errors on purpose.
     fault: fault::Fault,
+    /// How often a client may ask, over all cores.
+    rate_limit: rate_limit::RateLimit,
     /// Headers taken away, set and added, both ways.
     headers: headers::Headers,
     /// Which client networks are let in.

@@ -12,6 +12,8 @@ mod headers;
 mod incoming;
 mod ip_filter;
 mod list;
+mod rate_key;
+mod rate_limit;
 mod redirect;
 mod request_limit;
 mod respond;
@@ -21,16 +23,19 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 pub use access_log::{AccessLog, Field, LineFormat};
 pub use chain::{Answer, Denial, Flow, Marks, Middleware, Notes, Request, Response};
 pub use cors::preflight;
 pub use custom::{Custom, Factory, Registry};
-pub use incoming::Incoming;
+pub use incoming::{Asked, Incoming};
 pub use list::Entry;
+pub use rate_key::Secret;
 
 use crate::config::Wrong;
 use crate::http::Edits;
+use crate::limiter::{Limit, Named};
 
 /// The settings of one kind.
 pub trait Settings {
@@ -42,6 +47,16 @@ pub trait Settings {
     /// What is the same for every message.
     fn edits(&self, request: &mut Edits, response: &mut Edits) {
         let _ = (request, response);
+    }
+
+    /// What is the same for every answer and depends on the entry's name.
+    fn named_edits(&self, name: &str, response: &mut Edits) {
+        let _ = (name, response);
+    }
+
+    /// The rate limit that it is, if it is one: the coordinator looks after its keys.
+    fn rate_limit(&self) -> Option<Limit> {
+        None
     }
 
     /// Whether every request that comes so far is answered here: its route needs no upstream.
@@ -64,11 +79,27 @@ pub struct Scope<'a> {
     pub cores: u32,
     /// The entry's name, unique in the gateway: `cors`, or `ROUTE/cors` for a route's own.
     pub name: &'a str,
+    /// The entry's `id`, else its kind.
+    pub id: &'a str,
+    /// What all links of the core are built on.
+    pub ground: &'a Ground<'a>,
+    settings: String,
+}
+
+/// What all links of a core are built on.
+pub struct Ground<'a> {
     /// The kinds that the program brings along.
     pub registry: &'a Registry,
-    settings: String,
-    before: &'a States,
-    kept: &'a RefCell<States>,
+    /// What keys of rate limits are made with.
+    pub secret: Secret,
+    /// The plan's generation.
+    pub generation: u64,
+    /// Where rate limits are put, for the coordinator to look after.
+    pub limiters: RefCell<Vec<Named>>,
+    /// What links remembered before.
+    pub before: &'a States,
+    /// What they remember.
+    pub kept: RefCell<States>,
 }
 
 /// What links remember beyond a reload, by the entry's name and settings.
@@ -77,26 +108,34 @@ pub struct States(HashMap<(String, String), Rc<dyn Any>>);
 
 impl<'a> Scope<'a> {
     /// The scope of an entry.
-    pub fn new(
-        (core, cores): (u32, u32),
-        name: &'a str,
-        entry: &Entry,
-        registry: &'a Registry,
-        before: &'a States,
-        kept: &'a RefCell<States>,
-    ) -> Self {
+    pub fn new((core, cores): (u32, u32), name: &'a str, entry: &'a Entry, ground: &'a Ground<'a>) -> Self {
         let settings = serde_json::to_string(entry).unwrap_or_default();
-        Scope { core, cores, name, registry, settings, before, kept }
+        Scope { core, cores, name, id: entry.id(), ground, settings }
     }
 
     /// What this link remembers: the same as before a reload that left its settings as they were.
     pub fn state<T: 'static>(&self, make: impl FnOnce() -> T) -> Rc<T> {
-        let key = (self.name.to_owned(), self.settings.clone());
-        let known = self.before.0.get(&key).and_then(|state| state.clone().downcast::<T>().ok());
+        self.state_of(self.settings.clone(), make)
+    }
+
+    /// The same, where what it remembers depends on some of its settings only.
+    pub fn state_of<T: 'static>(&self, settings: String, make: impl FnOnce() -> T) -> Rc<T> {
+        let key = (self.name.to_owned(), settings);
+        let known = self.ground.before.0.get(&key).and_then(|state| state.clone().downcast::<T>().ok());
         let state = known.unwrap_or_else(|| Rc::new(make()));
-        self.kept.borrow_mut().0.insert(key, state.clone());
+        self.ground.kept.borrow_mut().0.insert(key, state.clone());
         state
     }
+}
+
+/// The rate limits of a configuration, by the names of their entries.
+pub fn rate_limits<'a>(gateway: &'a [Entry], routes: impl Iterator<Item = (&'a str, &'a [Entry])>) -> Vec<(Arc<str>, Limit)> {
+    let limit = |entry: &Entry, name: String| Some((name.into(), entry.settings().filter(|_| entry.enabled)?.rate_limit()?));
+    let mut limits: Vec<_> = gateway.iter().filter_map(|entry| limit(entry, entry.id().into())).collect();
+    for (route, entries) in routes {
+        limits.extend(entries.iter().filter_map(|entry| limit(entry, format!("{route}/{}", entry.id()))));
+    }
+    limits
 }
 
 /// A route's chain: the gateway's entries, each replaced by the route's of the same id, then the route's others. An entry comes with

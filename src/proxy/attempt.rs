@@ -11,7 +11,7 @@ use crate::client::{Connection, HeadError, Key, read_head};
 use crate::clock::Instant;
 use crate::config::HostHeader;
 use crate::error::{Fault, Reason};
-use crate::exchange::{Attempt, Exchange, Incoming, Plan, Trace, View};
+use crate::exchange::{Attempt, Incoming, Plan, Trace, View};
 use crate::http::{Changes, Edits, Framing, RequestHead, RequestOut, ResponseOut, Version, write_response};
 use crate::http1;
 use crate::net::{self, Stream};
@@ -62,11 +62,11 @@ impl Core {
         client: Option<&'a Client>,
         session: &mut Session,
         inbound: &Inbound,
-        exchange: &Exchange,
+        view: &View,
+        deadline: Instant,
         attempt: &Attempt,
     ) -> Result<Answered<'a>, Failed> {
-        let plan = &exchange.view().plan;
-        let deadline = exchange.deadline();
+        let plan = &view.plan;
         let began = self.now();
         let (connection, reused) =
             self.connection(plan, attempt, deadline).await.map_err(|reason| Failed { reason, trace: Trace::default() })?;
@@ -76,7 +76,7 @@ impl Core {
         let bytes = inbound.bytes();
         let body = Body::of(&session.head, bytes.len());
         let mut out = self.buffers.take();
-        write_head(&mut out, session, bytes, exchange.view(), attempt);
+        write_head(&mut out, session, bytes, view, attempt);
         let there = &bytes[session.head.length..session.head.length + body.there];
         let first = match body.left {
             Some(Framing::Chunked) => there.to_vec(),
@@ -118,7 +118,7 @@ impl Core {
                     {
                         break reason;
                     }
-                    trace.relayed = true;
+                    trace.relayed |= !session.hushed;
                     buf.drain(..session.response.length);
                     continue;
                 }
@@ -171,7 +171,7 @@ impl Core {
 
     /// Passes an interim response on; HTTP/1.0 knows none (RFC 9110 section 15.2).
     async fn interim(&self, client: &Client, session: &Session, bytes: &[u8], write: Duration) -> Result<(), Reason> {
-        if session.head.version == Version::Http10 {
+        if session.head.version == Version::Http10 || session.hushed {
             return Ok(());
         }
         let mut out = self.buffers.take();
@@ -262,7 +262,7 @@ fn write_head(out: &mut Vec<u8>, session: &mut Session, bytes: &[u8], view: &Vie
         HostHeader::Keep => None,
         HostHeader::Set(host) => Some(host.as_bytes()),
         HostHeader::Endpoint => {
-            upstream = view.member(attempt.route).upstream.borrow();
+            upstream = view.upstream(attempt.upstream).upstream.borrow();
             upstream.endpoint(attempt.endpoint).settings().url.strip_prefix("http://").map(|host| host.trim_end_matches('/').as_bytes())
         }
     };

@@ -19,6 +19,9 @@ use crate::metrics;
 use crate::net::{Buffers, Deadlines};
 use crate::server::Client;
 
+/// Between two urgent reports.
+const HURRY_LEAST: Duration = Duration::from_millis(1);
+
 /// A page the gateway answers itself: status, content type, body.
 pub type PageAnswer = (u16, &'static str, String);
 
@@ -67,6 +70,9 @@ pub struct Core {
     id: [u8; 16],
     /// Connections that fell idle since this was last asked.
     pub(super) cooled: Cell<u32>,
+    hurry: Box<dyn Fn()>,
+    /// When that was last called.
+    hurried: Cell<Instant>,
     /// What requests made invalid, until the coordinator is told.
     pub purges: RefCell<Vec<Purge>>,
 }
@@ -87,6 +93,8 @@ pub struct Session {
     /// Bytes of the request that were there when it began.
     pub(super) arrived: u64,
     pub(super) served: u32,
+    /// Interim answers aren't passed on.
+    pub(super) hushed: bool,
 }
 
 /// Makes lines of a core's records, elsewhere.
@@ -119,12 +127,14 @@ pub struct Parts {
     pub port: String,
     /// Where its random numbers begin.
     pub chance: u64,
+    /// Wakes this core's worker to report what can't wait.
+    pub hurry: Box<dyn Fn()>,
 }
 
 impl Core {
     /// A core without connections.
     pub fn new(parts: Parts) -> Rc<Core> {
-        let Parts { index, journal, scribe, clock, view, buffers, counters, pages, port, chance } = parts;
+        let Parts { index, journal, scribe, clock, view, buffers, counters, pages, port, chance, hurry } = parts;
         Rc::new_cyclic(|own| Core {
             own: own.clone(),
             epoch_us: Cell::new(0),
@@ -149,8 +159,20 @@ impl Core {
             chance: Chance::new(chance),
             id: digits(chance.rotate_left(32) ^ 0x5851_f42d_4c95_7f2d),
             cooled: Cell::new(0),
+            hurry,
+            hurried: Cell::new(Instant::ZERO),
             purges: RefCell::default(),
         })
+    }
+
+    /// Lets what is urgent about rate limits be reported, once a millisecond at most: who waits for an answer asks again.
+    #[cold]
+    pub(super) fn hurry(&self) {
+        let now = self.now();
+        if now.since(self.hurried.get()) >= HURRY_LEAST && self.view.borrow().limiters().borrow().is_urgent() {
+            self.hurried.set(now);
+            (self.hurry)();
+        }
     }
 
     /// For a task that outlives the request it is for.

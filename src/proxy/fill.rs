@@ -132,7 +132,7 @@ impl Core {
             let mut step = exchange.step(&incoming, scratch, self.now(), self.draw());
             if let Step::Attempt(attempt) = step {
                 held = Some((attempt.route, attempt.pool));
-                let outcome = self.attempt(None, &mut session, &inbound, &exchange, &attempt).await;
+                let outcome = self.attempt(None, &mut session, &inbound, exchange.view(), exchange.deadline(), &attempt).await;
                 let (ending, trace) = match outcome {
                     Ok(got) => {
                         let trace = got.trace;

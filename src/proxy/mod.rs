@@ -5,6 +5,7 @@ mod attempt;
 mod chunks;
 mod core;
 mod fill;
+mod hedge;
 mod hit;
 mod note;
 mod relay;

@@ -74,7 +74,7 @@ impl Core {
         let peer = session.peer.expect("set for each session");
         let incoming = Incoming { head, bytes, peer, wall: 0 };
         let marks = &scratch.notes.marks;
-        let upstream = ended.route.map(|route| view.member(route).upstream.borrow());
+        let upstream = ended.asked.map(|asked| view.upstream(asked.upstream).upstream.borrow());
         let endpoint = upstream.as_ref().zip(ended.asked).and_then(|(upstream, asked)| upstream.endpoint_name(asked.endpoint));
         let connected = ended.asked.and(session.connect);
         let mut agent = &b""[..];

@@ -142,6 +142,9 @@ impl<'a> Request<'a> {
             match step {
                 Step::Page(page) => return self.page(page).await,
                 Step::Refuse(refusal) => {
+                    if refusal.reason == Reason::RateLimited {
+                        self.core.hurry();
+                    }
                     self.tally(exchange.tally());
                     if let Some(hit) = self.instead(&mut exchange, &refusal) {
                         return self.hit(exchange, hit).await;
@@ -162,6 +165,7 @@ impl<'a> Request<'a> {
                     self.core.woke();
                 }
                 Step::Pause(until) => {
+                    self.core.hurry();
                     let now = self.core.now();
                     if now < until {
                         Box::pin(net::pause(until.since(now))).await;
@@ -178,13 +182,21 @@ impl<'a> Request<'a> {
                     waiters.wait(place, ticket).await;
                     self.core.woke();
                 }
-                Step::Attempt(attempt) => {
+                Step::Attempt(mut attempt) => {
                     self.held = Some((attempt.route, attempt.pool));
                     self.fill = exchange.fill().map(|fill| fill.id());
                     let Attempt { route, upstream, endpoint, .. } = attempt;
-                    let asked = Asked { upstream, endpoint, at: self.core.now(), answered: None };
+                    let mut asked = Asked { upstream, endpoint, at: self.core.now(), answered: None };
                     self.ended = Ended { route: Some(route), attempts: self.ended.attempts + 1, ..self.ended };
-                    let outcome = self.core.attempt(Some(self.client), self.session, self.inbound, &exchange, &attempt).await;
+                    let (core, client, session) = (self.core, Some(self.client), &mut *self.session);
+                    let outcome = match attempt.hedge_after {
+                        None => core.attempt(client, session, self.inbound, exchange.view(), exchange.deadline(), &attempt).await,
+                        Some(after) => {
+                            let raced = Box::pin(core.race(client, session, self.inbound, &mut exchange, &mut attempt, after)).await;
+                            (asked.endpoint, self.ended.attempts) = (attempt.endpoint, exchange.attempts());
+                            raced
+                        }
+                    };
                     let (now, draw) = (self.core.now(), self.core.draw());
                     let (ending, trace) = match outcome {
                         Ok(got) => {

@@ -8,6 +8,7 @@ use crate::cache::Purge;
 use crate::clock::Instant;
 use crate::error::Reason;
 use crate::limiter::{Claim, Grant};
+use crate::metrics::Count;
 
 /// From a core to the coordinator.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,6 +23,8 @@ pub struct Report {
     pub upstreams: Vec<UpstreamReport>,
     /// The limits of the gateway and its routes.
     pub shares: Vec<ShareReport>,
+    /// What it has counted by labels.
+    pub counts: Vec<Count>,
     /// What requests on this core made invalid in the cache, for all others. The one part that isn't a snapshot: a report that can't be
     /// sent leaves it to the next.
     pub purges: Vec<Purge>,
@@ -47,8 +50,21 @@ pub struct UpstreamReport {
 pub struct UpstreamTally {
     /// Requests that ended otherwise than by an endpoint's whole answer, by the endpoints' or the gateway's doing.
     pub failures: Vec<(Reason, u64)>,
+    /// Second attempts.
+    pub hedges: Hedges,
     /// The adaptive concurrency limit, at present.
     pub concurrency_limit: Option<u64>,
+}
+
+/// Attempts made beside others that took longer than most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hedges {
+    /// Those made.
+    pub made: u64,
+    /// Those answered before the first.
+    pub won: u64,
+    /// Those not made because the budget was used up.
+    pub exhausted: u64,
 }
 
 impl UpstreamTally {
@@ -62,6 +78,9 @@ impl UpstreamTally {
         if let Some(limit) = more.concurrency_limit {
             *self.concurrency_limit.get_or_insert(0) += limit;
         }
+        self.hedges.made += more.hedges.made;
+        self.hedges.won += more.hedges.won;
+        self.hedges.exhausted += more.hedges.exhausted;
         more.failures.iter().for_each(|&(reason, count)| self.add_failures(reason, count));
     }
 

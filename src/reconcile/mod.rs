@@ -8,11 +8,14 @@
 //!
 //! Reports and updates are snapshots. Those that are lost, late or repeated cost freshness, never a limit.
 
+mod account;
 mod breaker;
 mod change;
+mod counts;
 mod divide;
 mod division;
 mod endpoint;
+mod limits;
 mod message;
 mod reconciler;
 #[cfg(test)]
@@ -21,7 +24,9 @@ mod upstream;
 
 pub use breaker::{BreakerState, Tally};
 pub use change::{Cause, Change, What};
+pub use limits::{KEYS_MAX, LimiterState, Limits};
 pub use message::{
-    EndpointReport, EndpointUpdate, Report, ShareGrant, ShareKey, ShareReport, Update, UpstreamReport, UpstreamTally, UpstreamUpdate,
+    EndpointReport, EndpointUpdate, Hedges, Report, ShareGrant, ShareKey, ShareReport, Update, UpstreamReport, UpstreamTally,
+    UpstreamUpdate,
 };
 pub use reconciler::{Lookup, Probe, ProbeId, Reconciler, State, UpstreamState};

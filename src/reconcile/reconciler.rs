@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::breaker::{Breaker, BreakerState};
 use super::change::Change;
+use super::counts::Counts;
 use super::division::Division;
 use super::endpoint::Endpoint;
 use super::upstream::Upstream;
@@ -14,6 +15,7 @@ use super::{Report, ShareGrant, ShareKey, ShareReport, Update, UpstreamTally};
 use crate::address::Address;
 use crate::clock::Instant;
 use crate::config::{Config, HealthCheck};
+use crate::metrics::Count;
 
 /// Whose probe.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -102,6 +104,7 @@ pub struct Reconciler {
     /// When they hear anyway.
     tell_at: Instant,
     changes: Vec<Change>,
+    counts: Counts,
     probes: u64,
 }
 
@@ -127,6 +130,7 @@ impl Reconciler {
             changed: false,
             tell_at: now,
             changes: Vec::new(),
+            counts: Counts::new(cores as usize),
             probes: 0,
         };
         reconciler.reconfigure(config, generation, now);
@@ -198,6 +202,7 @@ impl Reconciler {
                 self.limits[position].1.claim(index, claim, later);
             }
         }
+        self.counts.set(index, report.counts);
     }
 
     /// A probe's result; whether the endpoint is up or down by it. That of a server which isn't the endpoint any more counts
@@ -319,6 +324,11 @@ impl Reconciler {
             breaker: endpoint.breaker.as_ref().map(Breaker::state),
         };
         endpoints.map(state).collect()
+    }
+
+    /// What all cores have counted by labels.
+    pub fn counts(&self) -> Vec<Count> {
+        self.counts.sum()
     }
 
     /// All upstreams, in order of the configuration.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use crate::config;
 
-use super::condition::{Condition, Methods, Place};
+use super::condition::{Condition, Methods};
 use super::expression::Expression;
 use super::host::{Host, Hosts};
 use super::pattern::{Pattern, Shape};
@@ -162,10 +162,10 @@ fn compile<'a>(
         Methods::default()
     });
     let start = conditions.len() as u32;
-    let headers = settings.headers.iter().map(|settings| (Place::Header, settings));
-    for (place, settings) in headers.chain(settings.query.iter().map(|settings| (Place::Query, settings))) {
-        match Condition::new(place, settings, expressions) {
-            Ok(condition) => conditions.push(condition),
+    let values = Condition::settings(settings).map(|(place, settings)| Condition::new(place, settings, expressions).map(Some));
+    for condition in values.chain([Condition::clients(&settings.clients)]) {
+        match condition {
+            Ok(condition) => conditions.extend(condition),
             Err(fault) => faults.push(fault),
         }
     }
@@ -193,10 +193,7 @@ fn find_unreachable(alike: &[Placed], hosts: &[Host], routes: &[config::Route], 
     let mut first: HashMap<_, usize> = HashMap::with_capacity(alike.len());
     for placed in alike {
         let settings = placed.draft.settings;
-        let mut conditions: Vec<String> = settings.headers.iter().map(|settings| Condition::identity(settings, Place::Header)).collect();
-        conditions.extend(settings.query.iter().map(|settings| Condition::identity(settings, Place::Query)));
-        conditions.sort_unstable();
-        conditions.dedup();
+        let conditions = Condition::identities(settings);
         let expression = match &placed.draft.pattern.shape {
             Shape::Expression { text, .. } => Some(text),
             Shape::Segments { .. } => None,

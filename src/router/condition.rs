@@ -1,15 +1,23 @@
-//! Conditions beyond host and path: methods, headers and query parameters.
+//! Conditions beyond host and path: methods, headers, query parameters, cookies and the client's network.
 
-use crate::config;
+use crate::config::{self, Cidr};
 use crate::http::{Method, is_token};
 
 use super::expression::Expression;
 use super::path::hex;
 use super::{Fault, Lookup};
 
-/// A header or query parameter that a request must have, or must not have.
+/// What a request must have, or must not have.
 #[derive(Debug)]
-pub(super) struct Condition {
+pub(super) enum Condition {
+    Value(Value),
+    /// Its client is in one of these networks.
+    Client(Vec<Cidr>),
+}
+
+/// A header, query parameter or cookie that a request must have, or must not have.
+#[derive(Debug)]
+pub(super) struct Value {
     place: Place,
     name: String,
     test: Test,
@@ -20,6 +28,7 @@ pub(super) struct Condition {
 pub(super) enum Place {
     Header,
     Query,
+    Cookie,
 }
 
 #[derive(Debug)]
@@ -31,18 +40,26 @@ enum Test {
 }
 
 impl Condition {
+    /// A route's conditions on values, with the places they are about.
+    pub fn settings(route: &config::Route) -> impl Iterator<Item = (Place, &config::Match)> {
+        let headers = route.headers.iter().map(|settings| (Place::Header, settings));
+        let query = route.query.iter().map(|settings| (Place::Query, settings));
+        headers.chain(query).chain(route.cookies.iter().map(|settings| (Place::Cookie, settings)))
+    }
+
     /// Compiles a setting; an expression is appended to `expressions`.
     pub fn new(place: Place, settings: &config::Match, expressions: &mut Vec<Expression>) -> Result<Condition, Fault> {
-        let field = match place {
-            Place::Header => "headers",
-            Place::Query => "query",
+        let (field, kind) = match place {
+            Place::Header => ("headers", "header"),
+            Place::Query => ("query", "query parameter"),
+            Place::Cookie => ("cookies", "cookie"),
         };
         let config::Match { name, value, regex, invert } = settings;
         if name.is_empty() {
             return Err((field, "has no name".to_string()));
         }
-        if place == Place::Header && !is_token(name) {
-            return Err((field, format!("{name:?} is not a header name")));
+        if place != Place::Query && !is_token(name) {
+            return Err((field, format!("{name:?} is not a {kind} name")));
         }
         let test = match (value, regex) {
             (Some(_), Some(_)) => return Err((field, format!("{name:?} has both a value and a regex: use one of them"))),
@@ -54,17 +71,49 @@ impl Condition {
             (None, None) => Test::Present,
         };
         let name = if place == Place::Header { name.to_ascii_lowercase() } else { name.clone() };
-        Ok(Condition { place, name, test, invert: *invert })
+        Ok(Condition::Value(Value { place, name, test, invert: *invert }))
     }
 
-    /// Whether a request meets it. Of repeated headers the first counts; of repeated query parameters any may match.
+    /// Compiles a list of client networks; `None` for an empty one, which is any.
+    pub fn clients(networks: &[String]) -> Result<Option<Condition>, Fault> {
+        let read = |network: &String| network.parse::<Cidr>().map_err(|message| ("clients", format!("{network:?} {message}")));
+        let networks = networks.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        Ok((!networks.is_empty()).then_some(Condition::Client(networks)))
+    }
+
+    /// Whether a request meets it. Of repeated headers and cookies the first counts; of repeated query parameters any may match.
     pub fn holds(&self, request: &Lookup<'_>, expressions: &[Expression], decoded: &mut Vec<u8>) -> bool {
+        match self {
+            Condition::Value(value) => value.holds(request, expressions, decoded),
+            Condition::Client(networks) => {
+                let client = request.properties.client();
+                networks.iter().any(|network| network.contains(client))
+            }
+        }
+    }
+
+    /// Texts that are the same for routes whose conditions hold for the same requests.
+    pub fn identities(route: &config::Route) -> Vec<String> {
+        let mut values: Vec<String> = Condition::settings(route).map(|(place, settings)| Value::identity(settings, place)).collect();
+        values.sort_unstable();
+        values.dedup();
+        let mut clients = route.clients.clone();
+        clients.sort_unstable();
+        values.extend(clients);
+        values
+    }
+}
+
+impl Value {
+    fn holds(&self, request: &Lookup<'_>, expressions: &[Expression], decoded: &mut Vec<u8>) -> bool {
+        let found = |value: &[u8]| match &self.test {
+            Test::Present => true,
+            Test::Equals(wanted) => wanted.as_bytes() == value,
+            Test::Matches(at) => expressions[*at].is_match(value),
+        };
         let matches = match self.place {
-            Place::Header => request.headers.header(&self.name).is_some_and(|value| match &self.test {
-                Test::Present => true,
-                Test::Equals(wanted) => wanted.as_bytes() == value,
-                Test::Matches(at) => expressions[*at].is_match(value),
-            }),
+            Place::Header => request.properties.header(&self.name).is_some_and(found),
+            Place::Cookie => request.properties.cookie(&self.name).is_some_and(found),
             Place::Query => request.query.split(|&byte| byte == b'&').any(|pair| {
                 let (name, value) = match pair.iter().position(|&byte| byte == b'=') {
                     Some(at) => (&pair[..at], &pair[at + 1..]),
@@ -85,8 +134,7 @@ impl Condition {
         matches != self.invert
     }
 
-    /// Bytes that are the same for conditions that hold for the same requests.
-    pub fn identity(settings: &config::Match, place: Place) -> String {
+    fn identity(settings: &config::Match, place: Place) -> String {
         let name = if place == Place::Header { settings.name.to_ascii_lowercase() } else { settings.name.clone() };
         format!("{place:?} {name:?} {:?} {:?} {}", settings.value, settings.regex, settings.invert)
     }

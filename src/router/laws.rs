@@ -94,7 +94,11 @@ fn conditions_hold(route: &config::Route, request: &Request) -> bool {
         let mut pairs = request.query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
         pairs.any(|(name, value)| name == wanted.name && test(wanted, value)) != wanted.invert
     };
-    route.headers.iter().all(header) && route.query.iter().all(query)
+    let find = |name: &str| request.headers.iter().find(|(other, _)| *other == name).map(|(_, value)| *value);
+    let cookie =
+        |wanted: &config::Match| find(&format!("cookie:{}", wanted.name)).is_some_and(|value| test(wanted, value)) != wanted.invert;
+    let client = route.clients.is_empty() || route.clients.iter().any(|network| network == find("client").unwrap_or("192.0.2.1"));
+    client && route.headers.iter().all(header) && route.query.iter().all(query) && route.cookies.iter().all(cookie)
 }
 
 /// The better of two candidates that match the same request is the lesser.
@@ -111,7 +115,8 @@ fn precedence(a: &Candidate, b: &Candidate) -> Ordering {
         (if exact { 0 } else { usize::from(!kinds.is_empty()) + 1 }, kinds)
     };
     let weight = |candidate: &Candidate| {
-        candidate.route.headers.len() + candidate.route.query.len() + usize::from(!candidate.route.methods.is_empty())
+        let config::Route { headers, query, cookies, methods, clients, .. } = candidate.route;
+        headers.len() + query.len() + cookies.len() + usize::from(!methods.is_empty()) + usize::from(!clients.is_empty())
     };
     (b.route.priority.cmp(&a.route.priority))
         .then_with(|| host(a).cmp(&host(b)))
@@ -187,11 +192,16 @@ fn route() -> impl Strategy<Value = config::Route> {
     let methods = prop_oneof![2 => Just(Vec::new()), 1 => subsequence(vec!["GET", "POST", "PURGE", "BREW"], 1..3)];
     let headers = prop::collection::vec(condition(&["x-a", "x-b"]), 0..2);
     let query = prop::collection::vec(condition(&["q", "r"]), 0..2);
+    let cookies = prop::collection::vec(condition(&["c", "d"]), 0..2);
+    let clients = prop_oneof![2 => Just(Vec::new()), 1 => subsequence(vec!["10.0.0.1", "10.0.0.2"], 1..3)];
     let priority = prop_oneof![4 => Just(0), 1 => -1..2];
     let texts = |list: Vec<&str>| list.into_iter().map(str::to_string).collect();
-    (path_pattern(), hosts, methods, headers, query, priority).prop_map(move |(path, hosts, methods, headers, query, priority)| {
-        config::Route { path, hosts: texts(hosts), methods: texts(methods), headers, query, priority, ..config::Route::default() }
-    })
+    (path_pattern(), hosts, methods, headers, query, (cookies, clients, priority)).prop_map(
+        move |(path, hosts, methods, headers, query, (cookies, clients, priority))| {
+            let (hosts, methods, clients) = (texts(hosts), texts(methods), texts(clients));
+            config::Route { path, hosts, methods, headers, query, cookies, clients, priority, ..config::Route::default() }
+        },
+    )
 }
 
 fn request() -> impl Strategy<Value = Request> {
@@ -200,7 +210,8 @@ fn request() -> impl Strategy<Value = Request> {
     let path = prop::collection::vec(select(vec!["a", "b", "c", "longer-than-8", "longer-than-9", "longer-than-10", ""]), 1..5)
         .prop_map(|pieces| format!("/{}", pieces.join("/")));
     let query = select(vec!["", "q", "q=1", "q=2&r=1", "r=2&q=2&q=1", "&&", "x=q"]).prop_map(str::to_string);
-    let headers = subsequence(vec![("X-A", "1"), ("x-b", "2"), ("x-a", "2")], 0..3);
+    let headers =
+        subsequence(vec![("X-A", "1"), ("x-b", "2"), ("x-a", "2"), ("cookie:c", "1"), ("cookie:d", "2"), ("client", "10.0.0.1")], 0..6);
     (method, host, path, query, headers).prop_map(|(method, host, path, query, headers)| Request { method, host, path, query, headers })
 }
 
@@ -233,7 +244,7 @@ proptest! {
             host: request.host.as_bytes(),
             path: request.path.as_bytes(),
             query: request.query.as_bytes(),
-            headers: &headers,
+            properties: &headers,
         };
         let allowed = router.allowed(&lookup);
         for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "BREW", "PURGE"] {
@@ -254,7 +265,7 @@ proptest! {
         let (_, router) = reachable(list);
         let headers = List(&[]);
         let path = if slash { [b"/", parts[1].as_slice()].concat() } else { parts[1].clone() };
-        let lookup = Lookup { method: Method::Other, method_name: &parts[3], host: &parts[0], path: &path, query: &parts[2], headers: &headers };
+        let lookup = Lookup { method: Method::Other, method_name: &parts[3], host: &parts[0], path: &path, query: &parts[2], properties: &headers };
         let mut captures = Captures::default();
         if let Routed::Route(route) = router.route(&lookup, &mut captures) {
             router.rewrite(route).write(&path, &captures, &mut Vec::new());

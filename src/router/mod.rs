@@ -1,4 +1,4 @@
-//! Which route serves a request: host, path, method, headers and query against all routes, without allocating.
+//! Which route serves a request: host, path, method, headers, query, cookies and client against all routes, without allocating.
 //!
 //! # Precedence
 //!
@@ -9,7 +9,8 @@
 //! 3. the path: exact paths, then regular expressions, then patterns. Patterns compare segment by segment from the
 //!    left, and the first difference decides: a literal segment, then `{name}` or `*`, then the pattern's end, then a
 //!    trailing `/*` (so a longer prefix beats a shorter one);
-//! 4. more conditions: every header, every query parameter, and a list of methods count one each;
+//! 4. more conditions: every header, every query parameter, every cookie, a list of methods and a list of client networks
+//!    count one each;
 //! 5. the order in the configuration, which also orders regular expressions among themselves.
 //!
 //! A route whose conditions fail is passed over for the next. When no route serves the request but some matched all
@@ -31,12 +32,14 @@ mod path;
 mod pattern;
 mod rewrite;
 mod search;
+mod split;
 mod table;
 #[cfg(test)]
 mod tests;
 mod trie;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::config;
@@ -44,6 +47,7 @@ use crate::http::{Method, Span};
 
 pub use path::normalise;
 pub use rewrite::Rewrite;
+pub use split::Split;
 
 use build::Tables;
 use condition::KNOWN_METHODS;
@@ -116,14 +120,18 @@ pub struct Lookup<'a> {
     pub path: &'a [u8],
     /// The query without its `?`.
     pub query: &'a [u8],
-    /// The headers.
-    pub headers: &'a dyn Headers,
+    /// The rest, for conditions that ask for it.
+    pub properties: &'a dyn Properties,
 }
 
-/// The headers of a request, by name.
-pub trait Headers {
+/// What else a request has, by name.
+pub trait Properties {
     /// The value of the first field of this name, compared without regard to case.
     fn header(&self, name: &str) -> Option<&[u8]>;
+    /// The value of the first cookie of this name.
+    fn cookie(&self, name: &str) -> Option<&[u8]>;
+    /// The client's address.
+    fn client(&self) -> IpAddr;
 }
 
 /// A route's place in the configuration's list.

@@ -2,12 +2,21 @@
 
 use super::*;
 
-/// Headers as a list.
+/// Properties as a list: headers, cookies as `cookie:NAME`, and `client`, else 192.0.2.1.
 pub(super) struct List<'a>(pub &'a [(&'a str, &'a str)]);
 
-impl Headers for List<'_> {
+impl Properties for List<'_> {
     fn header(&self, name: &str) -> Option<&[u8]> {
         self.0.iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_bytes())
+    }
+
+    fn cookie(&self, name: &str) -> Option<&[u8]> {
+        self.0.iter().find(|(field, _)| field.strip_prefix("cookie:") == Some(name)).map(|(_, value)| value.as_bytes())
+    }
+
+    fn client(&self) -> IpAddr {
+        let client = self.0.iter().find(|(field, _)| *field == "client").map_or("192.0.2.1", |(_, client)| client);
+        client.parse().expect("an address")
     }
 }
 
@@ -32,7 +41,7 @@ pub(super) fn route_with(
     host: &str,
     path: &str,
     query: &str,
-    headers: &dyn Headers,
+    properties: &dyn Properties,
     captures: &mut Captures,
 ) -> Routed {
     let lookup = Lookup {
@@ -41,7 +50,7 @@ pub(super) fn route_with(
         host: host.as_bytes(),
         path: path.as_bytes(),
         query: query.as_bytes(),
-        headers,
+        properties,
     };
     router.route(&lookup, captures)
 }
@@ -192,6 +201,50 @@ fn conditions_test_presence_value_regex_and_their_opposites() {
 }
 
 #[test]
+fn cookies_and_client_networks_are_conditions_and_count_as_such() {
+    let beta = config::Match { name: "Beta".into(), value: Some("1".into()), ..config::Match::default() };
+    let list = [
+        route("/", |_| {}),
+        route("/", |route| route.cookies = vec![beta.clone()]),
+        route("/", |route| route.clients = texts(&["10.0.0.0/8", "2001:db8::/32"])),
+        route("/", |route| {
+            route.cookies = vec![beta.clone()];
+            route.clients = texts(&["10.0.0.0/8"]);
+        }),
+        route("/", |route| {
+            route.priority = 1;
+            route.cookies = vec![config::Match { name: "old".into(), ..config::Match::default() }];
+        }),
+    ];
+    let router = router(&list);
+    let with = |list: &[(&str, &str)]| route_with(&router, "GET", "", "/", "", &List(list), &mut Captures::default());
+    assert_eq!(with(&[]), nth(0));
+    assert_eq!(with(&[("cookie:Beta", "1")]), nth(1));
+    assert_eq!(with(&[("cookie:beta", "1")]), nth(0), "names of cookies are case-sensitive");
+    assert_eq!(with(&[("cookie:Beta", "2"), ("client", "10.9.9.9")]), nth(2));
+    assert_eq!(with(&[("client", "2001:db8::9")]), nth(2));
+    assert_eq!(with(&[("cookie:Beta", "1"), ("client", "10.9.9.9")]), nth(3));
+    assert_eq!(with(&[("cookie:old", ""), ("client", "10.9.9.9")]), nth(4));
+    let refused = Router::new(&[route("/", |route| {
+        route.cookies = vec![config::Match { name: "a b".into(), ..config::Match::default() }];
+        route.clients = texts(&["10.0.0.1/8"]);
+    })]);
+    let said: Vec<String> = refused.unwrap_err().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        [
+            r#"routes[0].cookies: "a b" is not a cookie name"#,
+            r#"routes[0].clients: "10.0.0.1/8" sets bits of the host part; the network is "10.0.0.0/8""#,
+        ]
+    );
+    let alike = Router::new(&[
+        route("/", |route| route.clients = texts(&["10.0.0.0/8", "::/0"])),
+        route("/", |route| route.clients = texts(&["::/0", "10.0.0.0/8"])),
+    ]);
+    assert!(alike.unwrap_err()[0].message.contains("is never reached"));
+}
+
+#[test]
 fn a_missed_method_is_told_with_those_that_are_served() {
     let beta = config::Match { name: "x-beta".into(), ..config::Match::default() };
     let list = [
@@ -208,9 +261,9 @@ fn a_missed_method_is_told_with_those_that_are_served() {
     assert_eq!(find(&list, "BREW", "", "/a"), Routed::MethodNotAllowed);
     assert_eq!(find(&list, "BREW", "", "/b"), nth(3));
     assert_eq!(find(&list, "DELETE", "", "/a"), nth(2));
-    let lookup = Lookup { method: Method::Get, method_name: b"GET", host: b"", path: b"/a", query: b"", headers: &List(&[]) };
+    let lookup = Lookup { method: Method::Get, method_name: b"GET", host: b"", path: b"/a", query: b"", properties: &List(&[]) };
     assert_eq!(router(&list).allowed(&lookup), "POST, DELETE, PURGE");
-    assert_eq!(router(&list).allowed(&Lookup { headers: &List(&[("x-beta", "")]), ..lookup }), "POST, PUT, DELETE, PURGE");
+    assert_eq!(router(&list).allowed(&Lookup { properties: &List(&[("x-beta", "")]), ..lookup }), "POST, PUT, DELETE, PURGE");
 }
 
 #[test]

@@ -136,8 +136,8 @@ impl Upstream {
         if self.settings.circuit_breaker.is_some() {
             self.tell_breakers(permit, outcome, now);
         }
-        if let (Some(adaptive), Outcome::Answered { status: ..500 }, false) = (&mut self.adaptive, outcome, permit.recorded) {
-            adaptive.answered(permit.started, now);
+        if self.measured && !permit.recorded {
+            self.measure(permit, outcome, now);
         }
         let failed = match outcome {
             Outcome::Abandoned => return,

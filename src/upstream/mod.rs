@@ -13,6 +13,7 @@ mod attempt;
 mod circuit;
 mod eligible;
 mod endpoint;
+mod measure;
 mod sync;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::breaker::Breaker;
 use crate::clock::Instant;
 use crate::config;
 use crate::error::{Fault, Reason};
+use crate::hedge::Hedger;
 use crate::limiter::{Gradient, Share};
 use crate::reconcile::UpstreamTally;
 use crate::retry::Budget;
@@ -102,6 +104,9 @@ pub struct Upstream {
     queue: Share,
     /// The limit before all of them that finds itself.
     adaptive: Option<Box<Gradient>>,
+    hedger: Option<Box<Hedger>>,
+    /// Either is there.
+    measured: bool,
     budget: Budget,
     /// The newest update applied.
     version: u64,
@@ -136,13 +141,15 @@ impl Upstream {
             seen: 0,
             queue: Share::new(0, settings.queue.length, seat.core, seat.cores),
             adaptive: None,
+            hedger: None,
+            measured: false,
             budget: Budget::new(&retry_settings(&settings, switches)),
             version: 0,
             settings,
         };
         upstream.place_endpoints(true, now);
         upstream.place_breakers(now);
-        upstream.place_adaptive(now);
+        upstream.place_measures(now);
         upstream.arrange();
         upstream.refresh(now);
         upstream
@@ -159,7 +166,7 @@ impl Upstream {
         let before = self.members();
         self.place_endpoints(false, now);
         self.place_breakers(now);
-        self.place_adaptive(now);
+        self.place_measures(now);
         if rebuilt {
             self.entry = balancer::entry(self.settings.strategy);
             self.balance = (self.entry.make)(self.seat, self.settings.load_bound.0);
@@ -279,15 +286,6 @@ impl Upstream {
     /// Whether health is ignored because too few endpoints are healthy.
     pub fn is_panicking(&self) -> bool {
         self.panicking
-    }
-
-    fn place_adaptive(&mut self, now: Instant) {
-        let in_flight = u32::try_from(self.in_flight()).unwrap_or(u32::MAX);
-        match (&mut self.adaptive, &self.settings.adaptive_concurrency) {
-            (adaptive, None) => *adaptive = None,
-            (Some(adaptive), Some(settings)) => adaptive.reconfigure(settings, self.seat.cores),
-            (none, Some(settings)) => *none = Some(Box::new(Gradient::new(settings, self.seat.cores, in_flight, now))),
-        }
     }
 
     fn members(&self) -> Vec<Member> {

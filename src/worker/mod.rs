@@ -17,6 +17,7 @@ use crate::cache::{Purge, Purged};
 use crate::clock::Clock;
 use crate::config::Driver;
 use crate::exchange::{Plan, View};
+use crate::limiter::{LimitReport, LimitUpdate};
 use crate::metrics::{self, DRIVER_EPOLL, DRIVER_IO_URING};
 use crate::net::{Bell, Buffers, Doorbell, Engine, run_on};
 use crate::proxy::{Core, Parts, Scribe};
@@ -29,6 +30,8 @@ pub enum Command {
     Plan(Arc<Plan>),
     /// What all cores together know.
     Update(Update),
+    /// What to hold of rate limits.
+    Limits(LimitUpdate),
     /// Make these unavailable in the cache, and say what came of it if asked to.
     Purge(Arc<[Purge]>, Option<Sender<Purged>>),
     /// Accept no more; end connections after the request under way.
@@ -51,6 +54,10 @@ pub struct Seat {
     pub inbox: Receiver<Command>,
     /// Reports to the coordinator.
     pub outbox: Sender<Report>,
+    /// Reports about rate limits, which may not be able to wait for a tick of the coordinator.
+    pub limits: Sender<LimitReport>,
+    /// Wakes the coordinator for them.
+    pub coordinator: Bell,
     /// Its counters.
     pub metrics: Arc<metrics::Core>,
     /// What the built-in pages show.
@@ -63,6 +70,14 @@ pub struct Seat {
     pub journal: usize,
     /// Gives freed memory of this thread back to the system.
     pub release_memory: fn(),
+}
+
+/// What a worker exchanges with the coordinator through.
+struct Desk {
+    inbox: Receiver<Command>,
+    outbox: Sender<Report>,
+    limits: Sender<LimitReport>,
+    coordinator: Bell,
 }
 
 /// A running worker.
@@ -89,11 +104,12 @@ impl Handle {
 /// When the process has no thread or descriptor left.
 pub fn spawn(seat: Seat) -> io::Result<Handle> {
     let (bell, doorbell) = Bell::new()?;
-    let thread = std::thread::Builder::new().name(format!("worker-{}", seat.index)).spawn(move || run(seat, doorbell))?;
+    let own = bell.clone();
+    let thread = std::thread::Builder::new().name(format!("worker-{}", seat.index)).spawn(move || run(seat, own, doorbell))?;
     Ok(Handle { thread, bell })
 }
 
-fn run(seat: Seat, doorbell: Doorbell) {
+fn run(seat: Seat, bell: Bell, doorbell: Doorbell) {
     if let Some(core) = seat.core_id
         && !core_affinity::set_for_current(core)
     {
@@ -110,7 +126,7 @@ fn run(seat: Seat, doorbell: Doorbell) {
         let driver = if engine == Engine::Epoll { DRIVER_EPOLL } else { DRIVER_IO_URING };
         seat.metrics.driver.at(driver).set(1);
         log::info(format_args!("worker runs worker={} engine=\"{}\"", seat.index, engine.name()));
-        work(seat, doorbell)
+        work(seat, bell, doorbell)
     });
     if let Err(error) = ended {
         log::error(format_args!("worker can't run worker={index}: {error}"));
@@ -118,8 +134,8 @@ fn run(seat: Seat, doorbell: Doorbell) {
     accepting.accepting.set(0);
 }
 
-async fn work(seat: Seat, doorbell: Doorbell) {
-    let Seat { index, listener, inbox, outbox, release_memory, .. } = seat;
+async fn work(seat: Seat, bell: Bell, doorbell: Doorbell) {
+    let Seat { index, listener, inbox, outbox, limits, coordinator, release_memory, .. } = seat;
     let spread = seat.shared.registry.spreads[index].clone();
     let port = listener.local_addr().map(|address| address.port().to_string()).unwrap_or_default();
     let now = seat.clock.now();
@@ -141,8 +157,10 @@ async fn work(seat: Seat, doorbell: Doorbell) {
         }),
         port,
         chance: chance(number),
+        hurry: Box::new(move || bell.ring()),
     });
-    let worker = tick::Worker::new(core.clone(), inbox, outbox, spread, release_memory);
+    let desk = Desk { inbox, outbox, limits, coordinator };
+    let worker = tick::Worker::new(core.clone(), desk, spread, release_memory);
     match accept::start(core, listener) {
         Ok(stopper) => tick::run(worker, stopper, doorbell).await,
         Err(error) => log::error(format_args!("worker can't accept worker={index}: {error}")),

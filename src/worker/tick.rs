@@ -5,9 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crossbeam_channel::{Receiver, Sender};
-
-use super::Command;
+use super::{Command, Desk};
 use crate::cache::Purged;
 use crate::clock::Instant;
 use crate::exchange::View;
@@ -20,8 +18,7 @@ use crate::reconcile::Report;
 /// A worker's side of the conversation with the coordinator.
 pub(super) struct Worker {
     core: Rc<Core>,
-    inbox: Receiver<Command>,
-    outbox: Sender<Report>,
+    desk: Desk,
     spread: Arc<Spread>,
     sequence: u64,
     second: Instant,
@@ -31,15 +28,16 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(core: Rc<Core>, inbox: Receiver<Command>, outbox: Sender<Report>, spread: Arc<Spread>, release_memory: fn()) -> Self {
-        Worker { core, inbox, outbox, spread, sequence: 0, second: Instant::ZERO, end_idle_from: Instant::ZERO, release_memory }
+    pub(super) fn new(core: Rc<Core>, desk: Desk, spread: Arc<Spread>, release_memory: fn()) -> Self {
+        Worker { core, desk, spread, sequence: 0, second: Instant::ZERO, end_idle_from: Instant::ZERO, release_memory }
     }
 
     /// Obeys what the coordinator has sent.
     fn obey(&mut self, stopper: &Stopper) {
         let core = &self.core;
         let now = core.woke();
-        while let Ok(command) = self.inbox.try_recv() {
+        let mut answer = false;
+        while let Ok(command) = self.desk.inbox.try_recv() {
             match command {
                 Command::Plan(plan) => {
                     let next = View::next(&core.view.borrow(), plan, now);
@@ -50,6 +48,7 @@ impl Worker {
                     // Shares may have grown.
                     core.waiters.wake_all();
                 }
+                Command::Limits(update) => answer |= core.view.borrow().limiters().borrow_mut().apply(&update, now),
                 Command::Purge(purges, reply) => {
                     let view = core.view.borrow();
                     let purged = view.cache().map_or(Purged { responses: 0, complete: true }, |cache| {
@@ -68,6 +67,24 @@ impl Worker {
                 }
             }
         }
+        if answer || core.view.borrow().limiters().borrow().is_urgent() {
+            self.report_limits(true, now);
+        }
+    }
+
+    /// Tells the coordinator of rate limits: at once, if it is urgent.
+    fn report_limits(&self, urgent: bool, now: Instant) {
+        let Some(report) = self.core.view.borrow().limiters().borrow_mut().report(now) else { return };
+        if self.desk.limits.try_send(report).is_err() {
+            self.core.counters.reports_dropped.add(1);
+        } else if urgent {
+            self.desk.coordinator.ring();
+        }
+    }
+
+    /// Whether keys of rate limits that the coordinator looks after are asked for.
+    fn limits_busy(&self) -> bool {
+        self.core.view.borrow().limiters().borrow().is_busy()
     }
 
     fn tick(&mut self) {
@@ -81,7 +98,7 @@ impl Worker {
         self.sequence += 1;
         let purges = core.purges.take();
         let report = Report { purges, ..core.view.borrow().report(self.sequence, now) };
-        if let Err(error) = self.outbox.try_send(report) {
+        if let Err(error) = self.desk.outbox.try_send(report) {
             core.counters.reports_dropped.add(1);
             core.tell_others(error.into_inner().purges);
         }
@@ -93,6 +110,7 @@ impl Worker {
             counters.cache_stored.add(cache.stored() - counters.cache_stored.count());
             counters.cache_evictions.add(cache.evicted() - counters.cache_evictions.count());
         }
+        self.report_limits(false, now);
         core.hand_over();
         core.pool.sweep(now);
         core.counters.upstream_connections.at(UPSTREAM_IDLE).set(core.pool.len() as u64);
@@ -128,7 +146,13 @@ pub(super) async fn run(worker: Worker, stopper: Stopper, doorbell: Doorbell) {
     loop {
         worker.borrow_mut().tick();
         let shortest = core.view.borrow().plan.shortest_limit;
-        net::pause((shortest / 4).clamp(TICK_MIN, TICK)).await;
+        let mut left = (shortest / 4).clamp(TICK_MIN, TICK);
+        while worker.borrow().limits_busy() && left > TICK_BUSY {
+            net::pause(TICK_BUSY).await;
+            left -= TICK_BUSY;
+            worker.borrow().report_limits(false, core.woke());
+        }
+        net::pause(left).await;
     }
 }
 
@@ -138,6 +162,8 @@ const NOTICE: Duration = Duration::from_millis(250);
 /// Time between two ticks, and the least there is.
 const TICK: Duration = Duration::from_millis(100);
 const TICK_MIN: Duration = Duration::from_millis(5);
+/// Between two reports about rate limits while clients are at them.
+const TICK_BUSY: Duration = Duration::from_millis(10);
 /// Entries of the cache looked at in a tick to free what was purged: a millisecond's work at most.
 const CACHE_SWEPT: usize = 10_000;
 /// So many connections falling idle within a second leave enough memory behind that giving it back is worth a pause.

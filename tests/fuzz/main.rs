@@ -3,6 +3,7 @@
 //! `FUZZ_ITERATIONS` says how many messages each test makes. A failure prints the seed of its message;
 //! `FUZZ_SEED=that FUZZ_ITERATIONS=1` makes the same one again.
 
+mod cache;
 mod corpus;
 mod naive;
 

@@ -103,7 +103,7 @@ fn where_all_are_open_the_answer_is_at_once_and_says_why() {
         assert!((8..=10).contains(&wait), "{wait}");
         assert_eq!(answer.refusal(), (503, "circuit_open"));
         assert_eq!(sick.seen().len(), seen, "nothing is asked");
-        assert!(gateway.refusals("circuit_open") >= 2.0);
+        until("both refusals to be counted", || (gateway.refusals("circuit_open") >= 2.0).then_some(()));
         let endpoint = if scope == "endpoint" { format!("http://{}", sick.address) } else { String::new() };
         gateway.wait(&series("state", &endpoint, ""), 2.0);
         // The other core hears of it too: new connections go to either.
@@ -126,6 +126,7 @@ fn shadow_mode_only_tells() {
     let url = format!("http://{}", sick.address);
     gateway.wait_log(&format!("circuit breaker has opened upstream=up endpoint={url} mode=shadow for="));
     gateway.wait(&series("shadow_attempts_total", &url, ""), 28.0);
+    gateway.wait_idle();
     assert_eq!(gateway.refusals("circuit_open"), 0.0);
 }
 

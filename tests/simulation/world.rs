@@ -21,7 +21,10 @@ use crate::servers::{self, Mode, Servers};
 pub enum Event {
     Arrive(usize),
     Step(usize, u64),
-    Attempted(usize, u64, Attempted),
+    /// The attempt of this number has ended.
+    Attempted(usize, u64, u64, Attempted),
+    /// The attempt of this number has taken longer than most.
+    Hedge(usize, u64, u64),
     Finish(usize, u64),
     Leave(usize, u64),
     CoreTick(usize),
@@ -152,7 +155,8 @@ impl World {
         match event {
             Event::Arrive(core) => self.arrive(core),
             Event::Step(core, id) => return self.step(core, id),
-            Event::Attempted(core, id, attempted) => return self.attempted(core, id, attempted),
+            Event::Attempted(core, id, number, attempted) => return self.ended(core, id, number, attempted),
+            Event::Hedge(core, id, number) => return self.hedge(core, id, number),
             Event::Finish(core, id) => return self.finish(core, id),
             Event::Leave(core, id) => return self.leave(core, id),
             Event::CoreTick(core) => self.core_tick(core),

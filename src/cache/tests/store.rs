@@ -216,6 +216,23 @@ fn what_is_used_outlives_what_isnt() {
 }
 
 #[test]
+fn the_hand_goes_on_where_it_was() {
+    let settings = Settings { bytes: "64KiB".parse().unwrap(), object_max: "16KiB".parse().unwrap(), ..Settings::default() };
+    let world = World::with(&RouteSettings::default(), &settings);
+    let sent = |name: char| request(&format!("GET /{name}"), &[]);
+    let store = |name: char| drop(world.send(&sent(name), &answer(200, &["Cache-Control: max-age=60"], &"x".repeat(15_000))));
+    let is_hit = |name: char| matches!(world.lookup(&sent(name)), Lookup::Hit(_));
+    // Room for four.
+    "abcd".chars().for_each(store);
+    assert!(is_hit('a') && is_hit('b'));
+    // Past `a` and `b`, which lose their marks, to `c`; then on to `d`, though `a` has no mark either.
+    store('e');
+    store('f');
+    let held: String = "abcdef".chars().filter(|&name| is_hit(name)).collect();
+    assert_eq!(held, "abef");
+}
+
+#[test]
 fn variants_of_one_url_are_bounded() {
     let settings = Settings { variants_max: 4, ..Settings::default() };
     let world = World::with(&RouteSettings::default(), &settings);

@@ -5,6 +5,7 @@ mod gateway;
 mod middleware;
 mod protection;
 mod route;
+mod split;
 mod upstream;
 
 use foldhash::{HashMap, HashMapExt};

@@ -2,7 +2,7 @@
 
 use foldhash::{HashMap, HashMapExt};
 
-use super::{Rules, edits, middleware};
+use super::{Rules, edits, middleware, split};
 use crate::config::problem::meant;
 use crate::middleware::{Settings, merged};
 
@@ -26,14 +26,17 @@ pub(super) fn check_all(rules: &mut Rules<'_>) {
         }
         let answered =
             merged(&config.middlewares, &route.middlewares).iter().filter_map(|(entry, _)| entry.settings()).any(Settings::answers);
-        if route.upstream.is_empty() {
-            if !answered {
-                let names = rules.upstream_names();
-                rules.broken(at("upstream"), "is missing", names);
+        for (setting, upstream) in route.upstreams() {
+            if upstream.is_empty() {
+                if !answered {
+                    let names = rules.upstream_names();
+                    rules.broken(at(&setting), "is missing", names);
+                }
+            } else if named && !ids.contains(upstream) {
+                unknown_upstream(rules, at(&setting), upstream);
             }
-        } else if named && !ids.contains(route.upstream.as_str()) {
-            unknown_upstream(rules, at("upstream"), &route.upstream);
         }
+        split::check(rules, route, &at);
         if let Some(page) = pages.get(route.path.as_str()) {
             let hint = format!("move that page, or switch it off with \"built_in\": {{ {page:?}: \"\" }}");
             rules.broken(at("path"), format!("is never reached: the gateway answers it itself (built_in.{page})"), hint);

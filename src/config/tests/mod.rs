@@ -5,6 +5,7 @@ mod examples;
 mod formats;
 mod problems;
 mod protection;
+mod routing;
 
 use std::ffi::OsString;
 use std::path::Path;

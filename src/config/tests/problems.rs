@@ -25,7 +25,7 @@ fn endpoints(list: &str) -> String {
 }
 
 /// The same, with these routes on the second line.
-fn routes(list: &str) -> String {
+pub(super) fn routes(list: &str) -> String {
     format!("{{ \"upstreams\": [{{ \"id\": \"app\", \"endpoints\": [{{ \"url\": \"http://127.0.0.1:1\" }}] }}], \"routes\": [\n{list}] }}")
 }
 

@@ -157,14 +157,14 @@ fn one_that_took_its_time_is_not_asked_again() {
         let second = core.request("GET /").attempt(at(5_000)).endpoint;
         assert_ne!(first, second);
         let word = down(&core, second);
-        core.view.member(0).upstream.borrow_mut().apply(&word, at(5_000));
+        core.view.upstream(0).upstream.borrow_mut().apply(&word, at(5_000));
         assert_eq!(request.refused(until).reason, reason, "the other is down by then");
     }
 }
 
 /// The coordinator's word that an endpoint is down, and the other one up.
 fn down(core: &Core, endpoint: EndpointId) -> UpstreamUpdate {
-    let upstream = core.view.member(0).upstream.borrow();
+    let upstream = core.view.upstream(0).upstream.borrow();
     let of = |(id, endpoint_of): (EndpointId, &crate::upstream::Endpoint)| EndpointUpdate {
         endpoint: endpoint_of.name().clone(),
         healthy: id != endpoint,

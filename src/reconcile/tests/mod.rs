@@ -4,6 +4,7 @@ mod breaking;
 mod ejecting;
 mod names;
 mod probing;
+mod rates;
 mod shares;
 
 use std::time::Duration;

@@ -114,9 +114,14 @@ impl Gateway {
     /// A number of the metrics page.
     #[track_caller]
     pub fn metric(&self, series: &str) -> f64 {
+        self.metric_if_there(series).unwrap_or_else(|| panic!("{series} is missing"))
+    }
+
+    /// The same, if it is there: what the coordinator tells comes a moment after the start.
+    fn metric_if_there(&self, series: &str) -> Option<f64> {
         let page = self.page("GET", "/metrics");
-        let line = page.text().lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("{series} is missing")).parse().unwrap()
+        let number = page.text().lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
+        Some(number.parse().unwrap())
     }
 
     /// How often requests were refused or broke off for this reason.
@@ -128,7 +133,7 @@ impl Gateway {
     /// Waits until a number of the metrics page is `value`.
     #[track_caller]
     pub fn wait(&self, series: &str, value: f64) {
-        until(&format!("{series} to be {value}"), || (self.metric(series) == value).then_some(()));
+        until(&format!("{series} to be {value}"), || (self.metric_if_there(series)? == value).then_some(()));
     }
 
     /// Waits until nothing is in flight.
