@@ -11,6 +11,8 @@ from peers import PORTS, PROXY_CORE, REQUEST, Failure, Running
 PROXIES = ["ringway", "nginx", "HAProxy", "relay"]
 # Ringway with every standard feature, and with none.
 FEATURES = ["all on", "all off"]
+# A cache each, answering from what it has stored.
+CACHES = ["hit", "nginx hit", "Varnish hit", "relay"]
 # User instructions a request of the gateway may cost; `instructions` fails above it.
 INSTRUCTIONS_LIMIT = 10_000
 # Over so many connections, as CPU per request is: with one, each operation pays for a whole turn of the loop.
@@ -61,6 +63,12 @@ def features(peers, say, connections, rounds, seconds):
     """CPU per request with every standard feature, against none."""
     title, names = f"CPU per request with all features on, {connections} connections", ["all on", "all off", "relay"]
     return cpu(peers, say, connections, rounds, seconds, names, title, [Target(1.08, "all off")])[0]
+
+
+def caches(peers, say, connections, rounds, seconds):
+    """CPU per request that is answered from the cache; the relay, which has none, tells disturbed rounds."""
+    title, targets = f"CPU per cache hit of 1 KB, {connections} connections", [Target(0.75, "nginx hit"), Target(0.6, "Varnish hit")]
+    return cpu(peers, say, connections, rounds, seconds, CACHES, title, targets)[0]
 
 
 def cpu(peers, say, connections, rounds, seconds, names=PROXIES, title="", targets=()):

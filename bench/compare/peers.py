@@ -22,9 +22,15 @@ assert len(REQUEST) == 389, "request.http must be 389 bytes, as in every compari
 
 PROXY_CORE, LOAD_CORE = 0, 1
 ORIGIN_PORTS = [19101, 19102, 19103]
-PORTS = {"ringway": 19201, "nginx": 19202, "HAProxy": 19203, "relay": 19204, "all on": 19205, "all off": 19206}
+PORTS = {"ringway": 19201, "nginx": 19202, "HAProxy": 19203, "relay": 19204, "all on": 19205, "all off": 19206,
+         "hit": 19207, "nginx hit": 19208, "Varnish hit": 19209}
 # Debian package of each program that isn't built here.
-PACKAGES = {"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk", "valgrind": "valgrind"}
+PACKAGES = {"nginx": "nginx-light", "haproxy": "haproxy", "varnishd": "varnish", "wrk": "wrk", "valgrind": "valgrind"}
+
+
+# What Varnish would otherwise write into its log in memory for each request.
+QUIET = "Begin End Link SessOpen SessClose ReqStart ReqMethod ReqURL ReqProtocol ReqHeader ReqUnset ReqAcct Timestamp".split()
+QUIET += "RespProtocol RespStatus RespReason RespHeader RespUnset VCL_call VCL_return Hit HitMiss Storage".split()
 
 
 class Failure(Exception):
@@ -54,6 +60,15 @@ class Peers:
             case "nginx":
                 single = ["-g", "master_process off;"] if one_process else []
                 return ["nginx", "-p", self.directory, "-e", "stderr", "-c", config("nginx.conf"), *single]
+            case "hit":
+                return [self.gateway, "run", "-c", CONFIGS / "ringway-cache.json"]
+            case "nginx hit":
+                return ["nginx", "-p", self.directory, "-e", "stderr", "-c", CONFIGS / "nginx-cache.conf"]
+            case "Varnish hit":
+                # One pool of threads, nothing logged, no other user and no management port.
+                options = ["-j", "none", "-n", self.directory / "varnish", "-s", "malloc,64m", "-T", "none", "-t", "3600"]
+                options += ["-p", "thread_pools=1", "-p", "thread_pool_min=20", "-p", "vsl_mask=" + ",".join(f"-{tag}" for tag in QUIET)]
+                return ["varnishd", "-F", "-a", "127.0.0.1:19209", "-f", CONFIGS / "varnish.vcl", *options]
             case "HAProxy":
                 return ["haproxy", "-db", "-f", config("haproxy.cfg")]
             case "relay":

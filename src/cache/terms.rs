@@ -118,10 +118,15 @@ impl Facts {
         let date = self.date.unwrap_or(times.wall);
         let heuristic = is_heuristic(self.status) || found.public;
         let explicit = found.s_maxage.or(found.max_age).or_else(|| self.expires.map(|at| at.map_or(0, |at| span(date, at))));
+        let origin = self.origin(date, times);
         let lifetime = match explicit {
             _ if found.malformed => 0,
             Some(lifetime) => lifetime,
-            None if policy.ttl.is_some() && heuristic && self.status < 400 => policy.ttl.unwrap_or(0),
+            // The route's word counts from the moment it came: an endpoint's clock that goes wrong doesn't switch the cache off.
+            None if policy.ttl.is_some() && heuristic && self.status < 400 => {
+                let age = (times.now.as_nanos() as i64 - origin) as u64 / NANOS;
+                u32::try_from(age + u64::from(policy.ttl.unwrap_or(0))).unwrap_or(SECONDS_MAX).min(SECONDS_MAX)
+            }
             None if heuristic => self.modified.map_or(0, |modified| (span(modified, date) / 10).min(policy.heuristic_max)),
             None => return Err("no-freshness"),
         };
@@ -135,7 +140,7 @@ impl Facts {
         };
         let shared = found.s_maxage.is_some();
         let terms = Terms {
-            origin: self.origin(date, times),
+            origin,
             lifetime,
             while_revalidate: stale(found.stale_while_revalidate, policy.stale_while_revalidate, shared),
             if_error: stale(found.stale_if_error, policy.stale_if_error, shared),

@@ -12,7 +12,6 @@ mod deadlines;
 mod drain;
 mod endpoint_faults;
 mod engine;
-mod fills;
 mod headers;
 mod hedges;
 mod independent;

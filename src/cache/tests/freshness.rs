@@ -100,6 +100,13 @@ fn the_routes_ttl_stands_in_for_a_missing_word_only() {
     let world = World { policy: policy.clone(), ..World::new() };
     world.send(&get(&["Authorization: Bearer x"]), &answer(200, &[], "x"));
     assert!(!world.is_hit());
+    // It counts from the moment it came, whatever the endpoint's clock says.
+    let mut world = World { policy, ..World::new() };
+    world.store(&["Date: Sun, 06 Nov 1983 08:49:37 GMT", "Age: 10"], "x");
+    world.pass(299);
+    assert!(world.is_hit());
+    world.pass(1);
+    assert!(!world.is_hit());
 }
 
 #[test]

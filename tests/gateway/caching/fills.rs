@@ -1,9 +1,9 @@
-//! Cached routes with many clients: fetches that are shared, broken off, too large; purges and reloads.
+//! One fetch for many: what its clients get, and what becomes of them when one is slow, leaves, or the endpoint fails.
 
 use serde_json::json;
 
-use crate::caching::{answer, cached, caching, counting, each_driver, results, said, with};
-use crate::harness::{DRIVERS, End, Gateway, Hostile, Message, at_once, get, until};
+use super::{answer, cached, caching, each_driver, results, said, with};
+use crate::harness::{DRIVERS, End, Gateway, Hostile, at_once, get, until};
 
 /// An endpoint that sends half of its answer, and the other half when it is told.
 fn halves(head: &'static str, half: &'static str, end: &'static str) -> Hostile {
@@ -243,119 +243,6 @@ fn a_wait_for_another_ones_fetch_ends() {
     assert_eq!((endpoint.seen().len(), gateway.metric("gateway_cache_waits_total")), (2, 1.0));
     endpoint.tell();
     assert_eq!(first.message().text(), "x");
-}
-
-#[test]
-fn a_client_that_wants_no_other_gets_only_what_is_stored() {
-    let endpoint = counting(&["Cache-Control: max-age=60"]);
-    let gateway = caching(&endpoint.address, 1, "auto");
-    let only = || gateway.connect().ask(with("/a", &["Cache-Control: only-if-cached"]));
-    assert_eq!(only().refusal(), (504, "not_cached"));
-    let stored = gateway.get("/a");
-    assert_eq!(only().text(), stored.text());
-    assert_eq!(endpoint.seen().len(), 1);
-}
-
-/// Asks until each worker has its copy.
-fn fill_both(gateway: &Gateway, targets: &[&str]) {
-    until("a copy on each worker", || {
-        targets.iter().for_each(|target| _ = gateway.get(target));
-        (gateway.metric("gateway_cache_stored_total") >= 2.0 * targets.len() as f64).then_some(())
-    });
-}
-
-#[test]
-fn operators_purge_by_url_prefix_and_tag_on_every_worker() {
-    let endpoint = counting(&["Cache-Control: max-age=60", "Cache-Tag: news, sport"]);
-    let gateway = caching(&endpoint.address, 2, "auto");
-    let order = |body: &str| {
-        let request = format!("POST /purge HTTP/1.1\r\nHost: admin\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-        crate::harness::Wire::connect(&gateway.admin).ask(request)
-    };
-    let gone = |answer: &Message| {
-        let told = answer.json();
-        assert_eq!((answer.status(), &told["workers"], &told["complete"]), (200, &json!(2), &json!(true)), "{told}");
-        told["responses"].as_u64().unwrap()
-    };
-    for (body, count) in [
-        (r#"{"url": "http://A.example:80/img/a"}"#, 2),
-        (r#"{"prefix": "http://a.example/img/"}"#, 4),
-        (r#"{"tag": ["sport", "none"]}"#, 6),
-        (r#"{"all": true}"#, 6),
-        (r#"{"url": "http://b.example/img/a", "prefix": "http://a.example/none", "tag": "new"}"#, 0),
-    ] {
-        let before = gateway.metric("gateway_cache_stored_total");
-        let targets = ["/img/a", "/img/b", "/c"];
-        until("a copy of each on each worker", || {
-            targets.iter().for_each(|target| _ = gateway.get(target));
-            (gateway.metric("gateway_cache_objects") == 6.0).then_some(())
-        });
-        assert_eq!(gone(&order(body)), count, "{body} after {before}");
-        gateway.wait("gateway_cache_objects", 6.0 - count as f64);
-    }
-    for body in ["", "{", r#"{"urls": []}"#, r#"{"url": "/a"}"#] {
-        assert_eq!(order(body).status(), 400, "{body}");
-    }
-    let in_query = crate::harness::Wire::connect(&gateway.admin).ask("POST /purge?tag=news HTTP/1.1\r\nHost: admin\r\n\r\n");
-    assert_eq!(gone(&in_query), 6);
-    let wrong = gateway.page("GET", "/purge");
-    assert_eq!((wrong.status(), wrong.field("allow")), (405, Some("POST")));
-}
-
-#[test]
-fn what_an_unsafe_request_changes_is_forgotten_by_every_worker() {
-    let endpoint = counting(&["Cache-Control: max-age=60"]);
-    let mut routes = cached(&endpoint.address, json!({}), 2, "auto");
-    routes["routes"] = json!([
-        { "path": "/", "upstream": "up", "cache_enabled": true },
-        { "path": "/", "methods": ["POST"], "upstream": "up" },
-        { "path": "/both", "upstream": "up", "cache_enabled": true, "cache_ttl": "1m" },
-    ]);
-    let gateway = Gateway::start(&routes);
-    for target in ["/a", "/both"] {
-        fill_both(&gateway, &[target]);
-        let old: Vec<String> = (0..8).map(|_| gateway.get(target).text().to_owned()).collect();
-        let post = gateway.connect().ask(format!("POST {target} HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n"));
-        assert_eq!(post.status(), 200);
-        // Sixteen connections in a row come to both workers.
-        until("the other worker to hear of it", || (0..16).all(|_| !old.contains(&gateway.get(target).text().to_owned())).then_some(()));
-        gateway.connect().ask(format!("DELETE {target} HTTP/1.1\r\nHost: a.example\r\n\r\n"));
-        gateway.page("POST", "/purge?all");
-    }
-}
-
-#[test]
-fn a_reload_keeps_what_is_stored() {
-    let endpoint = counting(&["Cache-Control: max-age=60"]);
-    for driver in DRIVERS {
-        let gateway = caching(&endpoint.address, 1, driver);
-        let stored = gateway.get("/a");
-        let mut next = cached(&endpoint.address, json!({ "wait": "1s" }), 1, driver);
-        next["routes"][0]["response"] = json!({ "set_headers": { "X-Route": "new" }, "remove_headers": ["Cache-Control"] });
-        assert_eq!(gateway.reload(&next).text(), "reloaded\n");
-        let hit = until("the new configuration", || Some(gateway.get("/a")).filter(|hit| hit.field("x-route").is_some()));
-        assert_eq!((said(&hit).as_str(), hit.text(), hit.field("cache-control")), ("hit", stored.text(), None));
-        // Made smaller, it lets go what is too much; switched off, all.
-        next["features"]["cache"] = json!(false);
-        assert_eq!(gateway.reload(&next).text(), "reloaded\n");
-        until("the cache to be off", || gateway.get("/a").field("cache-status").is_none().then_some(()));
-        gateway.wait("gateway_cache_objects", 0.0);
-    }
-}
-
-#[test]
-fn what_the_chain_changes_of_an_answer_is_not_stored_with_it() {
-    let endpoint = counting(&["Cache-Control: max-age=60"]);
-    let mut config = cached(&endpoint.address, json!({}), 1, "auto");
-    config["routes"][0]["middlewares"] = json!([{ "cors": { "origins": ["https://one.example", "https://two.example"] } }]);
-    let gateway = Gateway::start(&config);
-    let ask = |origin: &str| gateway.connect().ask(with("/a", &[&format!("Origin: {origin}")]));
-    let (one, two, none) = (ask("https://one.example"), ask("https://two.example"), gateway.get("/a"));
-    assert_eq!((one.text(), two.text()), (none.text(), none.text()));
-    assert_eq!(one.field("access-control-allow-origin"), Some("https://one.example"));
-    assert_eq!(two.field("access-control-allow-origin"), Some("https://two.example"));
-    assert_eq!((said(&none).as_str(), none.field("access-control-allow-origin")), ("hit", None));
-    assert_eq!(endpoint.seen().len(), 1);
 }
 
 #[test]

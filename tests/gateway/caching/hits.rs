@@ -1,58 +1,9 @@
-//! The cache from outside: what is answered from it, what isn't, and what other clients, endpoints and operators do meanwhile.
+//! What is answered from the cache, and what must not be.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::harness::{DRIVERS, Gateway, Hostile, Message, config, get, until};
-
-/// A gateway that caches everything the endpoint allows to.
-pub fn caching(endpoint: &str, workers: u32, driver: &str) -> Gateway {
-    Gateway::start(&cached(endpoint, json!({}), workers, driver))
-}
-
-pub fn cached(endpoint: &str, cache: Value, workers: u32, driver: &str) -> Value {
-    let routes = json!([{ "path": "/", "upstream": "up", "cache": {}, "retry_count": 0 }]);
-    let runtime = json!({ "workers": workers, "driver": driver });
-    config(endpoint, json!({ "runtime": runtime, "cache": cache, "routes": routes, "features": { "outlier_detection": false } }))
-}
-
-pub fn each_driver(endpoint: &str, test: impl Fn(Gateway)) {
-    DRIVERS.into_iter().for_each(|driver| test(caching(endpoint, 1, driver)));
-}
-
-/// An endpoint that answers each request with these header lines, and a body that tells how many came before.
-pub fn counting(fields: &'static [&'static str]) -> Hostile {
-    let count = std::sync::atomic::AtomicUsize::new(0);
-    Hostile::start(move |peer| {
-        while let Some(request) = peer.request() {
-            let count = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-            let body = if request.method() == "HEAD" { String::new() } else { format!("body {count}") };
-            if peer.try_send(answer(fields, &body)).is_err() {
-                return;
-            }
-        }
-    })
-}
-
-pub fn answer(fields: &[&str], body: &str) -> String {
-    let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
-    format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: {}\r\n\r\n{body}", body.len())
-}
-
-pub fn with(target: &str, fields: &[&str]) -> String {
-    let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
-    format!("GET {target} HTTP/1.1\r\nHost: a.example\r\n{fields}\r\n")
-}
-
-/// What `Cache-Status` says, without the seconds.
-pub fn said(answer: &Message) -> String {
-    let status = answer.field("cache-status").unwrap_or_else(|| panic!("it says how it got on with the cache: {answer:?}"));
-    let parts = status.strip_prefix("ringway; ").expect("our name").split("; ").filter(|part| !part.starts_with("ttl="));
-    parts.collect::<Vec<_>>().join("; ")
-}
-
-pub fn results(gateway: &Gateway, result: &str) -> f64 {
-    gateway.metric(&format!("gateway_cache_requests_total{{result=\"{result}\"}}"))
-}
+use super::{answer, cached, caching, counting, each_driver, results, said, with};
+use crate::harness::{DRIVERS, Gateway, Hostile, get, until};
 
 #[test]
 fn what_is_stored_is_answered_from_the_store() {
@@ -236,4 +187,49 @@ fn a_stale_answer_is_served_at_once_while_it_is_asked_for() {
         endpoint.tell();
         until("the new answer", || (client.ask(get("/a")).text() == "new").then_some(()));
     });
+}
+
+#[test]
+fn a_client_that_wants_no_other_gets_only_what_is_stored() {
+    let endpoint = counting(&["Cache-Control: max-age=60"]);
+    let gateway = caching(&endpoint.address, 1, "auto");
+    let only = || gateway.connect().ask(with("/a", &["Cache-Control: only-if-cached"]));
+    assert_eq!(only().refusal(), (504, "not_cached"));
+    let stored = gateway.get("/a");
+    assert_eq!(only().text(), stored.text());
+    assert_eq!(endpoint.seen().len(), 1);
+}
+
+#[test]
+fn a_reload_keeps_what_is_stored() {
+    let endpoint = counting(&["Cache-Control: max-age=60"]);
+    for driver in DRIVERS {
+        let gateway = caching(&endpoint.address, 1, driver);
+        let stored = gateway.get("/a");
+        let mut next = cached(&endpoint.address, json!({ "wait": "1s" }), 1, driver);
+        next["routes"][0]["response"] = json!({ "set_headers": { "X-Route": "new" }, "remove_headers": ["Cache-Control"] });
+        assert_eq!(gateway.reload(&next).text(), "reloaded\n");
+        let hit = until("the new configuration", || Some(gateway.get("/a")).filter(|hit| hit.field("x-route").is_some()));
+        assert_eq!((said(&hit).as_str(), hit.text(), hit.field("cache-control")), ("hit", stored.text(), None));
+        // Made smaller, it lets go what is too much; switched off, all.
+        next["features"]["cache"] = json!(false);
+        assert_eq!(gateway.reload(&next).text(), "reloaded\n");
+        until("the cache to be off", || gateway.get("/a").field("cache-status").is_none().then_some(()));
+        gateway.wait("gateway_cache_objects", 0.0);
+    }
+}
+
+#[test]
+fn what_the_chain_changes_of_an_answer_is_not_stored_with_it() {
+    let endpoint = counting(&["Cache-Control: max-age=60"]);
+    let mut config = cached(&endpoint.address, json!({}), 1, "auto");
+    config["routes"][0]["middlewares"] = json!([{ "cors": { "origins": ["https://one.example", "https://two.example"] } }]);
+    let gateway = Gateway::start(&config);
+    let ask = |origin: &str| gateway.connect().ask(with("/a", &[&format!("Origin: {origin}")]));
+    let (one, two, none) = (ask("https://one.example"), ask("https://two.example"), gateway.get("/a"));
+    assert_eq!((one.text(), two.text()), (none.text(), none.text()));
+    assert_eq!(one.field("access-control-allow-origin"), Some("https://one.example"));
+    assert_eq!(two.field("access-control-allow-origin"), Some("https://two.example"));
+    assert_eq!((said(&none).as_str(), none.field("access-control-allow-origin")), ("hit", None));
+    assert_eq!(endpoint.seen().len(), 1);
 }
