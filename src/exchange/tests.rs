@@ -1,5 +1,6 @@
 //! Tests of one request's decisions, driven by hand: no socket, no sleep.
 
+mod cached;
 mod circuits;
 mod clients;
 mod hedges;
