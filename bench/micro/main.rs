@@ -4,6 +4,7 @@
 //! An upstream is asked as the gateway asks it: `admit` is the pick and its bookkeeping, and each request ends 16 requests later.
 
 mod cache;
+mod limiter;
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ fn main() {
     println!("{:<24}{:>12.1}   ns to pass a closed breaker and tell it of a good answer", "circuit breaker", breaker_alone());
     let splits = [2, 3, 8].map(|arms| format!("{:>12.1}", split(arms)));
     println!("{:<24}{}   ns to choose among 2, 3 and 8 arms of a split", "split", splits.concat());
+    limiter::print();
 }
 
 fn upstream(strategy: config::Strategy, endpoints: u32, circuit_breaker: Option<CircuitBreaker>) -> Upstream {

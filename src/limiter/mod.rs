@@ -8,8 +8,9 @@
 //! However a client's requests are spread over the cores, in any time `t` all cores together admit at most `burst + rate * t`
 //! and what the rate earns in one [`PERIOD`] (50 ms), also before the coordinator has heard of the client, and whatever
 //! messages are lost: the parts that cores hold never sum up to more than the whole, and parts move with the tokens in
-//! them. In any second a client that asks for more gets at least 95 % of what it would get if all its requests came to
-//! one core; to be sure of that a request that finds too little waits for parts from other cores, 18 ms at most.
+//! them. In any second after the first reconciling a client that asks for more gets at least 95 % of what it would get if
+//! all its requests came to one core, give or take a request at either end; for that, a request that finds too little
+//! waits for parts from other cores, 18 ms at most.
 //!
 //! It is so for the clients that the coordinator looks after: those whose first parts were too small, so many at once that
 //! `reconcile` has room for. Others keep their first parts, an even share for each core: never more than the bound, but

@@ -1,6 +1,6 @@
 //! The buckets of keys that one core has seen: a fixed number, and the one that has not been used for longest goes out.
 //!
-//! A key belongs to one set of eight. A newcomer takes the place of the bucket there that has earned most; if that one was not
+//! A key belongs to one set of five, a cache line. A newcomer takes the place of the bucket there that has earned most; if that one was not
 //! full again, the newcomer has no more than it had, or one request if that was less. So whoever comes back after having
 //! been put out has never gained more than one request by it, and an attacker's keys lock nobody out.
 
@@ -16,20 +16,21 @@ pub(super) struct Table {
     pub used: u64,
 }
 
-/// As large as two cache lines.
+/// A cache line.
 #[derive(Clone, Debug)]
 #[repr(align(64))]
 struct Set {
-    /// The upper half of the key; 0 is none.
-    tags: [u64; WAYS],
     /// A place without a key keeps that of its last one.
     tats: [u64; WAYS],
+    /// 32 bits of the key besides those that chose the set; 0 is none. Two keys share a bucket by chance where both agree: among
+    /// 100,000 keys, in one table of several thousand.
+    tags: [u32; WAYS],
 }
 
-const WAYS: usize = 8;
+const WAYS: usize = 5;
 
 impl Table {
-    /// For so many keys, rounded up to a multiple of eight.
+    /// For so many keys, rounded up to a multiple of five.
     pub fn new(keys: usize) -> Self {
         let set = Set { tags: [0; WAYS], tats: [0; WAYS] };
         Table { sets: vec![set; keys.div_ceil(WAYS).max(1)].into(), evicted: 0, used: 0 }
@@ -97,24 +98,20 @@ impl Table {
 
 impl Set {
     #[inline]
-    fn find(&self, tag: u64) -> Option<usize> {
-        let mut found = 0_u32;
-        for (way, &here) in self.tags.iter().enumerate() {
-            found |= u32::from(here == tag) << way;
-        }
-        (found != 0).then(|| found.trailing_zeros() as usize)
+    fn find(&self, tag: u32) -> Option<usize> {
+        self.tags.iter().position(|&here| here == tag)
     }
 
     fn oldest(&self) -> usize {
         (0..WAYS).min_by_key(|&way| self.tats[way]).unwrap_or(0)
     }
 
-    fn put(&mut self, way: usize, tag: u64, tat: u64) -> u64 {
+    fn put(&mut self, way: usize, tag: u32, tat: u64) -> u32 {
         self.tats[way] = tat;
         std::mem::replace(&mut self.tags[way], tag)
     }
 }
 
-const fn tag(key: u128) -> u64 {
-    (key >> 64) as u64 | 1
+const fn tag(key: u128) -> u32 {
+    (key >> 64) as u32 | 1
 }

@@ -48,6 +48,8 @@ pub struct Terms {
     /// Requests in a burst.
     units: u64,
     cores: u64,
+    /// Those that are left when all cores have equally many.
+    rest: u64,
 }
 
 /// So many parts make up the share of one request of the burst.
@@ -72,7 +74,8 @@ impl Terms {
         let interval = time(limit.cost.max(1).into());
         let fresh = interval.saturating_mul(units).max(time(limit.burst.into())).min(AGES);
         let span = if cores > 1 { fresh.max(SPAN.as_nanos() as u64) } else { fresh };
-        Terms { limit, interval, fresh, span, units, cores: cores.max(1).into() }
+        let cores = u64::from(cores.max(1));
+        Terms { limit, interval, fresh, span, units, cores, rest: units % cores }
     }
 
     /// The parts that make up the limit.
@@ -104,11 +107,12 @@ impl Terms {
     }
 
     /// Whether it is one of the cores that share the remainder.
+    #[inline]
     pub(super) fn has_more(&self, key: u128, core: u32) -> bool {
         let home = ((u128::from(key as u64) * u128::from(self.cores)) >> 64) as u64;
         let core = u64::from(core);
         let place = if core >= home { core - home } else { core + self.cores - home };
-        place < self.units % self.cores
+        place < self.rest
     }
 
     /// The time in which so many parts earn one request.

@@ -30,7 +30,7 @@ pub struct RateLimit {
     pub key: Vec<String>,
     /// Whether it refuses, or only counts and logs what it would have refused.
     pub mode: RateLimitMode,
-    /// Keys that each core knows, of 16 bytes each; beyond that, the one that wasn't used for longest is forgotten.
+    /// Keys that each core knows, of 13 bytes each; beyond that, the one that wasn't used for longest is forgotten.
     pub keys_max: u32,
     /// Whether answers tell of it: `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10).
     pub headers: bool,

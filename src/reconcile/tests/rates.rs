@@ -12,7 +12,7 @@ use crate::limiter::{Buckets, Limit, LimitUpdate, Limiters, Terms, Verdict};
 const LIMIT: Limit = Limit { count: 100, per: Duration::from_secs(1), burst: 8, cost: 1, kind: 0 };
 
 fn buckets(core: u32, born: u64) -> Rc<RefCell<Buckets>> {
-    Rc::new(RefCell::new(Buckets::new(Terms::new(LIMIT, 2), 1 << 16, core, 2, born)))
+    Rc::new(RefCell::new(Buckets::new(Terms::new(LIMIT, 2), 1 << 18, core, 2, born)))
 }
 
 fn key(number: u64) -> u128 {
