@@ -29,7 +29,7 @@ pub(super) fn write(out: &mut Vec<u8>, fields: &[Field], bytes: &[u8], ask: &Ask
     true
 }
 
-/// Whether a request has the values that [`write`] wrote. `scratch` is overwritten.
+/// Whether a request has the values that [`write()`] wrote. `scratch` is overwritten.
 pub(super) fn matches(mut stored: &[u8], ask: &Ask<'_>, scratch: &mut Vec<u8>) -> bool {
     while let Some(nominated) = next(stored) {
         stored = nominated.rest;
