@@ -23,7 +23,7 @@ use crate::metrics;
 use crate::middleware::{Registry, Secret};
 use crate::net::Bell;
 use crate::router::Router;
-use crate::{log, net, scribe, worker};
+use crate::{checks, log, net, scribe, worker};
 
 /// Commands that wait for a worker.
 const INBOX: usize = 16;
@@ -170,6 +170,8 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
     let scribe = scribe::start(seats.len(), shared.registry.access_log.clone());
     let (desks, scribe) = scribe.map_err(|error| StartError::Process { what: "start the access log's thread", error })?;
     scribe.reopen_on(SIGUSR1).map_err(|error| StartError::Process { what: "handle signals", error })?;
+    let passwords = checks::start(config.runtime.password_threads, config.limits.password_queue as usize);
+    let passwords = passwords.map_err(|error| StartError::Process { what: "start the threads for passwords", error })?;
     let mut workers = Vec::with_capacity(seats.len());
     for (index, ((core_id, listener), desk)) in seats.iter().zip(listeners).zip(desks).enumerate() {
         let (commands, inbox) = bounded(INBOX);
@@ -190,6 +192,7 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
             clock,
             scribe: Box::new(desk),
             journal: scribe::BUFFER,
+            checks: passwords.clone(),
             release_memory: options.release_memory.unwrap_or(|| ()),
         };
         let handle = Arc::new(worker::spawn(seat).map_err(|error| StartError::Worker { index, error })?);
@@ -202,7 +205,7 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
             ended: Box::new(move || handle.ended()),
         });
     }
-    drop((outbox, limits));
+    drop((outbox, limits, passwords));
 
     announce(address, admin_address);
     if let Some(on_ready) = options.on_ready {
