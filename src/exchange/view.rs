@@ -269,9 +269,10 @@ impl View {
             let labels = [route.name.clone(), self.members[upstream].upstream.borrow().name().clone()];
             Count { family: Family::SplitRequests, labels, total: count.get() }
         });
-        let failures = self.failures.counts().into_iter().map(|(kind, reason, total)| {
-            let labels = [kind.into(), reason.code().into()];
-            Count { family: Family::AuthFailures, labels, total }
+        let failures = self.failures.counts().into_iter().map(|(labels, total)| Count {
+            family: Family::AuthFailures,
+            labels: labels.map(Into::into),
+            total,
         });
         arms.chain(failures).collect()
     }

@@ -16,17 +16,17 @@ use crate::http::write_line;
 
 /// How many requests of a core weren't let in, by the way they tried and the reason.
 #[derive(Debug, Default)]
-pub struct Failures(RefCell<BTreeMap<(&'static str, u8), (Reason, u64)>>);
+pub struct Failures(RefCell<BTreeMap<(&'static str, &'static str), u64>>);
 
 impl Failures {
     #[cold]
     pub(super) fn add(&self, kind: &'static str, reason: Reason) {
-        self.0.borrow_mut().entry((kind, reason as u8)).or_insert((reason, 0)).1 += 1;
+        *self.0.borrow_mut().entry((kind, reason.code())).or_default() += 1;
     }
 
-    /// All counts.
-    pub fn counts(&self) -> Vec<(&'static str, Reason, u64)> {
-        self.0.borrow().iter().map(|((kind, _), (reason, count))| (*kind, *reason, *count)).collect()
+    /// All counts, each with the way and the reason's code.
+    pub fn counts(&self) -> Vec<([&'static str; 2], u64)> {
+        self.0.borrow().iter().map(|((kind, reason), count)| ([*kind, *reason], *count)).collect()
     }
 }
 
