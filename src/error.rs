@@ -134,8 +134,26 @@ reasons! {
     AuthInvalid = "auth_invalid", 401, Client;
     /// The credential was sent more than once.
     AuthRepeated = "auth_repeated", 400, Client;
+    /// The token is signed by no algorithm, or by one that its key isn't for.
+    AuthAlgorithm = "auth_algorithm", 401, Client;
+    /// The key that the token names isn't known.
+    AuthUnknownKey = "auth_unknown_key", 401, Client;
+    /// The token's signature is wrong.
+    AuthSignature = "auth_signature", 401, Client;
+    /// The token's time is over.
+    AuthExpired = "auth_expired", 401, Client;
+    /// The token's time hasn't come.
+    AuthNotYetValid = "auth_not_yet_valid", 401, Client;
+    /// The token was issued by somebody else.
+    AuthIssuer = "auth_issuer", 401, Client;
+    /// The token is meant for somebody else.
+    AuthAudience = "auth_audience", 401, Client;
+    /// The token lacks a claim that it must have.
+    AuthClaims = "auth_claims", 401, Client;
     /// The client has proved who it is, and may not do this.
     AuthForbidden = "auth_forbidden", 403, Client;
+    /// What it takes to check the credential can't be had: keys, or the service that knows.
+    AuthUnavailable = "auth_unavailable", 503, Gateway;
     /// Too many passwords wait to be checked.
     AuthBusy = "auth_busy", 503, Gateway;
     /// No endpoint of the upstream may be used: all are unhealthy, ejected or draining.

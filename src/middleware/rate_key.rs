@@ -20,12 +20,14 @@ pub(super) enum Key {
     Header(Box<str>),
     /// A cookie.
     Cookie(Box<str>),
+    /// A claim of who the client has proved to be.
+    Claim(Box<str>),
     /// The route's name.
     Route,
 }
 
 impl Key {
-    pub const HINT: &str = "it is one of \"ip\", \"api_key\", \"header:NAME\", \"cookie:NAME\" and \"route\"";
+    pub const HINT: &str = "it is one of \"ip\", \"api_key\", \"header:NAME\", \"cookie:NAME\", \"claim:NAME\" and \"route\"";
 }
 
 impl FromStr for Key {
@@ -42,6 +44,7 @@ impl FromStr for Key {
             None if text == "route" => Ok(Key::Route),
             Some(("header", name)) => Ok(Key::Header(named(name)?)),
             Some(("cookie", name)) => Ok(Key::Cookie(named(name)?)),
+            Some(("claim", name)) if !name.is_empty() => Ok(Key::Claim(name.into())),
             _ => Err("is nothing that a limit can count by".into()),
         }
     }
@@ -65,6 +68,10 @@ impl Secret {
                     identity => part(&mut hasher, b'i', identity),
                 },
                 Key::Header(name) => found(&mut hasher, request.incoming.head.header(request.incoming.bytes, name), request),
+                Key::Claim(name) => {
+                    let claim = request.notes.verified.as_ref().and_then(|verified| verified.text(name));
+                    found(&mut hasher, claim.as_deref().map(str::as_bytes), request);
+                }
                 Key::Cookie(name) => found(&mut hasher, request.incoming.cookie(name), request),
             }
         }

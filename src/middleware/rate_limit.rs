@@ -26,7 +26,8 @@ pub struct RateLimit {
     /// Tokens that a request takes.
     pub cost: u32,
     /// What has a bucket of its own: each combination of these. `ip` (IPv6 by /64), `api_key` (who the client has proved to be, else
-    /// its `X-API-Key`), `header:NAME`, `cookie:NAME`, `route`. Where a request has none of what is asked for, its address counts in its place.
+    /// its `X-API-Key`), `header:NAME`, `cookie:NAME`, `claim:NAME` (of what `auth`
+    /// has verified), `route`. Where a request has none of what is asked for, its address counts in its place.
     pub key: Vec<String>,
     /// Whether it refuses, or only counts and logs what it would have refused.
     pub mode: RateLimitMode,

@@ -105,7 +105,7 @@ impl Link {
         if let Some(&reason) = self.bad.borrow().find(hash, now) {
             return self.refuse(scheme, reason);
         }
-        let call = Call { reply: request.reply.take() };
+        let call = Call { reply: request.reply.take(), wall: request.incoming.wall };
         match scheme.check(credential, call) {
             Judgement::Verified(verified, time) => {
                 let admission = Rc::new(self.admission(verified));
@@ -155,9 +155,14 @@ impl Link {
 impl Middleware for Link {
     fn on_request(&self, request: &mut Request<'_>, now: Instant) -> Flow {
         let incoming = request.incoming;
+        let mut foreign = None;
         for (index, scheme) in self.schemes.iter().enumerate() {
             let credential = match scheme.find(incoming) {
                 Found::Absent => continue,
+                Found::Foreign => {
+                    foreign.get_or_insert(scheme);
+                    continue;
+                }
                 Found::Repeated => return self.refuse(&**scheme, Reason::AuthRepeated),
                 Found::There(credential) => credential,
             };
@@ -166,6 +171,9 @@ impl Middleware for Link {
                 return self.let_in(&**scheme, admission, request);
             }
             return self.check(&**scheme, &credential, hash, request, now);
+        }
+        if let Some(scheme) = foreign {
+            return self.refuse(&**scheme, Reason::AuthInvalid);
         }
         self.failures.add("none", Reason::AuthMissing);
         Flow::Refuse(Box::new(Denial { reason: Reason::AuthMissing, lines: self.challenges.clone() }))

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::super::{Incoming, Request};
 use super::Proof;
 use super::link::STATIC;
-use super::scheme::{Call, Found, Judgement, Scheme, authorization, cookie, header, query, without};
+use super::scheme::{Call, Found, Judgement, Scheme, authorization, cookie, header, query, strip_cookie, without};
 use crate::auth::{List, Seed, Token, Tokens};
 use crate::config::Wrong;
 use crate::error::Reason;
-use crate::http::{Known, is_token};
+use crate::http::is_token;
 
 /// Settings of `bearer`: tokens that are let in. Each core keeps their SHA-256 only.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -174,14 +174,8 @@ impl Scheme for Keys {
         if !self.query.is_empty() && incoming.head.has_query {
             request.notes.query = Some(without(incoming.head.query.of(incoming.bytes), b'&', &self.query));
         }
-        if !self.cookie.is_empty() && incoming.cookie(&self.cookie).is_some() {
-            let lines = incoming.head.fields.iter().filter(|field| field.known == Known::Cookie);
-            let lines: Vec<Vec<u8>> = lines.map(|field| without(field.value.of(incoming.bytes), b';', &self.cookie)).collect();
-            let changes = &mut request.notes.request;
-            changes.remove("Cookie");
-            for line in lines.iter().map(|line| line.trim_ascii()).filter(|line| !line.is_empty()) {
-                changes.add("Cookie", line);
-            }
+        if !self.cookie.is_empty() {
+            strip_cookie(request, &self.cookie);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Who clients are, and whether they may come in: several ways to prove it, of which the first that a request tries decides.
 
 mod basic;
+mod jwt;
 mod link;
 mod listed;
 mod scheme;
@@ -19,6 +20,7 @@ use crate::config::Wrong;
 use crate::http::{Edits, is_token};
 
 pub use basic::Basic;
+pub use jwt::Jwt;
 pub use link::Failures;
 pub use listed::{ApiKey, Bearer};
 
@@ -91,6 +93,8 @@ ways! {
     api_key: ApiKey,
     /// User names and passwords (RFC 7617).
     basic: Basic,
+    /// Signed tokens (RFC 7519).
+    jwt: Jwt,
 }
 
 /// The settings of one way.

@@ -34,6 +34,8 @@ pub(super) trait Scheme {
 pub(super) enum Found<'a> {
     /// There is none.
     Absent,
+    /// There is something of another form, which another way may know.
+    Foreign,
     /// There is more than one.
     Repeated,
     /// There is one.
@@ -44,6 +46,8 @@ pub(super) enum Found<'a> {
 pub(super) struct Call {
     /// The answer to what it asked before.
     pub reply: Option<Box<Reply>>,
+    /// Seconds since 1970 began.
+    pub wall: u64,
 }
 
 /// What came of a check.
@@ -108,6 +112,22 @@ pub(super) fn cookie<'a>(incoming: &'a Incoming<'a>, name: &str) -> Found<'a> {
 fn one<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Found<'a> {
     let Some(first) = values.next() else { return Found::Absent };
     if values.next().is_some() { Found::Repeated } else { Found::There(Cow::Borrowed(first)) }
+}
+
+/// Takes a cookie away, wherever it stands.
+pub(super) fn strip_cookie(request: &mut Request<'_>, name: &str) {
+    let incoming = request.incoming;
+    if incoming.cookie(name).is_none() {
+        return;
+    }
+    let changes = &mut request.notes.request;
+    changes.remove("Cookie");
+    for field in incoming.head.fields.iter().filter(|field| field.known == Known::Cookie) {
+        let rest = without(field.value.of(incoming.bytes), b';', name);
+        if !rest.trim_ascii().is_empty() {
+            changes.add("Cookie", rest.trim_ascii());
+        }
+    }
 }
 
 /// Pairs without those of a name, as they stand.

@@ -2,6 +2,8 @@
 
 mod listed;
 mod passwords;
+mod signer;
+mod tokens;
 
 use serde_json::{Value, json};
 
