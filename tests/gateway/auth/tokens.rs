@@ -55,7 +55,7 @@ fn a_good_token_lets_in_and_each_fault_has_its_reason() {
         (signer.sign("ES256", "other", &claims()), (401, "auth_unknown_key")),
         (Signer::new().sign("ES256", "ES256", &claims()), (401, "auth_signature")),
         (format!("{good}x"), (401, "auth_invalid")),
-        (good[..good.len() - 4].to_owned(), (401, "auth_signature")),
+        (good[..good.len() - 2].to_owned(), (401, "auth_signature")),
         ("not-a-token".to_owned(), (401, "auth_invalid")),
         (public, (401, "auth_invalid")),
         ("a.b.c".to_owned(), (401, "auth_invalid")),
