@@ -289,7 +289,17 @@ impl Hit {
 
 impl Fetch {
     fn new(why: Forwarded, shard: &Shard) -> Fetch {
-        Fetch { why, hash: 0, asked: Asked::default(), seq: shard.seq, stored: None, if_error: None, lead: None, stores: false, background: false }
+        Fetch {
+            why,
+            hash: 0,
+            asked: Asked::default(),
+            seq: shard.seq,
+            stored: None,
+            if_error: None,
+            lead: None,
+            stores: false,
+            background: false,
+        }
     }
 
     /// Appends the header lines that ask for news of what is stored (RFC 9111 section 4.3.1); whether there are any. If there are, the

@@ -191,7 +191,13 @@ impl Request<'_> {
     }
 
     /// Does what the cache wants done with an answer that isn't relayed; the exchange comes back if another attempt is made.
-    pub(super) async fn judged(&mut self, mut exchange: Exchange, got: Answered<'_>, attempt: Attempt, judged: Judged) -> Result<Next, Exchange> {
+    pub(super) async fn judged(
+        &mut self,
+        mut exchange: Exchange,
+        got: Answered<'_>,
+        attempt: Attempt,
+        judged: Judged,
+    ) -> Result<Next, Exchange> {
         let core = self.core;
         if let Judged::Store(filling, status) = judged {
             return Ok(self.lead(exchange, got, attempt, filling, status).await);
