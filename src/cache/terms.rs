@@ -131,7 +131,7 @@ impl Facts {
             return Err("set-cookie");
         }
         let explicit = self.lasts || found.s_maxage.is_some() || found.max_age.is_some();
-        if !explicit && !found.malformed && !(is_heuristic(self.status) || found.public) {
+        if !(explicit || found.malformed || is_heuristic(self.status) || found.public) {
             return Err("no-freshness");
         }
         let stale = policy.stale_while_revalidate > 0

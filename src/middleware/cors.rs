@@ -165,6 +165,10 @@ impl Middleware for Rules {
             response.notes.response.add_lines(&self.exposed);
         }
     }
+
+    fn reads_heads(&self) -> bool {
+        false
+    }
 }
 
 /// The origin and the method that a preflight asks about, if it is one.

@@ -176,6 +176,10 @@ impl Middleware for Limiter {
         let seconds = ceil(decision.retry_after(buckets.terms())).max(1);
         Flow::Refuse(Box::new(Denial { reason: Reason::RateLimited, lines: format!("Retry-After: {seconds}\r\n").into_bytes() }))
     }
+
+    fn reads_heads(&self) -> bool {
+        false
+    }
 }
 
 impl Limiter {
