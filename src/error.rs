@@ -128,6 +128,16 @@ reasons! {
     RateLimited = "rate_limited", 429, Client;
     /// A cross-origin request's origin, method or headers are not allowed.
     CorsRefused = "cors_refused", 403, Client;
+    /// The request proves not who sends it.
+    AuthMissing = "auth_missing", 401, Client;
+    /// The credential is unknown or wrong, or not of the form that it should be.
+    AuthInvalid = "auth_invalid", 401, Client;
+    /// The credential was sent more than once.
+    AuthRepeated = "auth_repeated", 400, Client;
+    /// The client has proved who it is, and may not do this.
+    AuthForbidden = "auth_forbidden", 403, Client;
+    /// Too many passwords wait to be checked.
+    AuthBusy = "auth_busy", 503, Gateway;
     /// No endpoint of the upstream may be used: all are unhealthy, ejected or draining.
     NoHealthyEndpoint = "no_healthy_endpoint", 503, Gateway;
     /// The circuit breaker is open: what would be asked has failed too often lately, or taken too long.

@@ -11,6 +11,7 @@ pub mod metrics;
 
 // Deciding: pure.
 pub mod access;
+pub mod auth;
 pub mod balancer;
 pub mod breaker;
 pub mod cache;
@@ -34,6 +35,7 @@ pub mod server;
 
 // Running: threads.
 pub mod admin;
+pub mod checks;
 pub mod coordinator;
 pub mod run;
 pub mod scribe;

@@ -1,9 +1,11 @@
 //! Starting and stopping the whole: listeners, workers, coordinator, in this order; then waiting until it has drained.
 
+mod listen;
+
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,14 +18,16 @@ use signal_hook::consts::SIGUSR1;
 
 use crate::admin::Shared;
 use crate::clock::Clock;
-use crate::config::{self, Config, Loaded};
+use crate::config::{self, Loaded};
 use crate::coordinator::{self, Ended, Signals};
 use crate::exchange::Plan;
 use crate::metrics;
 use crate::middleware::{Registry, Secret};
 use crate::net::Bell;
 use crate::router::Router;
-use crate::{log, net, scribe, worker};
+use crate::{checks, log, net, scribe, worker};
+
+use listen::{bind_admin, bind_all};
 
 /// Commands that wait for a worker.
 const INBOX: usize = 16;
@@ -170,6 +174,8 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
     let scribe = scribe::start(seats.len(), shared.registry.access_log.clone());
     let (desks, scribe) = scribe.map_err(|error| StartError::Process { what: "start the access log's thread", error })?;
     scribe.reopen_on(SIGUSR1).map_err(|error| StartError::Process { what: "handle signals", error })?;
+    let passwords = checks::start(config.runtime.password_threads, config.limits.password_queue as usize);
+    let passwords = passwords.map_err(|error| StartError::Process { what: "start the threads for passwords", error })?;
     let mut workers = Vec::with_capacity(seats.len());
     for (index, ((core_id, listener), desk)) in seats.iter().zip(listeners).zip(desks).enumerate() {
         let (commands, inbox) = bounded(INBOX);
@@ -190,6 +196,7 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
             clock,
             scribe: Box::new(desk),
             journal: scribe::BUFFER,
+            checks: passwords.clone(),
             release_memory: options.release_memory.unwrap_or(|| ()),
         };
         let handle = Arc::new(worker::spawn(seat).map_err(|error| StartError::Worker { index, error })?);
@@ -202,7 +209,7 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
             ended: Box::new(move || handle.ended()),
         });
     }
-    drop((outbox, limits));
+    drop((outbox, limits, passwords));
 
     announce(address, admin_address);
     if let Some(on_ready) = options.on_ready {
@@ -301,43 +308,6 @@ fn seats(wanted: usize, pin: bool, cores: &[CoreId], quota: usize) -> Vec<Option
     (0..number).map(|index| pin.then(|| cores[index])).collect()
 }
 
-/// The address a setting gives.
-fn socket_address(setting: &'static str, address: &str, port: u16) -> Result<SocketAddr, StartError> {
-    let ip: IpAddr = address.trim_matches(['[', ']']).parse().map_err(|_| StartError::Address { setting, value: address.to_owned() })?;
-    Ok(SocketAddr::new(ip, port))
-}
-
-/// Binds one listener a worker, all to the same address.
-///
-/// Sockets that share a port share it with other processes of the same user too, so a second gateway would quietly take
-/// half of the first one's connections: a first bind that doesn't share shows whether the port is free.
-fn bind_all(config: &Config, workers: usize) -> Result<(SocketAddr, Vec<TcpListener>), StartError> {
-    let setting = "listener";
-    let mut address = socket_address(setting, &config.listener.address, config.listener.port)?;
-    let failed = |error| StartError::Bind { setting, address, error };
-    if address.port() != 0 {
-        drop(net::bind(address, 1, false).map_err(failed)?);
-    }
-    let backlog = config.listener.backlog;
-    let first = net::bind(address, backlog, true).map_err(failed)?;
-    address = first.local_addr().map_err(failed)?;
-    let mut listeners = vec![first];
-    for _ in 1..workers {
-        listeners.push(net::bind(address, backlog, true).map_err(|error| StartError::Bind { setting, address, error })?);
-    }
-    Ok((address, listeners))
-}
-
-/// Binds the private listener, if there is to be one.
-fn bind_admin(config: &Config) -> Result<Option<TcpListener>, StartError> {
-    let (setting, admin) = ("admin", &config.admin);
-    if !admin.enabled {
-        return Ok(None);
-    }
-    let address = socket_address(setting, &admin.address, admin.port)?;
-    net::bind(address, 128, false).map(Some).map_err(|error| StartError::Bind { setting, address, error })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -363,36 +333,5 @@ mod tests {
         assert_eq!(ids(&seats(3, true, &cores(&[0, 1]), 2)), [None, None, None]);
         assert_eq!(ids(&seats(0, true, &cores(&[0, 1, 2, 3]), 2)), [None, None]);
         assert_eq!(ids(&seats(2, true, &cores(&[0, 1, 2, 3]), 2)), [Some(0), Some(1)], "asked for by number: taken at its word");
-    }
-
-    fn config(port: u16) -> Config {
-        let mut config = Config::default();
-        config.listener.address = "127.0.0.1".into();
-        config.listener.port = port;
-        config.admin.port = port;
-        config
-    }
-
-    #[test]
-    fn workers_share_a_free_port_and_others_are_refused_it() {
-        let (address, listeners) = bind_all(&config(0), 3).unwrap();
-        assert_ne!(address.port(), 0);
-        assert_eq!(listeners.len(), 3);
-        for listener in &listeners {
-            assert_eq!(listener.local_addr().unwrap(), address);
-        }
-        let error = bind_all(&config(address.port()), 1).unwrap_err().to_string();
-        assert!(error.contains(&address.to_string()) && error.contains("taken"), "{error}");
-        let error = bind_admin(&config(address.port())).unwrap_err().to_string();
-        assert!(error.contains("admin.port"), "{error}");
-        drop(listeners);
-        bind_all(&config(address.port()), 2).unwrap();
-    }
-
-    #[test]
-    fn a_name_is_no_address() {
-        let error = socket_address("listener", "localhost", 1).unwrap_err().to_string();
-        assert!(error.contains("listener.address is `localhost`"), "{error}");
-        assert_eq!(socket_address("listener", "[::1]", 80).unwrap(), "[::1]:80".parse().unwrap());
     }
 }

@@ -14,6 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("http", &[]),
     ("metrics", &["error"]),
     // Deciding: pure.
+    ("auth", &["clock"]),
     ("config", &["cache", "http", "middleware"]),
     ("cache", &["clock", "config", "http"]),
     ("http1", &["error", "http"]),
@@ -24,7 +25,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("hedge", &["clock", "config"]),
     ("breaker", &["clock", "config", "error", "health", "limiter"]),
     // Each kind owns its settings, which the configuration lists; in return it uses the configuration's words.
-    ("middleware", &["clock", "config", "error", "http", "limiter", "router"]),
+    ("middleware", &["auth", "clock", "config", "error", "http", "limiter", "router"]),
     ("access", &["clock", "error", "http", "middleware"]),
     ("balancer", &["chance", "clock", "config"]),
     ("reconcile", &["address", "balancer", "breaker", "cache", "clock", "config", "error", "health", "limiter", "metrics"]),
@@ -61,6 +62,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "proxy",
         &[
             "access",
+            "auth",
             "cache",
             "chance",
             "client",
@@ -85,6 +87,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "admin",
             "balancer",
             "cache",
+            "checks",
             "clock",
             "config",
             "error",
@@ -121,12 +124,31 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "worker",
         ],
     ),
+    ("checks", &["auth", "middleware", "net", "proxy"]),
     ("scribe", &["access", "log", "metrics", "proxy"]),
-    ("run", &["admin", "clock", "config", "coordinator", "exchange", "log", "metrics", "middleware", "net", "router", "scribe", "worker"]),
+    (
+        "run",
+        &[
+            "admin",
+            "checks",
+            "clock",
+            "config",
+            "coordinator",
+            "exchange",
+            "log",
+            "metrics",
+            "middleware",
+            "net",
+            "router",
+            "scribe",
+            "worker",
+        ],
+    ),
 ];
 
 /// The modules that decide: what they need of the outside is an argument, what they want done is a return value.
 const DECIDING: &[&str] = &[
+    "auth",
     "config",
     "cache",
     "http1",

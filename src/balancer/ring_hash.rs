@@ -36,9 +36,10 @@ impl Balance for RingHash {
 /// A circle of hashes with the endpoints' points.
 #[derive(Debug, Default)]
 pub(super) struct Ring {
-    /// Sorted by hash, each with its slot.
-    points: Vec<(u64, u32)>,
-    /// For each part of the circle: the index of the first point that isn't before it. As many parts as points, or more.
+    /// Sorted by hash, of which 32 bits tell them apart well enough, each with its slot.
+    points: Vec<(u32, u32)>,
+    /// For each part of the circle: the index of the first point that isn't before it. Four times as many parts as points, or more, so that
+    /// most have none inside.
     parts: Vec<u32>,
 }
 
@@ -46,7 +47,7 @@ impl Ring {
     /// The owner of a key among those that may be picked, or whoever comes after it if that is busy beyond `bound`.
     #[inline]
     pub fn pick(&self, choice: &Choice<'_>, key: u64, bound: LoadBound) -> Option<u32> {
-        let start = self.first_from(mix(key));
+        let start = self.first_from(hash(key));
         let mut owner = None;
         for &(_, slot) in self.points[start..].iter().chain(&self.points[..start]) {
             if !choice.has(slot) {
@@ -73,15 +74,15 @@ impl Ring {
         let whole = u64::from(heaviest).next_power_of_two();
         for (slot, member) in members.iter().enumerate() {
             let count = (u64::from(member.weight) * POINTS_MAX).div_ceil(whole);
-            self.points.extend((0..count).map(|number| (mix(member.id.wrapping_add(number)), slot as u32)));
+            self.points.extend((0..count).map(|number| (hash(member.id.wrapping_add(number)), slot as u32)));
         }
         self.points.sort_unstable();
-        let parts = self.points.len().next_power_of_two().max(2);
+        let parts = (4 * self.points.len()).next_power_of_two().max(2);
         self.parts.clear();
         let mut index = 0;
         for part in 0..parts {
-            let from = (part as u64) << shift(parts);
-            while self.points.get(index).is_some_and(|&(hash, _)| hash < from) {
+            let from = (part as u32) << shift(parts);
+            while self.points.get(index).is_some_and(|&(at, _)| at < from) {
                 index += 1;
             }
             self.parts.push(index as u32);
@@ -90,7 +91,7 @@ impl Ring {
 
     /// The index of the first point from this hash on; that of no point if there is none before the circle's end.
     #[inline]
-    fn first_from(&self, hash: u64) -> usize {
+    fn first_from(&self, hash: u32) -> usize {
         let part = self.parts.get((hash >> shift(self.parts.len().max(2))) as usize);
         let mut index = part.map_or(0, |&index| index as usize);
         while self.points.get(index).is_some_and(|&(at, _)| at < hash) {
@@ -103,7 +104,13 @@ impl Ring {
 /// How far a hash is shifted to get the number of its part.
 #[inline]
 const fn shift(parts: usize) -> u32 {
-    64 - parts.trailing_zeros()
+    32 - parts.trailing_zeros()
+}
+
+/// Where on the circle something is.
+#[inline]
+const fn hash(of: u64) -> u32 {
+    (mix(of) >> 32) as u32
 }
 
 /// Points of an endpoint of the heaviest weight, at most; at least half of it. With `n` points an endpoint's share of the

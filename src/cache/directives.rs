@@ -38,11 +38,20 @@ pub struct Directives {
 }
 
 impl Directives {
-    /// Reads all `Cache-Control` fields of a message.
+    /// Reads all `Cache-Control` fields of a message; and of an answer what is said to caches like this one, `CDN-Cache-Control` (RFC 9213)
+    /// and `Surrogate-Control` (W3C Edge Architecture): there a part that can't be read, or is for a certain device, says nothing.
     pub fn read(fields: &[Field], bytes: &[u8]) -> Directives {
         let mut found = Directives::default();
-        for field in fields.iter().filter(|field| field.known == Known::CacheControl) {
-            found.take(field.value.of(bytes));
+        for field in fields {
+            match field.known {
+                Known::CacheControl => found.take(field.value.of(bytes)),
+                Known::CdnCacheControl | Known::SurrogateControl => {
+                    let malformed = found.malformed;
+                    found.take(field.value.of(bytes));
+                    found.malformed = malformed;
+                }
+                _ => {}
+            }
         }
         found
     }
@@ -99,7 +108,8 @@ impl Directives {
 
 /// Whether a `no-cache="..."` names this field.
 pub(super) fn withheld(fields: &[Field], bytes: &[u8], name: &[u8]) -> bool {
-    fields.iter().filter(|field| field.known == Known::CacheControl).any(|field| {
+    let directing = |field: &&Field| matches!(field.known, Known::CacheControl | Known::CdnCacheControl | Known::SurrogateControl);
+    fields.iter().filter(directing).any(|field| {
         Parts::new(field.value.of(bytes)).any(|part| match part {
             Part::Directive(directive, Some(list)) if directive.eq_ignore_ascii_case(b"no-cache") => {
                 list.split(|&byte| byte == b',').any(|element| element.trim_ascii().eq_ignore_ascii_case(name))

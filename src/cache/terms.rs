@@ -12,7 +12,8 @@ pub(super) struct Facts {
     pub(super) directives: Directives,
     /// `Date`, if it is one.
     date: Option<u64>,
-    /// `Age`: the first member of the first line; what is no number counts as if it weren't there (RFC 9111 section 5.1).
+    /// `Age`: the first member of a list (RFC 9111 section 5.1). What is no number, stands in several lines or was put together from them
+    /// (which the white space tells) is as old as can be: how old it is nobody knows.
     age: Option<u32>,
     /// The earliest `Expires`; `Some(None)` if any is no date.
     expires: Option<Option<u64>>,
@@ -59,15 +60,11 @@ pub(super) struct Terms {
 impl Facts {
     pub(super) fn gather(status: u16, fields: &[Field], bytes: &[u8]) -> Facts {
         let mut facts = Facts { status, directives: Directives::read(fields, bytes), ..Facts::default() };
-        let mut aged = false;
         for field in fields {
             let value = || field.value.of(bytes);
             match field.known {
                 Known::Date => facts.date = parse_date(value()),
-                Known::Age if !aged => {
-                    aged = true;
-                    facts.age = value().split(|&byte| byte == b',').next().and_then(|first| seconds(first.trim_ascii()));
-                }
+                Known::Age => facts.age = Some(if facts.age.is_some() { SECONDS_MAX } else { age(value()) }),
                 Known::Expires => {
                     let date = parse_date(value());
                     facts.expires = Some(match (facts.expires, date) {
@@ -194,6 +191,12 @@ impl Terms {
     pub(super) fn is_within(&self, seconds: u32, now: Instant) -> bool {
         (u64::from(self.lifetime) + u64::from(seconds)) * NANOS >= self.age_nanos(now)
     }
+}
+
+/// The seconds that an `Age` says.
+fn age(value: &[u8]) -> u32 {
+    let first = value.split(|&byte| byte == b',').next().filter(|_| !value.contains(&b' ') && !value.contains(&b'\t'));
+    first.and_then(seconds).unwrap_or(SECONDS_MAX)
 }
 
 /// Seconds from one date to another; none if the other is earlier.

@@ -120,13 +120,16 @@ pub struct Runtime {
     /// Submission queue entries of each worker's ring, a power of two from 64 to 32768; the completion queue has four times as many.
     #[schemars(range(min = 64, max = 32768))]
     pub ring_entries: u32,
+    /// Threads that check passwords (`auth`), which takes long on purpose.
+    #[schemars(range(min = 1, max = 64))]
+    pub password_threads: usize,
     /// Window of each direction of a connection: bytes read at once and held in the gateway; from `4KiB` to `1MiB`.
     pub buffer: Size,
 }
 
 impl Default for Runtime {
     fn default() -> Self {
-        Runtime { driver: Driver::Auto, workers: 0, pin: true, ring_entries: 4096, buffer: Size::from_bytes(16 << 10) }
+        Runtime { driver: Driver::Auto, workers: 0, pin: true, ring_entries: 4096, password_threads: 1, buffer: Size::from_bytes(16 << 10) }
     }
 }
 
@@ -201,6 +204,9 @@ pub struct Limits {
     pub chunk_extension: Size,
     /// Bytes of a chunked body's trailers (431).
     pub trailers: Size,
+    /// Passwords that may wait to be checked, in the whole gateway; more get 503. Changes need a restart.
+    #[schemars(range(min = 1, max = 10000))]
+    pub password_queue: u32,
     /// Requests on one client connection before it is closed; 0 is no limit.
     pub requests_per_connection: u32,
 }
@@ -218,6 +224,7 @@ impl Default for Limits {
             body: Size::from_bytes(0),
             chunk_extension: Size::from_bytes(1 << 10),
             trailers: Size::from_bytes(8 << 10),
+            password_queue: 64,
             requests_per_connection: 0,
         }
     }

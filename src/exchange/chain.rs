@@ -19,6 +19,7 @@ impl Exchange {
                 route: &view.plan.routes[self.route].name,
                 trusted: &view.plan.trusted,
                 again: std::mem::take(&mut self.again),
+                reply: scratch.reply.take(),
                 draw,
                 notes: &mut scratch.notes,
             };
@@ -28,6 +29,10 @@ impl Exchange {
                 Flow::Refuse(denial) => {
                     let refusal = self.refusal(denial.reason);
                     return Some(Step::Refuse(Refusal { lines: denial.lines, ..refusal }));
+                }
+                Flow::Ask(question) => {
+                    self.again = true;
+                    return Some(Step::Ask(question));
                 }
                 Flow::Pause(time) => {
                     self.again = true;

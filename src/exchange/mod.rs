@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! Arrived -> page, refusal | Chained -- a link: Answer, refusal, Pause --> Chained
+//!                             | Ask, reply --> Chained
 //! Chained -> Looking -- stored --> Serve | AwaitFill -> Looking | Admitting
 //! Chained -> Admitting -- no place --> Wait -> Admitting
 //! Admitting -> Picking -- no place at an endpoint --> Wait -> Picking
@@ -36,7 +37,7 @@ pub use view::{Member, View};
 
 use crate::clock::Instant;
 use crate::error::Reason;
-use crate::middleware::Notes;
+use crate::middleware::{Notes, Reply};
 use crate::router::Captures;
 use crate::upstream::{Ask, Outcome, Permit, Tried, Unavailable};
 use cached::Caching;
@@ -102,6 +103,8 @@ pub struct Scratch {
     pub path: Vec<u8>,
     /// What the chain decided.
     pub notes: Notes,
+    /// The answer to what a link of the chain asked.
+    pub reply: Option<Box<Reply>>,
     /// Where the request before went: the same head goes there again.
     found: Option<Found>,
     /// Where the request stands between the arms of a split.
@@ -335,7 +338,7 @@ impl Exchange {
             None => {}
             Some(Place::Gateway) => view.gateway.borrow_mut().leave_queue(),
             Some(Place::Route(route)) => view.route(route).borrow_mut().leave_queue(),
-            Some(Place::Fill(_)) => {}
+            Some(Place::Fill(_) | Place::Reply(_)) => {}
             Some(Place::Upstream(_)) => member.upstream.borrow_mut().leave_queue(),
         }
         let holds = std::mem::take(&mut self.holds);

@@ -8,7 +8,7 @@ use crate::address::Address;
 use crate::cache::{Fetch, Fill, Hit};
 use crate::clock::Instant;
 use crate::error::Reason;
-use crate::middleware::Answer;
+use crate::middleware::{Answer, Question};
 use crate::retry::Ending;
 use crate::upstream::EndpointId;
 
@@ -25,6 +25,8 @@ pub enum Step {
     Wait(Place),
     /// Wait until then, then step again: a retry's backoff, or a link of the chain that delays.
     Pause(Instant),
+    /// A link of the chain asks this: put the answer into [`super::Scratch::reply`], then step again.
+    Ask(Box<Question>),
     /// Answer from this core's shard of the cache. What is stale may be fetched anew on the side: see [`super::Exchange::aside`].
     Serve(Box<Hit>, Option<Box<Fetch>>),
     /// Another request of this core fetches the same: wait until that has moved on, at most until the next tick, then step again.
@@ -104,6 +106,8 @@ pub enum Place {
     Upstream(u32),
     /// The next bytes of the fill with this number, or room for them.
     Fill(u64),
+    /// The answer to the question with this number.
+    Reply(u64),
 }
 
 /// What a request's attempts cost.

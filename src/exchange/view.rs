@@ -11,7 +11,7 @@ use crate::cache::Cache;
 use crate::clock::Instant;
 use crate::limiter::{Limiters, Share};
 use crate::metrics::{Count, Family};
-use crate::middleware::{self, Entry, Ground, Middleware, Scope, States};
+use crate::middleware::{self, Entry, Failures, Ground, Middleware, Scope, States};
 use crate::reconcile::{Report, ShareKey, ShareReport, Update};
 use crate::upstream::{Switches, Upstream};
 
@@ -42,6 +42,7 @@ pub struct View {
     arms: Vec<Box<[Rc<Cell<u64>>]>>,
     states: States,
     limiters: Rc<RefCell<Limiters>>,
+    failures: Rc<Failures>,
     /// This core's shard of the cache, if any route is cached.
     cache: Option<Cache>,
     /// Keeps the cache's hashes from being foreseen.
@@ -65,6 +66,7 @@ impl View {
             arms: Vec::new(),
             states: States::default(),
             limiters: Rc::new(RefCell::new(Limiters::new(seat.core))),
+            failures: Rc::default(),
             cache: None,
             seed,
             seat,
@@ -101,7 +103,7 @@ impl View {
         let routes = plan.routes.iter().map(|route| self.share(route, shares.get(&*route.name).copied(), limits.queue));
         let routes = routes.collect();
         let limiters = self.limiters.clone();
-        let (chains, states) = chains(&plan, self.seat, &self.states, &mut limiters.borrow_mut());
+        let (chains, states) = chains(&plan, self.seat, &self.states, self.failures.clone(), &mut limiters.borrow_mut());
         let arms = plan.routes.iter().map(|route| self.arms_of(&plan, route)).collect();
         View {
             gateway: self.gateway.clone(),
@@ -111,6 +113,7 @@ impl View {
             arms,
             states,
             limiters,
+            failures: self.failures.clone(),
             cache: self.next_cache(&plan),
             seed: self.seed,
             seat: self.seat,
@@ -262,22 +265,28 @@ impl View {
     fn counts(&self) -> Vec<Count> {
         let splits = self.plan.routes.iter().zip(&self.arms).filter_map(|(route, counts)| Some((route, route.split.as_ref()?, counts)));
         let arms = splits.flat_map(|(route, split, counts)| split.upstreams.iter().zip(counts).map(move |arm| (route, arm)));
-        arms.map(|(route, (&upstream, count))| {
+        let arms = arms.map(|(route, (&upstream, count))| {
             let labels = [route.name.clone(), self.members[upstream].upstream.borrow().name().clone()];
             Count { family: Family::SplitRequests, labels, total: count.get() }
-        })
-        .collect()
+        });
+        let failures = self.failures.counts().into_iter().map(|(labels, total)| Count {
+            family: Family::AuthFailures,
+            labels: labels.map(Into::into),
+            total,
+        });
+        arms.chain(failures).collect()
     }
 }
 
 /// Each route's chain. Links of the gateway's entries are the same for all routes, and routes without entries share one chain.
-fn chains(plan: &Plan, seat: Seat, before: &States, limiters: &mut Limiters) -> (Vec<Chain>, States) {
+fn chains(plan: &Plan, seat: Seat, before: &States, failures: Rc<Failures>, limiters: &mut Limiters) -> (Vec<Chain>, States) {
     let Plan { config, registry, secret, generation, .. } = plan;
     let (limits, kept) = (RefCell::default(), RefCell::default());
-    let ground = Ground { registry, secret: *secret, generation: *generation, limiters: limits, before, kept };
+    let ground = Ground { registry, secret: *secret, generation: *generation, limiters: limits, before, kept, failures };
     let build = |entry: &Entry, name: &str| {
         let settings = entry.settings()?;
-        if settings.rate_limit().is_some() && !config.features.rate_limit {
+        let off = settings.rate_limit().is_some() && !config.features.rate_limit;
+        if off || (settings.authenticates() && !config.features.authentication) {
             return None;
         }
         settings.build(&Scope::new((seat.core, seat.cores), name, entry, &ground))

@@ -49,6 +49,8 @@ pub struct RequestOut<'a> {
     pub bytes: &'a [u8],
     /// The path, if it isn't the received one.
     pub path: Option<&'a [u8]>,
+    /// The query, if it isn't the received one; empty is none.
+    pub query: Option<&'a [u8]>,
     /// The Host, if it isn't the received one.
     pub host: Option<&'a [u8]>,
     /// The route's changes.
@@ -70,7 +72,7 @@ impl RequestOut<'_> {
     /// in the Host field (RFC 9112 section 3.2.2).
     #[inline]
     pub(super) fn as_received(&self) -> bool {
-        self.path.is_none() && self.host.is_none() && self.head.is_plain()
+        self.path.is_none() && self.query.is_none() && self.host.is_none() && self.head.is_plain()
     }
 
     /// The request line as it was received.
@@ -155,9 +157,10 @@ pub(super) fn write_request_line(out: &mut Vec<u8>, request: &RequestOut<'_>) {
     out.extend_from_slice(head.method_name.of(bytes));
     out.push(b' ');
     out.extend_from_slice(request.path.unwrap_or_else(|| head.path.of(bytes)));
-    if head.has_query {
+    let received = head.has_query.then(|| head.query.of(bytes));
+    if let Some(query) = request.query.map_or(received, |query| (!query.is_empty()).then_some(query)) {
         out.push(b'?');
-        out.extend_from_slice(head.query.of(bytes));
+        out.extend_from_slice(query);
     }
     out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
     out.extend_from_slice(request.host.unwrap_or_else(|| head.host.of(bytes)));

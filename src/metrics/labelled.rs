@@ -9,6 +9,8 @@ use super::text::Text;
 pub enum Family {
     /// Requests of an arm of a split.
     SplitRequests,
+    /// Requests that weren't let in.
+    AuthFailures,
 }
 
 /// What one core has counted since it began, or all cores have.
@@ -23,7 +25,7 @@ pub struct Count {
 }
 
 impl Family {
-    const ALL: [Family; 1] = [Family::SplitRequests];
+    const ALL: [Family; 2] = [Family::SplitRequests, Family::AuthFailures];
 
     /// Name, help and the names of the labels.
     const fn meta(self) -> (&'static str, &'static str, [&'static str; 2]) {
@@ -31,6 +33,11 @@ impl Family {
             Family::SplitRequests => {
                 ("gateway_split_requests_total", "Requests by the arm of their route's split that they went to.", ["route", "upstream"])
             }
+            Family::AuthFailures => (
+                "gateway_auth_failures_total",
+                "Requests that weren't let in, by what they should have proved it with.",
+                ["kind", "reason"],
+            ),
         }
     }
 }

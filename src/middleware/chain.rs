@@ -1,9 +1,12 @@
 //! What a link of a chain sees of a request and its answer, and what it may ask for.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::Incoming;
+use super::question::{Question, Reply};
+use crate::auth::Verified;
 use crate::clock::Instant;
 use crate::config::Cidr;
 use crate::error::Reason;
@@ -11,7 +14,7 @@ use crate::http::{Changes, ResponseHead};
 
 /// One link of a route's chain on one core. What it remembers stands in cells: requests of a core don't run at the same time.
 pub trait Middleware {
-    /// A request on its way to an endpoint. After [`Flow::Pause`] it is asked once more.
+    /// A request on its way to an endpoint. After [`Flow::Pause`] and [`Flow::Ask`] it is asked once more.
     fn on_request(&self, request: &mut Request<'_>, now: Instant) -> Flow {
         let _ = (request, now);
         Flow::Next
@@ -36,6 +39,8 @@ pub struct Request<'a> {
     pub trusted: &'a [Cidr],
     /// Whether this link has been asked about this request before, and asked for something in return.
     pub again: bool,
+    /// The answer to what it asked, if it did.
+    pub reply: Option<Box<Reply>>,
     /// A number by chance.
     pub draw: u64,
     /// What is to become of the request and its answer.
@@ -66,10 +71,14 @@ pub struct Response<'a> {
 pub struct Notes {
     /// Changes to the request's headers, beside those of the route.
     pub request: Changes,
+    /// The query that the endpoint sees, if it isn't the received one; empty is none.
+    pub query: Option<Vec<u8>>,
     /// Changes to the answer's headers, beside those of the route.
     pub response: Changes,
     /// What the access log tells of it.
     pub marks: Marks,
+    /// Who the client has proved to be.
+    pub verified: Option<Rc<Verified>>,
     /// Bytes that the body may have; 0 is no limit besides the gateway's.
     body_max: u64,
 }
@@ -105,6 +114,8 @@ impl Notes {
         self.marks.cache = "";
         self.marks.rate_limit = "";
         self.marks.identity.clear();
+        self.verified = None;
+        self.query = None;
     }
 }
 
@@ -119,6 +130,8 @@ pub enum Flow {
     Refuse(Box<Denial>),
     /// To be asked again after so long.
     Pause(Duration),
+    /// To be asked again with the answer to this.
+    Ask(Box<Question>),
 }
 
 impl Flow {

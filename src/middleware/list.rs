@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Settings, access_log, cors, custom, fault, headers, ip_filter, rate_limit, redirect, request_limit, respond, security_headers,
+    Settings, access_log, auth, cors, custom, fault, headers, ip_filter, rate_limit, redirect, request_limit, respond, security_headers,
 };
 
 macro_rules! kinds {
@@ -41,6 +41,8 @@ macro_rules! kinds {
 kinds! {
     /// A line for each request, once it has ended.
     access_log: access_log::AccessLog,
+    /// Who clients are, and whether they may come in.
+    auth: auth::Auth,
     /// Cross-origin requests: preflights answered, answers marked with who may read them.
     cors: cors::Cors,
     /// A middleware that the program brings along.

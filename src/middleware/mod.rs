@@ -4,6 +4,7 @@
 //! and, where it has to decide something, a [`Middleware`] that each core builds for itself.
 
 mod access_log;
+mod auth;
 mod chain;
 mod cors;
 mod custom;
@@ -12,6 +13,7 @@ mod headers;
 mod incoming;
 mod ip_filter;
 mod list;
+mod question;
 mod rate_key;
 mod rate_limit;
 mod redirect;
@@ -26,11 +28,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 pub use access_log::{AccessLog, Field, LineFormat};
+pub use auth::{Auth, Failures};
 pub use chain::{Answer, Denial, Flow, Marks, Middleware, Notes, Request, Response};
 pub use cors::preflight;
 pub use custom::{Custom, Factory, Registry};
 pub use incoming::{Asked, Incoming};
 pub use list::Entry;
+pub use question::{Password, Question, Reply};
 pub use rate_key::Secret;
 
 use crate::config::Wrong;
@@ -57,6 +61,11 @@ pub trait Settings {
     /// The rate limit that it is, if it is one: the coordinator looks after its keys.
     fn rate_limit(&self) -> Option<Limit> {
         None
+    }
+
+    /// Whether it tells who clients are: `features.authentication` switches it off.
+    fn authenticates(&self) -> bool {
+        false
     }
 
     /// Whether every request that comes so far is answered here: its route needs no upstream.
@@ -100,6 +109,8 @@ pub struct Ground<'a> {
     pub before: &'a States,
     /// What they remember.
     pub kept: RefCell<States>,
+    /// Where authentication that failed is counted.
+    pub failures: Rc<Failures>,
 }
 
 /// What links remember beyond a reload, by the entry's name and settings.

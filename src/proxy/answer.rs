@@ -165,9 +165,12 @@ const fn proxy_error(reason: Reason) -> &'static str {
         Reason::EndpointsBusy | Reason::QueueFull | Reason::QueueTimeout => "connection_limit_reached",
         Reason::Draining | Reason::OutOfDescriptors | Reason::TooManyConnections | Reason::Internal => "proxy_internal_error",
         Reason::NoRoute => "destination_not_found",
-        Reason::MethodNotAllowed | Reason::ConnectRefused | Reason::IpDenied | Reason::CorsRefused | Reason::RateLimited => {
-            "http_request_denied"
-        }
+        Reason::MethodNotAllowed
+        | Reason::ConnectRefused
+        | Reason::IpDenied
+        | Reason::CorsRefused
+        | Reason::RateLimited
+        | Reason::AuthForbidden => "http_request_denied",
         _ => "http_request_error",
     }
 }

@@ -273,6 +273,7 @@ fn write_head(out: &mut Vec<u8>, session: &mut Session, bytes: &[u8], view: &Vie
         head,
         bytes,
         path: scratch.path_out(),
+        query: scratch.notes.query.as_deref(),
         host,
         edits: &plan.routes[attempt.route].request,
         changes: &scratch.notes.request,

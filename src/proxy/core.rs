@@ -6,6 +6,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ask::{Asked, Checks};
 use super::waiters::Waiters;
 use crate::access::{Batch, Journal};
 use crate::cache::Purge;
@@ -58,6 +59,9 @@ pub struct Core {
     pub(super) journal: RefCell<Journal>,
     /// Makes lines of them.
     scribe: Box<dyn Scribe>,
+    /// Checks passwords.
+    pub(super) checks: Box<dyn Checks>,
+    pub(super) asked: RefCell<Asked>,
     /// This core's number.
     pub(super) index: u16,
     /// The `Date` line of the present second, with its line end.
@@ -113,6 +117,8 @@ pub struct Parts {
     pub journal: usize,
     /// Takes them over.
     pub scribe: Box<dyn Scribe>,
+    /// Checks passwords.
+    pub checks: Box<dyn Checks>,
     /// The process's clock.
     pub clock: Clock,
     /// The plan and this core's part of it.
@@ -134,12 +140,14 @@ pub struct Parts {
 impl Core {
     /// A core without connections.
     pub fn new(parts: Parts) -> Rc<Core> {
-        let Parts { index, journal, scribe, clock, view, buffers, counters, pages, port, chance, hurry } = parts;
+        let Parts { index, journal, scribe, checks, clock, view, buffers, counters, pages, port, chance, hurry } = parts;
         Rc::new_cyclic(|own| Core {
             own: own.clone(),
             epoch_us: Cell::new(0),
             journal: RefCell::new(Journal::new(journal, view.plan.names.clone())),
             scribe,
+            checks,
+            asked: RefCell::default(),
             index,
             now: Cell::new(clock.now()),
             clock,

@@ -1,6 +1,7 @@
 //! Drives an exchange: does what each of its steps asks for, and moves the bodies.
 
 mod answer;
+mod ask;
 mod attempt;
 mod chunks;
 mod core;
@@ -14,5 +15,6 @@ mod tunnel;
 mod upload;
 mod waiters;
 
+pub use self::ask::Checks;
 pub use self::core::{Core, PageAnswer, Parts, Scribe, Session};
 pub use waiters::Waiters;

@@ -152,6 +152,10 @@ impl<'a> Request<'a> {
                     return self.refused(exchange, refusal).await;
                 }
                 Step::Answer(answer) => return self.answer(exchange, &answer).await,
+                Step::Ask(question) => {
+                    let reply = Box::pin(self.core.reply(*question)).await;
+                    self.session.scratch.reply = Some(Box::new(reply));
+                }
                 Step::Serve(hit, fetch) => {
                     if let Some(fetch) = fetch {
                         self.fetch_aside(&exchange, *fetch);

@@ -22,7 +22,7 @@ use crate::metrics::{self, DRIVER_EPOLL, DRIVER_IO_URING};
 use crate::net::{Bell, Buffers, Doorbell, Engine, run_on};
 use crate::proxy::{Core, Parts, Scribe};
 use crate::reconcile::{Report, Update};
-use crate::{balancer, log};
+use crate::{balancer, checks, log};
 
 /// What the coordinator tells a worker.
 pub enum Command {
@@ -68,6 +68,8 @@ pub struct Seat {
     pub scribe: Box<dyn Scribe + Send>,
     /// Bytes of records for the access log that it may hold.
     pub journal: usize,
+    /// Takes passwords that are to be checked.
+    pub checks: checks::Counter,
     /// Gives freed memory of this thread back to the system.
     pub release_memory: fn(),
 }
@@ -147,6 +149,7 @@ async fn work(seat: Seat, bell: Bell, doorbell: Doorbell) {
         index: u16::try_from(index).unwrap_or(u16::MAX),
         journal: seat.journal,
         scribe: seat.scribe,
+        checks: Box::new(seat.checks.desk(bell.clone())),
         clock: seat.clock,
         view: View::new(seat.plan, here, chance(number), now),
         buffers: Buffers::new(size + HEAD_ROOM, BUFFERS_KEPT),

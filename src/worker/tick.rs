@@ -36,6 +36,7 @@ impl Worker {
     fn obey(&mut self, stopper: &Stopper) {
         let core = &self.core;
         let now = core.woke();
+        core.take_replies();
         let mut answer = false;
         while let Ok(command) = self.desk.inbox.try_recv() {
             match command {
@@ -96,6 +97,7 @@ impl Worker {
         if core.draining.get() && now >= self.end_idle_from {
             core.deadlines.end_idle();
         }
+        core.take_replies();
         core.waiters.wake_all();
         self.sequence += 1;
         let purges = core.purges.take();

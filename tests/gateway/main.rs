@@ -3,6 +3,7 @@
 mod harness;
 
 mod access_log;
+mod auth;
 mod bodies;
 mod breakers;
 mod caching;

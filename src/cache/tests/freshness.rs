@@ -115,12 +115,7 @@ fn age_counts_from_where_the_answer_was_made() {
     for (fields, expected) in [
         (&[][..], "0"),
         (&["Age: 7"], "7"),
-        (&["Age: 7, 9"], "7"),
-        (&["Age: 7", "Age: 9"], "7"),
-        (&["Age: 9", "Age: 7"], "9"),
-        (&["Age: x"], "0"),
-        (&["Age: -7"], "0"),
-        (&["Age: 7.5"], "0"),
+        (&["Age: 7,9"], "7"),
         (&["Date: Sun, 06 Nov 1994 08:49:07 GMT"], "30"),
         (&["Date: Sun, 06 Nov 1994 08:49:07 GMT", "Age: 7"], "30"),
         (&["Date: Sun, 06 Nov 1994 08:49:07 GMT", "Age: 40"], "40"),
@@ -132,6 +127,46 @@ fn age_counts_from_where_the_answer_was_made() {
         assert_eq!(age(&world), expected, "{fields:?}");
         world.pass(3);
         assert_eq!(age(&world).parse::<u32>().unwrap(), expected.parse::<u32>().unwrap() + 3, "{fields:?}");
+    }
+}
+
+#[test]
+fn an_age_that_nobody_knows_is_the_greatest_there_is() {
+    let ages: [&[&str]; 9] = [
+        &["Age: x"],
+        &["Age: -7"],
+        &["Age: 7.5"],
+        &["Age: 7;a=b"],
+        &["Age:"],
+        &["Age: 0, 0"],
+        &["Age: 7, 9"],
+        &["Age: 0", "Age: 0"],
+        &["Age: 0", "Age: 7"],
+    ];
+    for fields in ages {
+        let world = World::new();
+        world.store(&[fields, &["Cache-Control: max-age=100"]].concat(), "x");
+        assert!(!world.is_hit(), "{fields:?}");
+    }
+}
+
+#[test]
+fn what_is_said_to_gateways_shortens_what_is_said_to_all_and_lengthens_nothing() {
+    let of = |fields: &[&str]| lifetime(&World::new().policy, fields);
+    for name in ["CDN-Cache-Control", "Surrogate-Control"] {
+        let told = |value: &str| format!("{name}: {value}");
+        assert_eq!(of(&[&told("max-age=10")]), 10);
+        assert_eq!(of(&["Cache-Control: max-age=60", &told("max-age=10")]), 10);
+        assert_eq!(of(&[&told("max-age=60"), "Cache-Control: max-age=10"]), 10);
+        assert_eq!(of(&["Expires: Sun, 06 Nov 1994 09:49:37 GMT", &told("max-age=0")]), 0);
+        for forbidden in ["no-store", "private", "no-store, max-age=60", "no-store;other, max-age=60"] {
+            assert_eq!(of(&["Cache-Control: max-age=60", &told(forbidden)]), 0, "{name}: {forbidden}");
+        }
+        assert_eq!(of(&["Cache-Control: no-store", &told("max-age=60")]), 0);
+        for foreign in ["max-age=10;other", "content=\"ESI/1.0\"", "=", ""] {
+            assert_eq!(of(&["Cache-Control: max-age=60", &told(foreign)]), 60, "{name}: {foreign}");
+        }
+        assert_eq!(of(&[&told("max-age=10;other")]), 0);
     }
 }
 

@@ -65,11 +65,15 @@ fn intro(running: &Running, endpoints: &[(&'static str, SocketAddr)], moved: boo
     let unwell = endpoints[1];
     let _ = write!(
         text,
-        "\n  Try in another terminal:\n\n    \
+        "\n  Try in another terminal (README.md has a tour of all features):\n\n    \
          curl -i http://{gateway}/users/7\n        \
          again and again: X-Endpoint says who answered\n    \
          curl -i 'http://{gateway}/users/7?fail=0.2'\n        \
          each endpoint fails 2 of 10; the gateway asks another, you get 200\n    \
+         curl -i http://{gateway}/cached/a\n        \
+         kept for ten seconds: Cache-Status says what the cache did\n    \
+         curl -i http://{gateway}/limited/\n        \
+         three at once, then 429 but for one each ten seconds\n    \
          curl -X POST http://{}/health/down\n        \
          endpoint {} says it is unwell: the others take over; undo: /health/up\n\n  \
          Meanwhile a built-in client asks for {PATH}. Ctrl-C ends the demo.\n\n",

@@ -65,6 +65,28 @@ fn every_setting_is_explained() {
     assert_eq!(found, Vec::<String>::new(), "config/gateway.json leaves settings out");
 }
 
+/// All tables in the list of this name.
+fn list<'a>(value: &'a Value, name: &str) -> Vec<&'a Value> {
+    let Kind::Table(entries) = &value.kind else { return Vec::new() };
+    let lists = entries.iter().filter(|entry| entry.name == name);
+    lists.filter_map(|entry| if let Kind::List(items) = &entry.value.kind { Some(items) } else { None }).flatten().collect()
+}
+
+#[test]
+fn the_demo_uses_every_setting() {
+    let demo = json::parse(DEMO).unwrap();
+    let mut found = Vec::new();
+    missing(&SHAPE, &[&demo], "", &mut found);
+    let Shape::Table(fields) = &*SHAPE else { panic!("a configuration is a table") };
+    let (_, kinds) = fields.list.iter().find(|(name, _)| name == "middlewares").unwrap();
+    // Some kinds are a route's own.
+    found.retain(|path| !path.starts_with(".middlewares[]."));
+    let chains = list(&demo, "routes").into_iter().flat_map(|route| list(route, "middlewares")).chain(list(&demo, "middlewares"));
+    let Shape::List(kinds) = kinds else { panic!("a chain is a list") };
+    missing(kinds, &chains.collect::<Vec<_>>(), ".middlewares[]", &mut found);
+    assert_eq!(found, Vec::<String>::new(), "config/demo.json leaves settings out");
+}
+
 #[test]
 fn defaults_are_what_the_explanation_says() {
     let shown = load("gateway.json", GATEWAY).unwrap().config;

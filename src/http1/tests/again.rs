@@ -107,6 +107,7 @@ proptest! {
             let id = [ask.id; 32];
             let (edits, additions) = &all[ask.rules];
             let request = RequestOut {
+                query: (ask.id % 3 == 0).then_some(&b"k=v"[..]),
                 head: &head,
                 bytes,
                 path: ask.path.map(str::as_bytes),

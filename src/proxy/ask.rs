@@ -1,0 +1,59 @@
+//! What a link of the chain asks of the outside: passwords are checked by threads of their own.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::core::Core;
+use crate::auth::Hash;
+use crate::exchange::Place;
+use crate::middleware::{Password, Question, Reply};
+
+/// Checks passwords, elsewhere.
+pub trait Checks {
+    /// Has a password checked, under a number; `false` if too many wait.
+    fn ask(&self, number: u64, hash: &Arc<Hash>, password: Password) -> bool;
+    /// A number whose password is checked, and whether it is right.
+    fn take(&self) -> Option<(u64, bool)>;
+}
+
+/// Questions under way, each with its answer once there is one.
+pub(super) type Asked = HashMap<u64, Option<bool>>;
+
+/// Forgets a question whose request is gone.
+struct Under<'a>(&'a Core, u64);
+
+impl Drop for Under<'_> {
+    fn drop(&mut self) {
+        self.0.asked.borrow_mut().remove(&self.1);
+    }
+}
+
+impl Core {
+    /// The answer to a question. Waits for it.
+    pub(super) async fn reply(&self, question: Question) -> Reply {
+        let Question::Password(hash, password) = question;
+        let number = self.waiters.ticket();
+        if !self.checks.ask(number, &hash, password) {
+            return Reply::Busy;
+        }
+        self.asked.borrow_mut().insert(number, None);
+        let _under = Under(self, number);
+        loop {
+            self.waiters.wait(Place::Reply(number), number).await;
+            self.woke();
+            if let Some(Some(is)) = self.asked.borrow().get(&number) {
+                return Reply::Password(*is);
+            }
+        }
+    }
+
+    /// Takes the answers that have come.
+    pub fn take_replies(&self) {
+        while let Some((number, is)) = self.checks.take() {
+            if let Some(answer) = self.asked.borrow_mut().get_mut(&number) {
+                *answer = Some(is);
+            }
+            self.waiters.wake_all_of(Place::Reply(number));
+        }
+    }
+}
