@@ -117,6 +117,8 @@ struct Found {
     generation: u64,
     head: u64,
     route: usize,
+    /// It was found by the method that a preflight asks about.
+    preflight: bool,
 }
 
 impl Scratch {
