@@ -85,6 +85,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "worker",
         &[
             "admin",
+            "auth",
             "balancer",
             "cache",
             "checks",
@@ -106,6 +107,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "address",
             "admin",
+            "auth",
             "breaker",
             "cache",
             "chance",

@@ -98,6 +98,11 @@ fn metrics(shared: &Shared) -> Response {
     upstreams::write(shared, &mut text);
     write_labelled(&shared.counts(), &mut text);
     limits::write(shared, &mut text);
+    let ages = shared.key_ages();
+    if !ages.is_empty() {
+        text.family("gateway_key_set_age_seconds", "gauge", "Time since an issuer's key set was last fetched, or first wanted.");
+        ages.iter().for_each(|(url, age)| text.sample("gateway_key_set_age_seconds", &[("url", url)], *age));
+    }
     Response { status: 200, content_type: text::CONTENT_TYPE, body: text.finish() }
 }
 

@@ -1,7 +1,7 @@
 //! What pages are made of: the cells of all cores, and what the coordinator last said. Off the data path.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use crate::metrics::{Count, Registry};
@@ -18,6 +18,7 @@ pub struct Shared {
     upstreams: Mutex<Vec<UpstreamState>>,
     counts: Mutex<Vec<Count>>,
     rate_limits: Mutex<Vec<RateLimitState>>,
+    key_ages: Mutex<Vec<(Arc<str>, f64)>>,
 }
 
 /// Which configuration is in force, and how that came about.
@@ -136,6 +137,7 @@ impl Shared {
             upstreams: Mutex::default(),
             counts: Mutex::default(),
             rate_limits: Mutex::default(),
+            key_ages: Mutex::default(),
         }
     }
 
@@ -208,6 +210,16 @@ impl Shared {
     /// Replaces what is known about the rate limits.
     pub fn set_rate_limits(&self, limits: Vec<RateLimitState>) {
         *lock(&self.rate_limits) = limits;
+    }
+
+    /// How long ago each key set was last fetched, or first wanted, in seconds.
+    pub fn key_ages(&self) -> Vec<(Arc<str>, f64)> {
+        lock(&self.key_ages).clone()
+    }
+
+    /// Replaces what is known about the ages of key sets.
+    pub fn set_key_ages(&self, ages: Vec<(Arc<str>, f64)>) {
+        *lock(&self.key_ages) = ages;
     }
 
     /// Replaces what is known about the endpoints.

@@ -107,8 +107,11 @@ pub fn verify(token: &[u8], keys: &[Key], demands: &Demands, wall: u64) -> Resul
 }
 
 impl Demands {
-    /// Checks claims that were verified.
-    fn check(&self, claims: Claims, wall: u64) -> Result<Valid, Fault> {
+    /// Checks claims that were verified. `wall` is the present moment in seconds since 1970 began.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn check(&self, claims: Claims, wall: u64) -> Result<Valid, Fault> {
         let time = |name: &str| match claims.get(name) {
             None => Ok(None),
             Some(value) => value.as_f64().filter(|time| time.is_finite()).map(Some).ok_or(Fault::Malformed),

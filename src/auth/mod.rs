@@ -6,6 +6,7 @@ mod claims;
 mod jwks;
 mod jwt;
 mod keys;
+mod keysets;
 mod memory;
 mod secret;
 #[cfg(test)]
@@ -17,6 +18,7 @@ pub use claims::{Claims, Verified};
 pub use jwks::key_set;
 pub use jwt::{Demands, Fault, Valid, is_token, verify};
 pub use keys::{Algorithm, Key};
+pub use keysets::{KeySet, KeySets, Source};
 pub use memory::Memory;
 pub use secret::{Hashed, Seed};
 pub use tokens::{List, Token, Tokens};

@@ -5,6 +5,7 @@
 //! modules (`reconcile`, `drain`), and carries out what they answer.
 
 mod drain;
+mod keys;
 mod limits;
 mod lookup;
 mod post;
@@ -39,6 +40,7 @@ use crate::reconcile::{Lookup, ProbeId, Reconciler, Report};
 use crate::worker::Command;
 
 use drain::{Delays, Drain, Step, Stop};
+use keys::Keys;
 use limits::Rates;
 use lookup::Lookups;
 use post::Post;
@@ -112,9 +114,16 @@ async fn supervise(mut setup: Setup, doorbell: Doorbell) -> Ended {
             return Ended::Failed;
         }
     };
+    let keys = match Keys::start(keys::get) {
+        Ok(keys) => keys,
+        Err(error) => {
+            log::error(format_args!("cannot start the thread for key sets error=\"{error}\""));
+            return Ended::Failed;
+        }
+    };
     let (clock, shared, admin) = (setup.clock, setup.shared.clone(), setup.admin.take());
     let deadlines = Rc::new(Deadlines::default());
-    let coordinator = Rc::new(RefCell::new(Coordinator::new(setup, lookups, deadlines.clone())));
+    let coordinator = Rc::new(RefCell::new(Coordinator::new(setup, lookups, keys, deadlines.clone())));
     if let Some(listener) = admin {
         let reloading = coordinator.clone();
         let reload = Box::new(move || reloading.borrow_mut().reload_for_operator());
@@ -154,14 +163,16 @@ struct Coordinator {
     rates: Rates,
     probes: Probes<ProbeId>,
     lookups: Lookups<Lookup>,
+    keys: Keys,
     drain: Drain,
     chance: Chance,
 }
 
 impl Coordinator {
-    fn new(setup: Setup, lookups: Lookups<Lookup>, deadlines: Rc<Deadlines>) -> Self {
+    fn new(setup: Setup, lookups: Lookups<Lookup>, mut keys: Keys, deadlines: Rc<Deadlines>) -> Self {
         let Setup { clock, shared, workers, reports, limit_reports, loaded, path, load, build, signals, .. } = setup;
         let Loaded { config, hash, .. } = loaded;
+        keys.reconfigure(&keys::configured(&config), clock.now());
         shared.switch_metrics_page(config.features.metrics);
         let generation = shared.loading().generation;
         let cores = u32::try_from(workers.len()).expect("fewer than 2^32 workers");
@@ -181,6 +192,7 @@ impl Coordinator {
             signals,
             probes: Probes::new(clock, deadlines),
             lookups,
+            keys,
             drain: Drain::new(),
             chance: Chance::new(std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0)),
         }
@@ -193,10 +205,12 @@ impl Coordinator {
             if !report.purges.is_empty() {
                 self.pass_on(report.core, &report.purges);
             }
+            report.keys_wanted.iter().for_each(|url| self.keys.want(url, now));
             self.reconciler.on_report(report, now);
         }
         self.take_probes(now);
         self.take_lookups(now);
+        self.take_keys(now);
         if self.signals.take_hangup() {
             let _ = self.reload(now);
         }
@@ -210,6 +224,7 @@ impl Coordinator {
         let ticks = &self.shared.registry.process.ticks;
         if !changes.is_empty() || ticks.count().is_multiple_of(SHOW_EVERY) {
             show::publish(&self.reconciler, &mut self.rates, &self.shared);
+            self.shared.set_key_ages(self.keys.ages(now));
         }
         ticks.add(1);
         let ended = self.stop(now);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Sender, TrySendError};
 
+use crate::auth::KeySets;
 use crate::cache::{Purge, Purged};
 use crate::exchange::Plan;
 use crate::limiter::LimitUpdate;
@@ -17,6 +18,7 @@ pub(super) struct Post {
     plan: Option<Arc<Plan>>,
     update: Option<Update>,
     limits: Option<LimitUpdate>,
+    keys: Option<Arc<KeySets>>,
     purges: VecDeque<Order>,
     drain: bool,
 }
@@ -47,6 +49,11 @@ impl Post {
     /// Takes an update about rate limits; what waits is the same one or an older one.
     pub fn limits(&mut self, update: LimitUpdate) {
         self.limits = Some(update);
+    }
+
+    /// Takes key sets; older ones that wait are forgotten.
+    pub fn keys(&mut self, sets: Arc<KeySets>) {
+        self.keys = Some(sets);
     }
 
     /// Takes a purge. Those that wait are kept in order; if there are too many, all of the cache goes.
@@ -92,6 +99,9 @@ impl Post {
         if let Some(update) = self.limits.take() {
             return Some(Command::Limits(update));
         }
+        if let Some(sets) = self.keys.take() {
+            return Some(Command::Keys(sets));
+        }
         if let Some((purges, reply)) = self.purges.pop_front() {
             return Some(Command::Purge(purges, reply));
         }
@@ -103,6 +113,7 @@ impl Post {
             Command::Plan(plan) => self.plan = Some(plan),
             Command::Update(update) => self.update = Some(update),
             Command::Limits(update) => self.limits = Some(update),
+            Command::Keys(sets) => self.keys = Some(sets),
             Command::Purge(purges, reply) => self.purges.push_front((purges, reply)),
             Command::Drain => self.drain = true,
         }

@@ -63,6 +63,7 @@ impl Coordinator {
         log::configure(self.config.features.logging.then_some(self.config.logging.level));
         self.shared.switch_metrics_page(self.config.features.metrics);
         self.reconciler.reconfigure(&self.config, plan.generation, now);
+        self.keys.reconfigure(&super::keys::configured(&self.config), now);
         self.rates.reconfigure(&self.config, plan.generation, now);
         self.workers.iter_mut().for_each(|(_, post, _)| post.plan(plan.clone()));
         let (upstreams, routes) = (self.config.upstreams.len(), self.config.routes.len());

@@ -11,7 +11,7 @@ use crate::cache::Cache;
 use crate::clock::Instant;
 use crate::limiter::{Limiters, Share};
 use crate::metrics::{Count, Family};
-use crate::middleware::{self, Entry, Failures, Ground, Middleware, Scope, States};
+use crate::middleware::{self, Entry, Failures, Ground, Keyring, Middleware, Scope, States};
 use crate::reconcile::{Report, ShareKey, ShareReport, Update};
 use crate::upstream::{Switches, Upstream};
 
@@ -43,6 +43,7 @@ pub struct View {
     states: States,
     limiters: Rc<RefCell<Limiters>>,
     failures: Rc<Failures>,
+    keys: Rc<Keyring>,
     /// This core's shard of the cache, if any route is cached.
     cache: Option<Cache>,
     /// Keeps the cache's hashes from being foreseen.
@@ -67,6 +68,7 @@ impl View {
             states: States::default(),
             limiters: Rc::new(RefCell::new(Limiters::new(seat.core))),
             failures: Rc::default(),
+            keys: Rc::default(),
             cache: None,
             seed,
             seat,
@@ -103,7 +105,7 @@ impl View {
         let routes = plan.routes.iter().map(|route| self.share(route, shares.get(&*route.name).copied(), limits.queue));
         let routes = routes.collect();
         let limiters = self.limiters.clone();
-        let (chains, states) = chains(&plan, self.seat, &self.states, self.failures.clone(), &mut limiters.borrow_mut());
+        let (chains, states) = chains(&plan, self.seat, &self.states, (&self.failures, &self.keys), &mut limiters.borrow_mut());
         let arms = plan.routes.iter().map(|route| self.arms_of(&plan, route)).collect();
         View {
             gateway: self.gateway.clone(),
@@ -114,6 +116,7 @@ impl View {
             states,
             limiters,
             failures: self.failures.clone(),
+            keys: self.keys.clone(),
             cache: self.next_cache(&plan),
             seed: self.seed,
             seat: self.seat,
@@ -181,6 +184,11 @@ impl View {
         self.cache.as_ref()
     }
 
+    /// The key sets that are fetched for it.
+    pub fn keys(&self) -> &Keyring {
+        &self.keys
+    }
+
     /// A route's concurrency limit.
     #[inline]
     pub fn route(&self, route: usize) -> &RefCell<Share> {
@@ -243,6 +251,7 @@ impl View {
             upstreams,
             shares,
             counts: self.counts(),
+            keys_wanted: self.keys.take_wanted(),
             purges: Vec::new(),
         }
     }
@@ -279,10 +288,25 @@ impl View {
 }
 
 /// Each route's chain. Links of the gateway's entries are the same for all routes, and routes without entries share one chain.
-fn chains(plan: &Plan, seat: Seat, before: &States, failures: Rc<Failures>, limiters: &mut Limiters) -> (Vec<Chain>, States) {
+fn chains(
+    plan: &Plan,
+    seat: Seat,
+    before: &States,
+    (failures, keys): (&Rc<Failures>, &Rc<Keyring>),
+    limiters: &mut Limiters,
+) -> (Vec<Chain>, States) {
     let Plan { config, registry, secret, generation, .. } = plan;
     let (limits, kept) = (RefCell::default(), RefCell::default());
-    let ground = Ground { registry, secret: *secret, generation: *generation, limiters: limits, before, kept, failures };
+    let ground = Ground {
+        registry,
+        secret: *secret,
+        generation: *generation,
+        limiters: limits,
+        before,
+        kept,
+        failures: failures.clone(),
+        keys: keys.clone(),
+    };
     let build = |entry: &Entry, name: &str| {
         let settings = entry.settings()?;
         let off = settings.rate_limit().is_some() && !config.features.rate_limit;

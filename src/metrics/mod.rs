@@ -109,6 +109,8 @@ cells! {
         pub probes: Counters<2> = "gateway_health_probes_total" by "result" in PROBE_RESULTS,
         /// Look-ups of endpoints' host names, by result.
         pub lookups: Counters<2> = "gateway_lookups_total" by "result" in PROBE_RESULTS,
+        /// Fetches of issuers' key sets, by result; after a failed one the keys known before stay in use.
+        pub key_fetches: Counters<2> = "gateway_key_set_fetches_total" by "result" in PROBE_RESULTS,
         /// Updates to workers that were replaced by a newer one before they could be sent.
         pub updates_replaced: Counter = "gateway_updates_replaced_total",
     }

@@ -28,15 +28,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 pub use access_log::{AccessLog, Field, LineFormat};
-pub use auth::{Auth, Failures};
+pub use auth::{Auth, Failures, Keyring};
 pub use chain::{Answer, Denial, Flow, Marks, Middleware, Notes, Request, Response};
 pub use cors::preflight;
 pub use custom::{Custom, Factory, Registry};
 pub use incoming::{Asked, Incoming};
 pub use list::Entry;
-pub use question::{Password, Question, Reply};
+pub use question::{Fetch, Fetched, Password, Question, Reply};
 pub use rate_key::Secret;
 
+use crate::auth::Source;
 use crate::config::Wrong;
 use crate::http::Edits;
 use crate::limiter::{Limit, Named};
@@ -66,6 +67,16 @@ pub trait Settings {
     /// Whether it tells who clients are: `features.authentication` switches it off.
     fn authenticates(&self) -> bool {
         false
+    }
+
+    /// The key sets that it needs fetched.
+    fn key_sets(&self) -> Vec<Source> {
+        Vec::new()
+    }
+
+    /// The upstreams that it asks, each with the setting that names it.
+    fn upstreams(&self) -> Vec<(String, &str)> {
+        Vec::new()
     }
 
     /// Whether every request that comes so far is answered here: its route needs no upstream.
@@ -111,6 +122,8 @@ pub struct Ground<'a> {
     pub kept: RefCell<States>,
     /// Where authentication that failed is counted.
     pub failures: Rc<Failures>,
+    /// Key sets that are fetched for it.
+    pub keys: Rc<Keyring>,
 }
 
 /// What links remember beyond a reload, by the entry's name and settings.
@@ -147,6 +160,11 @@ pub fn rate_limits<'a>(gateway: &'a [Entry], routes: impl Iterator<Item = (&'a s
         limits.extend(entries.iter().filter_map(|entry| limit(entry, format!("{route}/{}", entry.id()))));
     }
     limits
+}
+
+/// The key sets that a configuration needs fetched.
+pub fn key_sets<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<Source> {
+    entries.filter(|entry| entry.enabled).filter_map(Entry::settings).flat_map(Settings::key_sets).collect()
 }
 
 /// A route's chain: the gateway's entries, each replaced by the route's of the same id, then the route's others. An entry comes with

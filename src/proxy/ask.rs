@@ -1,11 +1,12 @@
-//! What a link of the chain asks of the outside: passwords are checked by threads of their own.
+//! What a link of the chain asks of the outside: passwords are checked by threads of their own, services are sent requests.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::core::Core;
 use crate::auth::Hash;
-use crate::exchange::Place;
+use crate::exchange::{Place, View};
 use crate::middleware::{Password, Question, Reply};
 
 /// Checks passwords, elsewhere.
@@ -30,8 +31,11 @@ impl Drop for Under<'_> {
 
 impl Core {
     /// The answer to a question. Waits for it.
-    pub(super) async fn reply(&self, question: Question) -> Reply {
-        let Question::Password(hash, password) = question;
+    pub(super) async fn reply(&self, view: &Rc<View>, question: Question) -> Reply {
+        let (hash, password) = match question {
+            Question::Password(hash, password) => (hash, password),
+            Question::Fetch(fetch) => return self.fetch(view, &fetch).await.map_or(Reply::Failed, Reply::Fetched),
+        };
         let number = self.waiters.ticket();
         if !self.checks.ask(number, &hash, password) {
             return Reply::Busy;

@@ -198,7 +198,7 @@ impl Core {
     }
 
     /// A kept connection to the endpoint, or a new one.
-    async fn connection(&self, plan: &Plan, attempt: &Attempt, deadline: Instant) -> Result<(Rc<Connection>, bool), Reason> {
+    pub(super) async fn connection(&self, plan: &Plan, attempt: &Attempt, deadline: Instant) -> Result<(Rc<Connection>, bool), Reason> {
         let now = self.now();
         let key = key(attempt);
         if let Some(connection) = self.pool.take(key, attempt.careful, now) {

@@ -112,7 +112,7 @@ impl Core {
     }
 
     /// A fetch that no client waits for.
-    async fn fetch(self: Rc<Core>, mut session: Box<Session>, inbound: Inbound, mut exchange: Exchange) {
+    async fn fetch_for_cache(self: Rc<Core>, mut session: Box<Session>, inbound: Inbound, mut exchange: Exchange) {
         let ticket = self.waiters.ticket();
         let mut answered = None;
         let mut held = None;
@@ -278,7 +278,7 @@ impl Request<'_> {
         }
         let (incoming, scratch, _) = session.parts(&bytes, core.wall.get());
         let aside = exchange.aside(fetch, &incoming, scratch, core.now());
-        let work = own.clone().fetch(session, Inbound::new(bytes), aside);
+        let work = own.clone().fetch_for_cache(session, Inbound::new(bytes), aside);
         own.beside(work);
     }
 }

@@ -5,6 +5,7 @@ mod ask;
 mod attempt;
 mod chunks;
 mod core;
+mod fetch;
 mod fill;
 mod hedge;
 mod hit;

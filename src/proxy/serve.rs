@@ -152,7 +152,7 @@ impl<'a> Request<'a> {
                 }
                 Step::Answer(answer) => return self.answer(exchange, &answer).await,
                 Step::Ask(question) => {
-                    let reply = Box::pin(self.core.reply(*question)).await;
+                    let reply = Box::pin(self.core.reply(exchange.view(), *question)).await;
                     self.session.scratch.reply = Some(Box::new(reply));
                 }
                 Step::Serve(hit, fetch) => {

@@ -25,6 +25,8 @@ pub struct Report {
     pub shares: Vec<ShareReport>,
     /// What it has counted by labels.
     pub counts: Vec<Count>,
+    /// URLs of key sets that a key was missing from. A lost one is wanted again by the next request.
+    pub keys_wanted: Vec<Arc<str>>,
     /// What requests on this core made invalid in the cache, for all others. The one part that isn't a snapshot: a report that can't be
     /// sent leaves it to the next.
     pub purges: Vec<Purge>,

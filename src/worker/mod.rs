@@ -13,6 +13,7 @@ use core_affinity::CoreId;
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::admin::{self, Shared};
+use crate::auth::KeySets;
 use crate::cache::{Purge, Purged};
 use crate::clock::Clock;
 use crate::config::Driver;
@@ -32,6 +33,8 @@ pub enum Command {
     Update(Update),
     /// What to hold of rate limits.
     Limits(LimitUpdate),
+    /// The key sets that are known.
+    Keys(Arc<KeySets>),
     /// Make these unavailable in the cache, and say what came of it if asked to.
     Purge(Arc<[Purge]>, Option<Sender<Purged>>),
     /// Accept no more; end connections after the request under way.

@@ -50,6 +50,7 @@ impl Worker {
                     core.waiters.wake_all();
                 }
                 Command::Limits(update) => answer |= core.view.borrow().limiters().borrow_mut().apply(&update, now),
+                Command::Keys(sets) => core.view.borrow().keys().replace(sets),
                 Command::Purge(purges, reply) => {
                     let view = core.view.borrow();
                     let purged = view.cache().map_or(Purged { responses: 0, complete: true }, |cache| {

@@ -1,6 +1,6 @@
 //! Rules of middlewares: one kind an entry, ids that are unique in their list, and what each kind says of its own settings.
 
-use super::Rules;
+use super::{Rules, route};
 use crate::middleware::Entry;
 
 /// Checks one list of entries; those of a route may only switch one of the gateway's off, without a kind.
@@ -25,4 +25,17 @@ pub(super) fn check_all(rules: &mut Rules<'_>, entries: &[Entry], gateway: Optio
     }
     let ids = entries.iter().enumerate().map(|(index, entry)| (index, entry.id()));
     rules.unique(ids, &|index| format!("{at}[{index}].id"), "give one of them another \"id\"");
+}
+
+/// Checks that the upstreams are there that entries ask.
+pub(super) fn check_upstreams(rules: &mut Rules<'_>, entries: &[Entry], ids: &foldhash::HashSet<&str>, at: &str) {
+    for (index, entry) in entries.iter().enumerate() {
+        for (kind, (setting, upstream)) in
+            entry.kinds().flat_map(|(kind, settings)| settings.upstreams().into_iter().map(move |one| (kind, one)))
+        {
+            if !upstream.is_empty() && !ids.contains(upstream) {
+                route::unknown_upstream(rules, format!("{at}[{index}].{kind}.{setting}"), upstream);
+            }
+        }
+    }
 }

@@ -19,6 +19,9 @@ pub(super) fn check_all(rules: &mut Rules<'_>) {
     if config.built_in.enabled {
         pages.extend(config.built_in.pages().into_iter().filter(|(_, path)| !path.is_empty()).map(|(name, path)| (path, name)));
     }
+    if named {
+        middleware::check_upstreams(rules, &config.middlewares, &ids, "middlewares");
+    }
     for (index, route) in config.routes.iter().enumerate() {
         let at = |setting: &str| format!("routes[{index}].{setting}");
         if let Some(id) = &route.id {
@@ -51,13 +54,16 @@ pub(super) fn check_all(rules: &mut Rules<'_>) {
         if let Some(cache) = &route.cache {
             cache.key.problems(&at("cache.key")).into_iter().for_each(|wrong| rules.wrong("", wrong));
         }
+        if named {
+            middleware::check_upstreams(rules, &route.middlewares, &ids, &at("middlewares"));
+        }
         middleware::check_all(rules, &route.middlewares, Some(&config.middlewares), &at("middlewares"));
     }
     let ids = config.routes.iter().enumerate().filter_map(|(index, route)| Some((index, route.id.as_deref()?)));
     rules.unique(ids, &|index| format!("routes[{index}].id"), "rename one of them");
 }
 
-fn unknown_upstream(rules: &mut Rules<'_>, path: String, name: &str) {
+pub(super) fn unknown_upstream(rules: &mut Rules<'_>, path: String, name: &str) {
     let shown = rules.source.shown(&path, name);
     let names = rules.upstream_names();
     let written_here = shown == format!("{name:?}");

@@ -1,11 +1,13 @@
 //! User names and passwords. Checking one takes long on purpose, so that is asked of others, and what came of it is remembered.
 
+use std::rc::Rc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::super::{Incoming, Password, Question, Reply};
-use super::Proof;
+use super::super::{Password, Question, Reply, Request};
 use super::scheme::{Call, Found, Judgement, Scheme, authorization};
+use super::{Keyring, Proof};
 use crate::auth::{Claims, Seed, Users, Verified, credentials};
 use crate::config::{Time, Wrong};
 use crate::error::Reason;
@@ -41,7 +43,7 @@ impl Proof for Basic {
         vec!["Authorization"]
     }
 
-    fn build(&self, _: Seed) -> Box<dyn Scheme> {
+    fn build(&self, _: Seed, _: &Rc<Keyring>) -> Box<dyn Scheme> {
         Box::new(Passwords { users: Users::read(&self.users).unwrap_or_default(), settings: self.clone() })
     }
 }
@@ -60,22 +62,22 @@ impl Scheme for Passwords {
         ("Basic", ", charset=\"UTF-8\"")
     }
 
-    fn find<'a>(&self, incoming: &'a Incoming<'a>) -> Found<'a> {
-        authorization(incoming, "Basic")
+    fn find<'a>(&self, request: &Request<'a>) -> Found<'a> {
+        authorization(request.incoming, "Basic")
     }
 
     fn check(&self, credential: &[u8], call: Call) -> Judgement {
-        let wrong = Judgement::Refused(Reason::AuthInvalid, self.settings.remember_wrong.get());
+        let wrong = Judgement::Refused(Reason::AuthInvalid, None, self.settings.remember_wrong.get());
         let Some((user, password)) = credentials(credential) else { return wrong };
         let Some((hash, known)) = self.users.hash(&user) else { return wrong };
         match call.reply.as_deref() {
             None => Judgement::Ask(Box::new(Question::Password(hash.clone(), Password(password)))),
             Some(Reply::Password(true)) if known => {
                 let claims = Claims::from_iter([("sub".to_owned(), user.into())]);
-                Judgement::Verified(Verified::new(claims, "basic").into(), self.settings.remember.get())
+                Judgement::Verified(Verified::new(claims, "basic").into(), Vec::new(), self.settings.remember.get())
             }
             Some(Reply::Password(_)) => wrong,
-            Some(Reply::Busy) => Judgement::Refused(Reason::AuthBusy, std::time::Duration::ZERO),
+            Some(_) => Judgement::Refused(Reason::AuthBusy, None, std::time::Duration::ZERO),
         }
     }
 }

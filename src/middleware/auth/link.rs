@@ -36,7 +36,7 @@ pub(super) struct Link {
     seed: Seed,
     good: RefCell<Memory<Rc<Admission>>>,
     /// Kept apart, so that wrong credentials don't put out right ones.
-    bad: RefCell<Memory<Reason>>,
+    bad: RefCell<Memory<Rc<Refusal>>>,
     /// What a client without a credential is told.
     challenges: Vec<u8>,
     realm: String,
@@ -46,6 +46,13 @@ pub(super) struct Link {
     require_roles: Vec<String>,
     roles_claim: String,
     failures: Rc<Failures>,
+}
+
+/// Somebody who isn't let in.
+struct Refusal {
+    reason: Reason,
+    /// Header lines in place of the usual challenge.
+    lines: Option<Vec<u8>>,
 }
 
 /// Somebody who has proved who they are, and what follows from it.
@@ -60,7 +67,7 @@ impl Link {
     pub(super) fn new(settings: &Auth, scope: &Scope<'_>) -> Self {
         let seed = Seed(scope.ground.secret.0);
         let ways = settings.any.iter().flat_map(Way::kinds);
-        let schemes: Vec<_> = ways.map(|(_, proof)| proof.build(seed)).collect();
+        let schemes: Vec<_> = ways.map(|(_, proof)| proof.build(seed, &scope.ground.keys)).collect();
         let mut challenges: Vec<Vec<u8>> = schemes.iter().map(|scheme| challenge(&settings.realm, &**scheme, "")).collect();
         challenges.dedup();
         Link {
@@ -102,26 +109,27 @@ impl Link {
     /// Checks what nothing is remembered of.
     #[inline(never)]
     fn check(&self, scheme: &dyn Scheme, credential: &[u8], hash: u128, request: &mut Request<'_>, now: Instant) -> Flow {
-        if let Some(&reason) = self.bad.borrow().find(hash, now) {
-            return self.refuse(scheme, reason);
+        if let Some(refusal) = self.bad.borrow().find(hash, now) {
+            return self.turn_away(scheme, refusal);
         }
-        let call = Call { reply: request.reply.take(), wall: request.incoming.wall };
+        let call = Call { reply: request.reply.take(), wall: request.incoming.wall, now, again: request.again };
         match scheme.check(credential, call) {
-            Judgement::Verified(verified, time) => {
-                let admission = Rc::new(self.admission(verified));
+            Judgement::Verified(verified, lines, time) => {
+                let admission = Rc::new(self.admission(verified, lines));
                 self.good.borrow_mut().keep(hash, admission.clone(), now + time, now);
                 self.let_in(scheme, &admission, request)
             }
-            Judgement::Refused(reason, time) => {
-                self.bad.borrow_mut().keep(hash, reason, now + time, now);
-                self.refuse(scheme, reason)
+            Judgement::Refused(reason, lines, time) => {
+                let refusal = Rc::new(Refusal { reason, lines });
+                self.bad.borrow_mut().keep(hash, refusal.clone(), now + time, now);
+                self.turn_away(scheme, &refusal)
             }
+            Judgement::Pause(time) => Flow::Pause(time),
             Judgement::Ask(question) => Flow::Ask(question),
         }
     }
 
-    fn admission(&self, verified: Rc<Verified>) -> Admission {
-        let mut lines = Vec::new();
+    fn admission(&self, verified: Rc<Verified>, mut lines: Vec<u8>) -> Admission {
         for (header, claim) in &self.claims_to_headers {
             let value = verified.text(claim).filter(|text| !text.chars().any(char::is_control) && text.len() <= CLAIM_MAX);
             if let Some(value) = value {
@@ -132,6 +140,13 @@ impl Link {
         let scopes = self.require_scopes.iter().all(has_scope);
         let roles = self.require_roles.is_empty() || self.require_roles.iter().any(|role| verified.has(&self.roles_claim, role));
         Admission { lines, allowed: scopes && roles, verified }
+    }
+
+    #[cold]
+    fn turn_away(&self, scheme: &dyn Scheme, refusal: &Refusal) -> Flow {
+        let Some(lines) = &refusal.lines else { return self.refuse(scheme, refusal.reason) };
+        self.failures.add(scheme.kind(), refusal.reason);
+        Flow::Refuse(Box::new(Denial { reason: refusal.reason, lines: lines.clone() }))
     }
 
     #[cold]
@@ -154,10 +169,9 @@ impl Link {
 
 impl Middleware for Link {
     fn on_request(&self, request: &mut Request<'_>, now: Instant) -> Flow {
-        let incoming = request.incoming;
         let mut foreign = None;
         for (index, scheme) in self.schemes.iter().enumerate() {
-            let credential = match scheme.find(incoming) {
+            let credential = match scheme.find(request) {
                 Found::Absent => continue,
                 Found::Foreign => {
                     foreign.get_or_insert(scheme);
@@ -166,7 +180,7 @@ impl Middleware for Link {
                 Found::Repeated => return self.refuse(&**scheme, Reason::AuthRepeated),
                 Found::There(credential) => credential,
             };
-            let hash = self.seed.hash(index as u64, &credential);
+            let hash = self.seed.hash(index as u64 | scheme.version() << 8, &credential);
             if let Some(admission) = self.good.borrow().find(hash, now) {
                 return self.let_in(&**scheme, admission, request);
             }

@@ -1,14 +1,15 @@
 //! Secrets that the configuration lists: bearer tokens in `Authorization`, API keys elsewhere.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::super::{Incoming, Request};
-use super::Proof;
+use super::super::Request;
 use super::link::STATIC;
 use super::scheme::{Call, Found, Judgement, Scheme, authorization, cookie, header, query, strip_cookie, without};
+use super::{Keyring, Proof};
 use crate::auth::{List, Seed, Token, Tokens};
 use crate::config::Wrong;
 use crate::error::Reason;
@@ -77,8 +78,8 @@ fn all(tokens: &[Token], list: &List, seed: Seed) -> Tokens {
 
 fn judge(tokens: &Tokens, credential: &[u8]) -> Judgement {
     match tokens.find(credential) {
-        Some(verified) => Judgement::Verified(verified.clone(), STATIC),
-        None => Judgement::Refused(Reason::AuthInvalid, Duration::ZERO),
+        Some(verified) => Judgement::Verified(verified.clone(), Vec::new(), STATIC),
+        None => Judgement::Refused(Reason::AuthInvalid, None, Duration::ZERO),
     }
 }
 
@@ -91,7 +92,7 @@ impl Proof for Bearer {
         vec!["Authorization"]
     }
 
-    fn build(&self, seed: Seed) -> Box<dyn Scheme> {
+    fn build(&self, seed: Seed, _: &Rc<Keyring>) -> Box<dyn Scheme> {
         Box::new(Bearers(all(&self.tokens, &self.list, seed)))
     }
 }
@@ -107,8 +108,8 @@ impl Scheme for Bearers {
         ("Bearer", "")
     }
 
-    fn find<'a>(&self, incoming: &'a Incoming<'a>) -> Found<'a> {
-        authorization(incoming, "Bearer")
+    fn find<'a>(&self, request: &Request<'a>) -> Found<'a> {
+        authorization(request.incoming, "Bearer")
     }
 
     fn check(&self, credential: &[u8], _: Call) -> Judgement {
@@ -133,7 +134,7 @@ impl Proof for ApiKey {
         if self.header.is_empty() { Vec::new() } else { vec![&self.header] }
     }
 
-    fn build(&self, seed: Seed) -> Box<dyn Scheme> {
+    fn build(&self, seed: Seed, _: &Rc<Keyring>) -> Box<dyn Scheme> {
         let ApiKey { header, query, cookie, keys, list } = self;
         Box::new(Keys { header: header.clone(), query: query.clone(), cookie: cookie.clone(), tokens: all(keys, list, seed) })
     }
@@ -155,7 +156,8 @@ impl Scheme for Keys {
         ("ApiKey", "")
     }
 
-    fn find<'a>(&self, incoming: &'a Incoming<'a>) -> Found<'a> {
+    fn find<'a>(&self, request: &Request<'a>) -> Found<'a> {
+        let incoming = request.incoming;
         let mut found = Found::Absent;
         if !self.header.is_empty() {
             found = header(incoming, &self.header);

@@ -1,7 +1,10 @@
 //! Who clients are, and whether they may come in: several ways to prove it, of which the first that a request tries decides.
 
 mod basic;
+mod external;
+mod introspection;
 mod jwt;
+mod keyring;
 mod link;
 mod listed;
 mod scheme;
@@ -15,12 +18,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Middleware, Scope, Settings};
-use crate::auth::Seed;
+use crate::auth::{Seed, Source};
 use crate::config::Wrong;
 use crate::http::{Edits, is_token};
 
 pub use basic::Basic;
+pub use external::External;
+pub use introspection::Introspection;
 pub use jwt::Jwt;
+pub use keyring::Keyring;
 pub use link::Failures;
 pub use listed::{ApiKey, Bearer};
 
@@ -95,6 +101,10 @@ ways! {
     basic: Basic,
     /// Signed tokens (RFC 7519).
     jwt: Jwt,
+    /// Tokens that only their issuer can read (RFC 7662).
+    introspection: Introspection,
+    /// A service that decides.
+    external: External,
 }
 
 /// The settings of one way.
@@ -105,8 +115,23 @@ trait Proof {
     /// The request headers that hold the credential.
     fn headers(&self) -> Vec<&str>;
 
+    /// The request headers that it sets, which clients can't send.
+    fn sets(&self) -> Vec<&str> {
+        Vec::new()
+    }
+
+    /// The key set that it needs fetched.
+    fn key_set(&self) -> Option<Source> {
+        None
+    }
+
+    /// The upstream that it asks.
+    fn upstream(&self) -> Option<&str> {
+        None
+    }
+
     /// What checks it on one core.
-    fn build(&self, seed: Seed) -> Box<dyn Scheme>;
+    fn build(&self, seed: Seed, keys: &Rc<Keyring>) -> Box<dyn Scheme>;
 }
 
 impl Settings for Auth {
@@ -158,9 +183,10 @@ impl Settings for Auth {
 
     fn edits(&self, request: &mut Edits, _: &mut Edits) {
         self.claims_to_headers.keys().for_each(|name| request.remove(name));
+        let ways = || self.any.iter().flat_map(Way::kinds);
+        ways().flat_map(|(_, proof)| proof.sets()).for_each(|name| request.remove(name));
         if self.strip_credential {
-            let ways = self.any.iter().flat_map(Way::kinds);
-            ways.flat_map(|(_, proof)| proof.headers()).for_each(|name| request.remove(name));
+            ways().flat_map(|(_, proof)| proof.headers()).for_each(|name| request.remove(name));
         }
         if !self.replace_authorization.is_empty() {
             request.set("Authorization", &self.replace_authorization);
@@ -169,6 +195,15 @@ impl Settings for Auth {
 
     fn authenticates(&self) -> bool {
         true
+    }
+
+    fn key_sets(&self) -> Vec<Source> {
+        self.any.iter().flat_map(Way::kinds).filter_map(|(_, proof)| proof.key_set()).collect()
+    }
+
+    fn upstreams(&self) -> Vec<(String, &str)> {
+        let ways = self.any.iter().enumerate().flat_map(|(index, way)| way.kinds().map(move |kind| (index, kind)));
+        ways.filter_map(|(index, (kind, proof))| Some((format!("any[{index}].{kind}.upstream"), proof.upstream()?))).collect()
     }
 
     fn build(&self, scope: &Scope<'_>) -> Option<Rc<dyn Middleware>> {

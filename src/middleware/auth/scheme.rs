@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::super::{Incoming, Question, Reply, Request};
 use crate::auth::Verified;
+use crate::clock::Instant;
 use crate::error::Reason;
 use crate::http::Known;
 
@@ -18,11 +19,16 @@ pub(super) trait Scheme {
     fn challenge(&self) -> (&'static str, &'static str);
 
     /// The credential in a request.
-    fn find<'a>(&self, incoming: &'a Incoming<'a>) -> Found<'a>;
+    fn find<'a>(&self, request: &Request<'a>) -> Found<'a>;
 
     /// Takes a credential away that doesn't stand in one of its headers. Only what [`Scheme::find`] finds.
     fn strip(&self, request: &mut Request<'_>) {
         let _ = request;
+    }
+
+    /// Differs where the same credential may be judged otherwise.
+    fn version(&self) -> u64 {
+        0
     }
 
     /// Whose credential it is.
@@ -48,14 +54,21 @@ pub(super) struct Call {
     pub reply: Option<Box<Reply>>,
     /// Seconds since 1970 began.
     pub wall: u64,
+    /// The present moment.
+    pub now: Instant,
+    /// It paused before.
+    pub again: bool,
 }
 
 /// What came of a check.
 pub(super) enum Judgement {
-    /// It is theirs; that may be remembered for so long.
-    Verified(Rc<Verified>, Duration),
-    /// It is nobody's, for this reason; that may be remembered for so long.
-    Refused(Reason, Duration),
+    /// It is theirs; endpoints get these header lines beside those of claims. It may be remembered for so long.
+    Verified(Rc<Verified>, Vec<u8>, Duration),
+    /// It is nobody's, for this reason; the client gets these header lines, if there are any, in place of the usual challenge. It may be
+    /// remembered for so long.
+    Refused(Reason, Option<Vec<u8>>, Duration),
+    /// That may be known after so long: this is asked once.
+    Pause(Duration),
     /// That depends on the answer to this.
     Ask(Box<Question>),
 }

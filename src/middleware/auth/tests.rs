@@ -40,6 +40,7 @@ impl World {
             before: &before,
             kept: Default::default(),
             failures: failures.clone(),
+            keys: Default::default(),
         };
         let link = entry.settings().unwrap().build(&Scope::new((0, 1), "auth", &entry, &ground)).unwrap();
         World { link, failures, now: Instant::ZERO }

@@ -1,5 +1,7 @@
 //! Who may come in: what clients get with good, bad and no credentials, what endpoints see, and that no secret shows anywhere.
 
+mod asked;
+mod keysets;
 mod listed;
 mod passwords;
 mod signer;
