@@ -8,6 +8,7 @@ mod core;
 mod fill;
 mod hedge;
 mod hit;
+mod mirror;
 mod note;
 mod relay;
 mod serve;
