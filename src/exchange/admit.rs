@@ -20,6 +20,7 @@ impl Exchange {
             // Captures and paths are still those of this head: a route follows from the head alone.
             Some(found) if found.generation == generation && found.head == head => {
                 self.route = found.route;
+                self.preflight = found.preflight;
                 self.routed = true;
             }
             _ => {
@@ -27,7 +28,7 @@ impl Exchange {
                 if let Some(step) = self.find(plan, request, scratch) {
                     return Some(step);
                 }
-                scratch.found = Some(Found { generation, head, route: self.route });
+                scratch.found = Some(Found { generation, head, route: self.route, preflight: self.preflight });
             }
         }
         self.begin_route(now);

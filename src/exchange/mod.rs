@@ -89,7 +89,7 @@ pub struct Exchange {
     holds: Holds,
     tally: Tally,
     /// What the route's cache wants of the answer.
-    caching: Option<Box<Caching>>,
+    caching: Option<Caching>,
     /// Why the attempt before failed: says more than that no other endpoint is left.
     last_failure: Option<Reason>,
 }
@@ -119,6 +119,8 @@ struct Found {
     generation: u64,
     head: u64,
     route: usize,
+    /// It was found by the method that a preflight asks about.
+    preflight: bool,
 }
 
 impl Scratch {

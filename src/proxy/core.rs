@@ -244,8 +244,10 @@ impl Core {
     /// Has lines made of what has been noted, if somebody can.
     pub fn hand_over(&self) {
         let mut journal = self.journal.borrow_mut();
+        // A core that drains may not get another chance: it doesn't wait for a buffer to come back.
+        let empty = || self.scribe.buffer().or_else(|| self.draining.get().then(Vec::new));
         if !journal.is_empty()
-            && let Some(empty) = self.scribe.buffer()
+            && let Some(empty) = empty()
             && let Some(lost) = self.scribe.take(journal.take(empty))
         {
             self.counters.access_log_dropped.add(lost.count);

@@ -63,6 +63,8 @@ impl Worker {
                 }
                 Command::Drain => {
                     core.draining.set(true);
+                    // What follows is handed over as it is noted.
+                    core.hand_over();
                     self.end_idle_from = now + NOTICE;
                     stopper.stop();
                 }

@@ -145,7 +145,10 @@ fn a_preflight_reaches_no_endpoint_by_the_method_it_names() {
     let endpoint = Hostile::answering(OK);
     let gateway = Gateway::with(&endpoint.address, json!({ "routes": [{ "path": "/", "upstream": "up", "methods": ["PUT"] }] }));
     let lines = ["Origin: https://app.example", "Access-Control-Request-Method: PUT"];
-    assert_eq!(gateway.connect().ask(with_lines("OPTIONS", "/", &lines)).refusal(), (405, "method_not_allowed"));
+    let mut client = gateway.connect();
+    for again in 0..3 {
+        assert_eq!(client.ask(with_lines("OPTIONS", "/", &lines)).refusal(), (405, "method_not_allowed"), "{again}");
+    }
     assert_eq!(endpoint.seen().len(), 0);
 }
 
