@@ -4,6 +4,7 @@ mod cached;
 mod circuits;
 mod clients;
 mod hedges;
+mod mirrors;
 mod places;
 mod retries;
 mod routing;

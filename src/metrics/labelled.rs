@@ -11,6 +11,8 @@ pub enum Family {
     SplitRequests,
     /// Requests that weren't let in.
     AuthFailures,
+    /// Copies of requests.
+    MirrorRequests,
 }
 
 /// What one core has counted since it began, or all cores have.
@@ -25,7 +27,7 @@ pub struct Count {
 }
 
 impl Family {
-    const ALL: [Family; 2] = [Family::SplitRequests, Family::AuthFailures];
+    const ALL: [Family; 3] = [Family::SplitRequests, Family::AuthFailures, Family::MirrorRequests];
 
     /// Name, help and the names of the labels.
     const fn meta(self) -> (&'static str, &'static str, [&'static str; 2]) {
@@ -37,6 +39,11 @@ impl Family {
                 "gateway_auth_failures_total",
                 "Requests that weren't let in, by what they should have proved it with.",
                 ["kind", "reason"],
+            ),
+            Family::MirrorRequests => (
+                "gateway_mirror_requests_total",
+                "Copies of requests that were sent to the mirror of their route, and those that weren't made, by what became of them.",
+                ["route", "result"],
             ),
         }
     }

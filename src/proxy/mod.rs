@@ -9,6 +9,7 @@ mod fetch;
 mod fill;
 mod hedge;
 mod hit;
+mod mirror;
 mod note;
 mod relay;
 mod serve;

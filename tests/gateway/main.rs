@@ -18,6 +18,7 @@ mod hedges;
 mod independent;
 mod limits;
 mod middlewares;
+mod mirrors;
 mod process;
 mod rate_limits;
 mod refused_requests;
