@@ -12,7 +12,7 @@ use crate::clock::Instant;
 use crate::config::HostHeader;
 use crate::error::{Fault, Reason};
 use crate::exchange::{Attempt, Incoming, Plan, Trace, View};
-use crate::http::{Changes, Edits, Framing, RequestHead, RequestOut, ResponseOut, Version, write_response};
+use crate::http::{Changes, Edits, Framing, RequestHead, RequestOut, ResponseHead, ResponseOut, Version, write_response};
 use crate::http1;
 use crate::net::{self, Stream};
 use crate::server::{Client, Inbound};
@@ -23,6 +23,21 @@ pub(super) struct Answered<'a> {
     pub buf: Vec<u8>,
     pub upload: Option<Upload<'a>>,
     pub trace: Trace,
+}
+
+/// What the head of an endpoint's answer says of the bytes behind it.
+#[derive(Clone, Copy)]
+pub(super) struct Received {
+    pub length: usize,
+    pub framing: Framing,
+    /// The connection may carry another request.
+    pub keep_alive: bool,
+}
+
+impl Received {
+    pub(super) fn of(head: &ResponseHead) -> Self {
+        Received { length: head.length, framing: head.framing, keep_alive: head.connection.keep_alive }
+    }
 }
 
 /// Why an endpoint did not answer, and what happened until then.

@@ -6,14 +6,14 @@ use std::rc::Rc;
 
 use futures_util::FutureExt;
 
-use super::attempt::{Answered, key};
+use super::attempt::{Answered, Received, key};
 use super::core::{Core, Session, after};
 use super::serve::Request;
 use crate::cache::{Fetch, Filling, Hit, Outcome, Status};
 use crate::client::{Connection, KeepAlive};
 use crate::error::Reason;
 use crate::exchange::{Attempt, Attempted, Ending, Exchange, Judged, Place, Plan, Refusal, Step};
-use crate::http::{Framing, ResponseHead};
+use crate::http::Framing;
 use crate::http1::{Chunked, as_response, parse_request};
 use crate::net::{self, Stream};
 use crate::server::{Inbound, Next};
@@ -28,21 +28,6 @@ struct Fetching {
     buf: Vec<u8>,
     head: Received,
     filling: Filling,
-}
-
-/// What the head of an endpoint's answer says of the bytes behind it.
-#[derive(Clone, Copy)]
-struct Received {
-    length: usize,
-    framing: Framing,
-    /// The connection may carry another request.
-    keep_alive: bool,
-}
-
-impl Received {
-    fn of(head: &ResponseHead) -> Self {
-        Received { length: head.length, framing: head.framing, keep_alive: head.connection.keep_alive }
-    }
 }
 
 /// What becomes of a request after the cache has seen its answer.
