@@ -59,6 +59,12 @@ cells! {
         pub bytes_in: Counter = "gateway_received_bytes_total",
         /// Bytes sent to clients.
         pub bytes_out: Counter = "gateway_sent_bytes_total",
+        /// Answers that were compressed on their way to the client.
+        pub compressed: Counters<3> = "gateway_compressed_responses_total" by "coding" in CODINGS,
+        /// Bytes of bodies before they were compressed.
+        pub compress_in: Counter = "gateway_compression_input_bytes_total",
+        /// Bytes of them afterwards.
+        pub compress_out: Counter = "gateway_compression_output_bytes_total",
         /// Connections opened to endpoints.
         pub upstream_opened: Counter = "gateway_upstream_connections_opened_total",
         /// Requests sent over a connection to an endpoint that was open already.
@@ -120,6 +126,8 @@ cells! {
 const STATUS_CLASSES: &[&str] = &["1xx", "2xx", "3xx", "4xx", "5xx", "other"];
 /// Labels of `cache_requests`, in order of the cache's outcomes.
 const CACHE_RESULTS: &[&str] = &["hit", "stale", "collapsed", "revalidated", "miss", "bypass"];
+/// Labels of `compressed`, in order of the codings.
+const CODINGS: &[&str] = &["gzip", "br", "zstd"];
 /// Labels of `upstream_connections`, in order of [`UPSTREAM_ACTIVE`] and [`UPSTREAM_IDLE`].
 const UPSTREAM_STATES: &[&str] = &["active", "idle"];
 /// Labels of `driver`, in order of [`DRIVER_IO_URING`] and [`DRIVER_EPOLL`].

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::Incoming;
 use super::question::{Question, Reply};
+use super::{Encoding, Incoming};
 use crate::auth::Verified;
 use crate::clock::Instant;
 use crate::config::Cidr;
@@ -81,6 +81,8 @@ pub struct Notes {
     pub query: Option<Vec<u8>>,
     /// Changes to the answer's headers, beside those of the route.
     pub response: Changes,
+    /// How the answer's body is encoded on its way, if it is.
+    pub encoding: Option<Encoding>,
     /// What the access log tells of it.
     pub marks: Marks,
     /// Who the client has proved to be.
@@ -122,6 +124,7 @@ impl Notes {
         self.marks.identity.clear();
         self.verified = None;
         self.query = None;
+        self.encoding = None;
     }
 }
 

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Settings, access_log, auth, cors, custom, fault, headers, ip_filter, rate_limit, redirect, request_limit, respond, security_headers,
+    Settings, access_log, auth, compress, cors, custom, fault, headers, ip_filter, rate_limit, redirect, request_limit, respond,
+    security_headers,
 };
 
 macro_rules! kinds {
@@ -43,6 +44,8 @@ kinds! {
     access_log: access_log::AccessLog,
     /// Who clients are, and whether they may come in.
     auth: auth::Auth,
+    /// Answers compressed for clients that take it.
+    compress: compress::Compress,
     /// Cross-origin requests: preflights answered, answers marked with who may read them.
     cors: cors::Cors,
     /// A middleware that the program brings along.

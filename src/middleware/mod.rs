@@ -6,6 +6,7 @@
 mod access_log;
 mod auth;
 mod chain;
+mod compress;
 mod cors;
 mod custom;
 mod fault;
@@ -13,6 +14,7 @@ mod headers;
 mod incoming;
 mod ip_filter;
 mod list;
+mod negotiate;
 mod question;
 mod rate_key;
 mod rate_limit;
@@ -30,10 +32,12 @@ use std::sync::Arc;
 pub use access_log::{AccessLog, Field, LineFormat};
 pub use auth::{Auth, Failures, Keyring};
 pub use chain::{Answer, Denial, Flow, Marks, Middleware, Notes, Request, Response};
+pub use compress::Encoding;
 pub use cors::preflight;
 pub use custom::{Custom, Factory, Registry};
 pub use incoming::{Asked, Incoming};
 pub use list::Entry;
+pub use negotiate::Coding;
 pub use question::{Fetch, Fetched, Password, Question, Reply};
 pub use rate_key::Secret;
 

@@ -26,6 +26,21 @@ pub(super) struct Answered<'a> {
     pub trace: Trace,
 }
 
+/// What the head of an endpoint's answer says of the bytes behind it.
+#[derive(Clone, Copy)]
+pub(super) struct Received {
+    pub length: usize,
+    pub framing: Framing,
+    /// The connection may carry another request.
+    pub keep_alive: bool,
+}
+
+impl Received {
+    pub(super) fn of(head: &ResponseHead) -> Self {
+        Received { length: head.length, framing: head.framing, keep_alive: head.connection.keep_alive }
+    }
+}
+
 /// Why an endpoint did not answer, and what happened until then.
 pub(super) struct Failed {
     pub reason: Reason,

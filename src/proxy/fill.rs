@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use futures_util::FutureExt;
 
-use super::attempt::{Answered, key};
+use super::attempt::{Answered, Received, key};
 use super::core::{Core, Session, after};
 use super::serve::Request;
 use crate::cache::{Fetch, Filling, Hit, Outcome, Status};
@@ -26,10 +26,7 @@ struct Fetching {
     connection: Rc<Connection>,
     /// What has come: the head, and the body's beginning.
     buf: Vec<u8>,
-    head: usize,
-    framing: Framing,
-    /// The connection may carry another request, as far as the head says.
-    keep_alive: bool,
+    head: Received,
     filling: Filling,
 }
 
@@ -148,7 +145,8 @@ impl Core {
                     let (got, attempt) = answered.take().expect("an answer is relayed only when there is one");
                     match self.judge(&mut session, inbound.bytes(), &mut exchange, &got) {
                         Judged::Store(filling, _) => {
-                            return Fetching::new(self.clone(), exchange, attempt, got, &session, *filling).run().await;
+                            let head = Received::of(&session.response);
+                            return Fetching::new(self.clone(), exchange, attempt, got, head, *filling).run().await;
                         }
                         Judged::Again => self.set_aside(&session, &got, &attempt, &exchange),
                         Judged::Relay(..) | Judged::Serve(_) => {
@@ -245,9 +243,11 @@ impl Request<'_> {
         let Some(own) = core.shared() else { return Next::Close };
         let hit = filling.hit(status).expect("it has just begun");
         self.tally(exchange.tally());
+        // The chain is shown another head, in the same place.
+        let head = Received::of(&self.session.response);
         self.pass_chain(&mut exchange, &hit);
         let (view, route) = (exchange.view().clone(), exchange.route());
-        let mut fetching = Fetching::new(own.clone(), exchange, attempt, got, self.session, *filling);
+        let mut fetching = Fetching::new(own.clone(), exchange, attempt, got, head, *filling);
         // What is there goes along with the head.
         let begun = fetching.begin();
         own.beside(fetching.go_on(begun));
@@ -293,12 +293,10 @@ enum Stand {
 }
 
 impl Fetching {
-    fn new(core: Rc<Core>, exchange: Exchange, attempt: Attempt, answered: Answered<'_>, session: &Session, filling: Filling) -> Self {
-        let head = &session.response;
-        let (length, framing, keep_alive) = (head.length, head.framing, head.connection.keep_alive);
+    fn new(core: Rc<Core>, exchange: Exchange, attempt: Attempt, answered: Answered<'_>, head: Received, filling: Filling) -> Self {
         let Answered { connection, buf, .. } = answered;
         connection.timer.clear();
-        Fetching { core, exchange, attempt, connection, buf, head: length, framing, keep_alive, filling }
+        Fetching { core, exchange, attempt, connection, buf, head, filling }
     }
 
     async fn run(mut self) {
@@ -308,12 +306,12 @@ impl Fetching {
 
     /// Takes what has come with the head.
     fn begin(&mut self) -> Result<Stand, Reason> {
-        let stand = match self.framing {
+        let stand = match self.head.framing {
             Framing::Length(length) => Stand::Counted(length),
             Framing::Chunked => Stand::Chunked(Box::new(Chunked::new(&self.exchange.view().plan.head_limits))),
-            Framing::None | Framing::UntilClose => Stand::Done(self.buf.len() == self.head),
+            Framing::None | Framing::UntilClose => Stand::Done(self.buf.len() == self.head.length),
         };
-        self.take(stand, self.head)
+        self.take(stand, self.head.length)
     }
 
     /// Takes what stands in the buffer from there on.
@@ -345,14 +343,14 @@ impl Fetching {
             Ok(stand) => self.receive(stand).await,
             Err(reason) => Err(Some(reason)),
         };
-        let Fetching { core, mut exchange, attempt, connection, buf, keep_alive, filling, .. } = self;
+        let Fetching { core, mut exchange, attempt, connection, buf, head, filling } = self;
         core.buffers.give(buf);
         let fill = filling.fill().id();
         match result {
             Ok(clean) => {
                 filling.finish(core.now());
                 exchange.ended(None, core.now());
-                if clean && keep_alive {
+                if clean && head.keep_alive {
                     core.give_back(&connection, &attempt, &exchange.view().plan);
                 }
             }

@@ -53,7 +53,9 @@ impl Request<'_> {
         self.ended = Ended { status: hit.status(), route: Some(route), ..self.ended };
         core.count_cached(self.session, hit.outcome());
         let head = &self.session.head;
+        let encoding = self.session.scratch.notes.encoding.take();
         let framing = match (hit.is_sized(), head.version) {
+            _ if encoding.is_some() => Framing::Chunked,
             (true, _) => Framing::None,
             (false, Version::Http11) => Framing::Chunked,
             (false, Version::Http10) => Framing::UntilClose,
@@ -75,7 +77,9 @@ impl Request<'_> {
         out.extend_from_slice(changes.lines());
         out.extend_from_slice(edits.tail());
         let way = Way { core, client: self.client, plan };
-        let result = if hit.is_small() || bodiless {
+        let result = if let Some(encoding) = encoding {
+            Box::pin(way.encoded(hit, &encoding, out)).await
+        } else if hit.is_small() || bodiless {
             hit.copy(0, usize::MAX, &mut out);
             way.send(out).await
         } else {
@@ -98,20 +102,20 @@ impl Request<'_> {
 }
 
 /// The way to the client.
-struct Way<'a> {
-    core: &'a Core,
-    client: &'a Client,
+pub(super) struct Way<'a> {
+    pub(super) core: &'a Core,
+    pub(super) client: &'a Client,
     plan: &'a Plan,
 }
 
 impl Way<'_> {
-    fn limit(&self, length: usize) {
+    pub(super) fn limit(&self, length: usize) {
         self.client.timer.close_at(after(self.core.now(), self.plan.config.timeouts.write.get()));
         self.core.counters.bytes_out.add(length as u64);
         self.client.sent.set(self.client.sent.get() + length as u64);
     }
 
-    fn sent<T>(&self, result: std::io::Result<T>) -> Result<(), Reason> {
+    pub(super) fn sent<T>(&self, result: std::io::Result<T>) -> Result<(), Reason> {
         match result {
             Ok(_) => Ok(()),
             Err(_) if self.client.timer.expired() => Err(Reason::ClientStalled),
@@ -119,11 +123,20 @@ impl Way<'_> {
         }
     }
 
-    async fn send(&self, out: Vec<u8>) -> Result<(), Reason> {
+    pub(super) async fn send(&self, out: Vec<u8>) -> Result<(), Reason> {
         self.limit(out.len());
         let (result, out) = self.client.link.send(out, 0).await;
         self.core.buffers.give(out);
         self.sent(result)
+    }
+
+    /// Waits until the fill that a hit is read from has moved on.
+    pub(super) async fn wait(&self, hit: &Hit) {
+        let fill = hit.fill().expect("only a fill is waited for");
+        // The time that the endpoint takes is not the client's.
+        self.client.timer.clear();
+        self.core.waiters.wait(Place::Fill(fill.id()), self.core.waiters.ticket()).await;
+        self.core.woke();
     }
 
     /// Sends a body that isn't small, behind its head.
@@ -160,11 +173,7 @@ impl Way<'_> {
                 Copied::Wait if framing != Framing::Chunked && front > 0 => (0, false),
                 Copied::Wait => {
                     out.clear();
-                    let fill = hit.fill().expect("only a fill is waited for");
-                    // The time that the endpoint takes is not the client's.
-                    self.client.timer.clear();
-                    self.core.waiters.wait(Place::Fill(fill.id()), self.core.waiters.ticket()).await;
-                    self.core.woke();
+                    self.wait(hit).await;
                     continue;
                 }
             };

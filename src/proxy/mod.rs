@@ -5,6 +5,8 @@ mod ask;
 mod attempt;
 mod chunks;
 mod core;
+mod encode;
+mod encoder;
 mod fetch;
 mod fill;
 mod hedge;

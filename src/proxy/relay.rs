@@ -31,6 +31,7 @@ pub(super) struct Terms<'a> {
 /// How the body is framed towards the client.
 fn framing_out(session: &Session) -> Framing {
     match session.response.framing {
+        _ if session.scratch.notes.encoding.is_some() => Framing::Chunked,
         Framing::UntilClose | Framing::Chunked if session.head.version == Version::Http11 => Framing::Chunked,
         Framing::Chunked => Framing::UntilClose,
         other => other,
@@ -60,30 +61,37 @@ impl Core {
             date: &self.date.get(),
         };
         response_writer.write(&mut out, &response, (terms.plan.generation, terms.route));
+        let encoding = scratch.notes.encoding.take();
         let head = &session.response;
         // The time that the client takes is not the endpoint's.
         answered.connection.timer.clear();
         let mut reusable = head.connection.keep_alive;
         let buf = std::mem::take(&mut answered.buf);
         let behind = buf.len() - head.length;
-        let result = match head.framing {
-            Framing::None => {
+        let result = match (&encoding, head.framing) {
+            (Some(encoding), framing) => {
+                let body = (buf, head.length);
+                let encoded = Box::pin(self.encoded(client, answered, terms, out, body, framing, encoding)).await;
+                reusable &= encoded == Ok(true);
+                encoded.map(|_| ())
+            }
+            (None, Framing::None) => {
                 reusable &= behind == 0;
                 self.buffers.give(buf);
                 self.out(client, &mut answered.upload, terms, out, 0).await
             }
-            Framing::Length(length) => {
+            (None, Framing::Length(length)) => {
                 reusable &= behind as u64 <= length;
                 let (result, clean) = self.counted(client, answered, terms, out, buf, length, head.length).await;
                 reusable &= clean;
                 result
             }
-            Framing::Chunked => {
+            (None, Framing::Chunked) => {
                 let (result, clean) = Box::pin(self.chunked(client, answered, terms, out, buf, session)).await;
                 reusable &= clean;
                 result
             }
-            Framing::UntilClose => {
+            (None, Framing::UntilClose) => {
                 reusable = false;
                 Box::pin(self.until_close(client, answered, terms, out, buf, session)).await
             }
@@ -92,7 +100,7 @@ impl Core {
     }
 
     /// Sends a piece to the client and gives the buffer back.
-    async fn out(
+    pub(super) async fn out(
         &self,
         client: &Client,
         upload: &mut Option<Upload<'_>>,
@@ -106,7 +114,7 @@ impl Core {
     }
 
     /// Sends a piece to the client.
-    async fn piece(
+    pub(super) async fn piece(
         &self,
         client: &Client,
         upload: &mut Option<Upload<'_>>,
@@ -130,7 +138,13 @@ impl Core {
     }
 
     /// Receives the next piece of the body behind what `buf` holds; `Ok(false)` at the stream's end.
-    async fn more(&self, client: &Client, answered: &mut Answered<'_>, terms: &Terms<'_>, buf: Vec<u8>) -> (Result<bool, Reason>, Vec<u8>) {
+    pub(super) async fn more(
+        &self,
+        client: &Client,
+        answered: &mut Answered<'_>,
+        terms: &Terms<'_>,
+        buf: Vec<u8>,
+    ) -> (Result<bool, Reason>, Vec<u8>) {
         // The time that the endpoint takes is not the client's.
         client.timer.clear();
         let Answered { connection, upload, .. } = answered;

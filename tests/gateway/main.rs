@@ -8,6 +8,7 @@ mod bodies;
 mod breakers;
 mod caching;
 mod client_faults;
+mod compress;
 mod connections;
 mod deadlines;
 mod drain;

@@ -102,6 +102,24 @@ fn one_that_reads_slowly_holds_up_nobody() {
 }
 
 #[test]
+fn a_chain_that_looks_at_the_answer_changes_nothing_of_its_body() {
+    let body: String = (0..30_000).map(|number| format!("{number} ")).collect();
+    let counted = format!("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let chunked = format!("{CHUNKED}{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    for answer in [counted, chunked] {
+        let endpoint = Hostile::answering(answer);
+        for driver in DRIVERS {
+            let mut config = cached(&endpoint.address, json!({}), 1, driver);
+            config["middlewares"] = json!([{ "cors": { "origins": ["https://app.example"] } }]);
+            let gateway = Gateway::start(&config);
+            for _ in 0..3 {
+                assert!(gateway.get("/").body == body.as_bytes());
+            }
+        }
+    }
+}
+
+#[test]
 fn what_is_too_large_passes_through_and_is_held_by_its_readers() {
     const PIECE: usize = 50_000;
     let endpoint = Hostile::start(|peer| {

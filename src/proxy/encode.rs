@@ -1,0 +1,238 @@
+//! Bodies encoded on their way to the client, chunk by chunk. What has come goes on as soon as nothing more is there to be read, so that
+//! streams arrive as promptly as without.
+
+use super::attempt::Answered;
+use super::chunks::{FRONT, finish, frame};
+use super::core::Core;
+use super::encoder::Encoder;
+use super::hit::Way;
+use super::relay::Terms;
+use crate::cache::{Copied, Hit};
+use crate::error::Reason;
+use crate::exchange::Place;
+use crate::http::Framing;
+use crate::http1::{Chunked, Limits, as_response};
+use crate::middleware::Encoding;
+use crate::net::{self, Stream};
+use crate::server::Client;
+
+/// Where a body's bytes end.
+enum Source {
+    /// So many are to come.
+    Counted(u64),
+    Chunked(Box<Chunked>),
+    /// With the connection.
+    Open,
+}
+
+/// What a piece was.
+struct Taken {
+    /// Bytes of the body, at the piece's front.
+    data: usize,
+    /// They were the last.
+    done: bool,
+    /// Nothing stands behind the body.
+    clean: bool,
+}
+
+impl Source {
+    fn new(framing: Framing, limits: &Limits) -> Source {
+        match framing {
+            Framing::Chunked => Source::Chunked(Box::new(Chunked::new(limits))),
+            Framing::Length(length) => Source::Counted(length),
+            Framing::None => Source::Counted(0),
+            Framing::UntilClose => Source::Open,
+        }
+    }
+
+    fn take(&mut self, piece: &mut [u8]) -> Result<Taken, Reason> {
+        Ok(match self {
+            Source::Counted(left) => {
+                let data = piece.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= data as u64;
+                Taken { data, done: *left == 0, clean: data == piece.len() }
+            }
+            Source::Chunked(decoder) => {
+                let decoded = decoder.decode(piece).map_err(as_response)?;
+                Taken { data: decoded.data, done: decoded.done, clean: decoded.consumed == piece.len() }
+            }
+            Source::Open => Taken { data: piece.len(), done: false, clean: false },
+        })
+    }
+
+    fn trailers(&self) -> &[u8] {
+        match self {
+            Source::Chunked(decoder) => decoder.trailers(),
+            _ => b"",
+        }
+    }
+}
+
+/// What is encoded and has not been sent.
+struct Output {
+    encoder: Encoder,
+    /// A chunk, behind the room for its size.
+    chunk: Vec<u8>,
+    /// Something was taken that the client can't decode yet.
+    pending: bool,
+}
+
+impl Output {
+    fn new(encoding: &Encoding, mut chunk: Vec<u8>) -> Result<Output, Reason> {
+        chunk.resize(FRONT, 0);
+        Ok(Output { encoder: Encoder::new(encoding)?, chunk, pending: false })
+    }
+
+    fn push(&mut self, core: &Core, piece: &[u8]) -> Result<(), Reason> {
+        self.pending |= !piece.is_empty();
+        core.counters.compress_in.add(piece.len() as u64);
+        self.encoder.push(piece, &mut self.chunk)
+    }
+
+    fn flush(&mut self) -> Result<(), Reason> {
+        if std::mem::take(&mut self.pending) {
+            self.encoder.flush(&mut self.chunk)?;
+        }
+        Ok(())
+    }
+
+    /// Frames what there is; the place where it begins.
+    fn frame(&mut self, core: &Core) -> usize {
+        let data = self.chunk.len() - FRONT;
+        core.counters.compress_out.add(data as u64);
+        frame(&mut self.chunk, data)
+    }
+
+    /// Frames what there is and the end of the body; the place where it begins.
+    fn finish(&mut self, core: &Core, trailers: &[u8]) -> Result<usize, Reason> {
+        self.encoder.finish(&mut self.chunk)?;
+        let from = self.frame(core);
+        finish(&mut self.chunk, trailers);
+        Ok(from)
+    }
+}
+
+/// Puts a chunk behind the head, if there is one and room in it: both go in one send.
+fn join(head: &mut Vec<u8>, chunk: &mut Vec<u8>, from: usize) {
+    if head.capacity() - head.len() >= chunk.len() - from {
+        head.extend_from_slice(&chunk[from..]);
+        chunk.truncate(from);
+    }
+}
+
+impl Core {
+    /// A body that stands in `buf` from `at` on as far as it has come, encoded. Says whether the endpoint's connection is clean afterwards.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) async fn encoded(
+        &self,
+        client: &Client,
+        answered: &mut Answered<'_>,
+        terms: &Terms<'_>,
+        head: Vec<u8>,
+        (mut buf, mut at): (Vec<u8>, usize),
+        framing: Framing,
+        encoding: &Encoding,
+    ) -> Result<bool, Reason> {
+        self.counters.compressed.add(encoding.coding as usize, 1);
+        let mut source = Source::new(framing, &terms.plan.head_limits);
+        let mut output = Output::new(encoding, self.buffers.take())?;
+        let (mut head, mut ended) = (Some(head), false);
+        loop {
+            let filled = buf.len() == buf.capacity();
+            let taken = match source.take(&mut buf[at..]) {
+                Ok(taken) => taken,
+                Err(reason) => {
+                    // The head may go before the cut, so that the client sees what broke off.
+                    if let Some(head) = head.take() {
+                        let _ = self.out(client, &mut answered.upload, terms, head, 0).await;
+                    }
+                    return Err(reason);
+                }
+            };
+            output.push(self, &buf[at..at + taken.data])?;
+            let done = taken.done || ended;
+            let from = if done {
+                self.buffers.give(std::mem::take(&mut buf));
+                output.finish(self, source.trailers())?
+            } else {
+                if !(filled && net::readable_now(answered.connection.link.fd())) {
+                    output.flush()?;
+                }
+                output.frame(self)
+            };
+            if let Some(mut head) = head.take() {
+                join(&mut head, &mut output.chunk, from);
+                self.out(client, &mut answered.upload, terms, head, 0).await?;
+            }
+            if output.chunk.len() > from {
+                let result;
+                (result, output.chunk) = self.piece(client, &mut answered.upload, terms, std::mem::take(&mut output.chunk), from).await;
+                result?;
+            }
+            if done {
+                self.buffers.give(output.chunk);
+                return Ok(taken.clean);
+            }
+            output.chunk.clear();
+            output.chunk.resize(FRONT, 0);
+            buf.clear();
+            at = 0;
+            let received;
+            (received, buf) = self.more(client, answered, terms, buf).await;
+            ended = !received?;
+            if ended && !matches!(source, Source::Open) {
+                return Err(Reason::ClosedMidBody);
+            }
+        }
+    }
+}
+
+impl Way<'_> {
+    /// A body from the cache, encoded, behind its head.
+    pub(super) async fn encoded(&self, hit: &Hit, encoding: &Encoding, mut head: Vec<u8>) -> Result<(), Reason> {
+        let core = self.core;
+        core.counters.compressed.add(encoding.coding as usize, 1);
+        let mut output = Output::new(encoding, core.buffers.take())?;
+        let mut plain = core.buffers.take();
+        let mut at = 0u64;
+        loop {
+            plain.clear();
+            let copied = hit.copy(at, plain.capacity(), &mut plain);
+            if let Some(fill) = hit.fill().filter(|fill| fill.is_held()) {
+                core.waiters.wake_all_of(Place::Fill(fill.id()));
+            }
+            output.push(core, &plain)?;
+            at += plain.len() as u64;
+            let from = match copied {
+                Copied::All(_) => output.finish(core, b"")?,
+                Copied::Broken => return Err(Reason::ClosedMidBody),
+                Copied::Wait => {
+                    output.flush()?;
+                    output.frame(core)
+                }
+                Copied::More(_) => output.frame(core),
+            };
+            if !head.is_empty() {
+                join(&mut head, &mut output.chunk, from);
+                self.send(std::mem::take(&mut head)).await?;
+            }
+            if output.chunk.len() > from {
+                self.limit(output.chunk.len() - from);
+                let result;
+                (result, output.chunk) = self.client.link.send(std::mem::take(&mut output.chunk), from).await;
+                core.woke();
+                self.sent(result)?;
+            }
+            match copied {
+                Copied::All(_) => break,
+                Copied::Wait => self.wait(hit).await,
+                _ => {}
+            }
+            output.chunk.clear();
+            output.chunk.resize(FRONT, 0);
+        }
+        core.buffers.give(plain);
+        core.buffers.give(output.chunk);
+        Ok(())
+    }
+}
