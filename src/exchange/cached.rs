@@ -31,8 +31,8 @@ pub(super) struct Last {
     head: u64,
     identified: bool,
     missed: Missed,
-    /// The answer that was passed on and isn't ever stored: its head's number, and what `Cache-Status` said.
-    passed: Option<(u64, Status)>,
+    /// The answer that was passed on and isn't ever stored: its head's number, and how that is counted. [`Scratch::told`] is what it was told.
+    passed: Option<(u64, Outcome)>,
 }
 
 /// What is to become of an endpoint's answer.
@@ -149,9 +149,9 @@ impl Exchange {
     ) -> Judged {
         let view = self.view.clone();
         let Some(cache) = view.cache() else { return Judged::Relay(None, Vec::new()) };
-        if let Some(status) = self.passes_again(incoming, scratch, head) {
-            self.tell(&status, incoming, scratch);
-            return Judged::Relay(Some(status.outcome()), Vec::new());
+        if let Some(outcome) = self.passes_again(incoming, scratch, head) {
+            scratch.notes.response.add_lines(&scratch.told);
+            return Judged::Relay(Some(outcome), Vec::new());
         }
         let none;
         let policy = match &view.plan.routes[self.route].cache {
@@ -168,10 +168,13 @@ impl Exchange {
         let Some(fetch) = caching.fetch.take() else { return Judged::Relay(None, Vec::new()) };
         match cache.answered(&ask, fetch, &answer, now) {
             Verdict::Pass(status, purges) => {
-                if let Some(last) = scratch.last.as_mut().filter(|_| status.is_always()) {
-                    last.passed = Some((head.seen.heads, status));
-                }
+                let before = scratch.notes.response.lines().len();
                 self.tell(&status, incoming, scratch);
+                if let Some(last) = scratch.last.as_mut().filter(|_| status.is_always()) {
+                    last.passed = Some((head.seen.heads, status.outcome()));
+                    scratch.told.clear();
+                    scratch.told.extend_from_slice(&scratch.notes.response.lines()[before..]);
+                }
                 Judged::Relay(Some(status.outcome()), purges)
             }
             Verdict::Store(status, filling) => Judged::Store(filling, status),
@@ -190,11 +193,11 @@ impl Exchange {
 
     /// Whether the answer is one that was passed on before, to the same request: it is again.
     #[inline]
-    fn passes_again(&mut self, incoming: &Incoming<'_>, scratch: &Scratch, head: &ResponseHead) -> Option<Status> {
+    fn passes_again(&mut self, incoming: &Incoming<'_>, scratch: &Scratch, head: &ResponseHead) -> Option<Outcome> {
         let last = scratch.last.as_ref().filter(|last| last.is_of(&self.view, incoming, scratch))?;
-        let (_, status) = last.passed.filter(|(passed, _)| *passed == head.seen.heads)?;
+        let (_, outcome) = last.passed.filter(|(passed, _)| *passed == head.seen.heads)?;
         self.caching.as_mut()?.fetch.take_if(|fetch| fetch.is_lone())?;
-        Some(status)
+        Some(outcome)
     }
 
     /// The relayed answer says how it got on with the cache.

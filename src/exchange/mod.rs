@@ -109,6 +109,8 @@ pub struct Scratch {
     found: Option<Found>,
     /// What the cache made of the request before.
     last: Option<cached::Last>,
+    /// The line that the answer to it got, if it says something about the next.
+    told: Vec<u8>,
     /// Where the request stands between the arms of a split.
     drawn: split::Drawn,
 }
