@@ -56,9 +56,9 @@ impl Cache {
                 let status = Status { stored: true, ttl: Some(terms.ttl(now)), ..status };
                 Verdict::Store(status, Box::new(Filling { lead, show_key: ask.policy.show_key }))
             }
-            Err(detail) => {
+            Err((detail, always)) => {
                 self.unstored(ask, &fetch, code);
-                Verdict::Pass(Status { detail: Some(detail), ..status }, Vec::new())
+                Verdict::Pass(Status { detail: Some(detail), always, ..status }, Vec::new())
             }
         }
     }
@@ -88,18 +88,18 @@ impl Cache {
         purges
     }
 
-    /// The answer is to be stored: who leads its fill, and the terms; or why it isn't.
-    fn begin(&self, ask: &Ask<'_>, fetch: &mut Fetch, answer: &Answer<'_>, now: Instant) -> Result<(Lead, Terms), &'static str> {
+    /// The answer is to be stored: who leads its fill, and the terms; or why it isn't, and whether that holds for the same heads at any time.
+    fn begin(&self, ask: &Ask<'_>, fetch: &mut Fetch, answer: &Answer<'_>, now: Instant) -> Result<(Lead, Terms), (&'static str, bool)> {
         let facts = Facts::undated(answer.head.status, &answer.head.fields, answer.bytes);
-        facts.glance(ask.policy, fetch.asked)?;
+        facts.glance(ask.policy, fetch.asked).map_err(|detail| (detail, true))?;
         let facts = facts.dated(&answer.head.fields, answer.bytes);
-        let terms = facts.terms(ask.policy, fetch.asked, answer.times(now))?;
+        let terms = facts.terms(ask.policy, fetch.asked, answer.times(now)).map_err(passing)?;
         let expected = match answer.head.framing {
             Framing::None => Some(0),
             Framing::Length(length) => Some(length),
             Framing::Chunked => None,
             // Whether all of it came can't be told.
-            Framing::UntilClose => return Err("until-close"),
+            Framing::UntilClose => return Err(passing("until-close")),
         };
         let mut text = Vec::with_capacity(answer.head.length + 64);
         head::write(&mut text, answer, ask.policy);
@@ -108,15 +108,15 @@ impl Cache {
         }
         let mut shard = self.0.borrow_mut();
         if expected.unwrap_or(0).saturating_add(text.len() as u64) > shard.limits.object_max {
-            return Err("too-large");
+            return Err(passing("too-large"));
         }
         let mut rewritten = Rewritten::default();
         let key = Key::of_ask(ask, &mut rewritten, &shard.hasher);
         let extra = if ask.policy.has_extra() { extra(ask) } else { Vec::new() };
-        let item = Item::new(ask, &key, &extra, &text, &facts, terms, expected.unwrap_or(0)).ok_or("vary")?;
+        let item = Item::new(ask, &key, &extra, &text, &facts, terms, expected.unwrap_or(0)).ok_or("vary").map_err(passing)?;
         let reserved = item.cost() + expected.unwrap_or(0) as usize + OVERHEAD;
         if !shard.reserve(reserved) {
-            return Err("full");
+            return Err(passing("full"));
         }
         let shared = terms.is_fresh(now) && !terms.always_ask && !shard.is_unshared(key.hash);
         let lead =
@@ -203,6 +203,11 @@ impl Cache {
             shard.remove_found(ask, &Key::of_ask(ask, &mut Rewritten::default(), &hasher), stored.extra());
         }
     }
+}
+
+/// Why an answer isn't stored, where the next one of the same head may be.
+fn passing(detail: &'static str) -> (&'static str, bool) {
+    (detail, false)
 }
 
 /// The stale response that may be served where the endpoint failed (RFC 5861 section 4).

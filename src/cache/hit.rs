@@ -75,7 +75,7 @@ impl Hit {
     /// Appends the answer's head as HTTP/1.1 up to and with `Age` and `Cache-Status`, without what `edits` and `changes` take away. What
     /// follows is the caller's: framing if the length isn't known, `Connection`, other lines, the edits' tail with the blank line.
     pub fn write_head(&self, out: &mut Vec<u8>, edits: &Edits, changes: &Changes, now: Instant) {
-        if self.form == Form::Whole && !edits.drop_any() && !changes.drop_any() {
+        if self.form == Form::Whole && !changes.drop_any() && !edits.may_drop_of(self.item.names()) {
             out.extend_from_slice(self.item.head());
         } else {
             self.write_edited(out, edits, changes);

@@ -8,7 +8,7 @@ use super::key::Key;
 use super::meta::{Meta, Part};
 use super::terms::{Facts, Terms};
 use super::{Ask, head, vary};
-use crate::http::{Field, Known, Span, parse_date};
+use crate::http::{Field, Known, Span, name_hash, parse_date};
 
 /// A stored response. Clones share its bytes.
 #[derive(Clone, Debug)]
@@ -39,8 +39,10 @@ impl Item {
         }
         ends[Part::Vary as usize] = text.len() as u32;
         write_tags(&mut text, &fields, head);
+        ends[Part::Tags as usize] = text.len() as u32;
+        text.extend(fields.iter().flat_map(|field| name_hash(field.name.of(head)).to_le_bytes()));
         let start = text.len() as u32;
-        ends[Part::Tags as usize] = start;
+        ends[Part::Names as usize] = start;
         text.extend_from_slice(head);
         ends[Part::Head as usize] = text.len() as u32;
         let value = |known: Known| {
@@ -130,6 +132,11 @@ impl Item {
     #[inline]
     pub(super) fn head(&self) -> &[u8] {
         self.part(Part::Head)
+    }
+
+    /// The hashes of the names of its header lines, two bytes each. `Content-Length` isn't among them where it became known with the body.
+    pub(super) fn names(&self) -> &[u8] {
+        self.part(Part::Names)
     }
 
     /// Whether it bears this tag.

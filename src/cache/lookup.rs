@@ -51,6 +51,14 @@ pub struct Fetch {
     pub(super) background: bool,
 }
 
+/// What is remembered of a miss: if the same head comes again, it is one more as long as nothing is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missed {
+    hash: u64,
+    asked: Asked,
+    stores: bool,
+}
+
 impl fmt::Debug for Fetch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fetch").field("why", &self.why).finish_non_exhaustive()
@@ -151,6 +159,15 @@ impl Cache {
             Found::Others => self.missed(&mut shard, &seeker, Forwarded::VaryMiss),
             Found::Nothing => self.missed(&mut shard, &seeker, Forwarded::UriMiss),
         }
+    }
+
+    /// A request whose head is that of one that missed: whether it misses too, as far as can be told at a glance. It does if nothing is
+    /// stored under its key, and nobody waits for such answers.
+    #[inline]
+    pub fn misses_again(&self, missed: &Missed) -> Option<Fetch> {
+        let shard = self.0.borrow();
+        let Missed { hash, asked, stores } = *missed;
+        (shard.is_unshared(hash) && !shard.has_any(hash)).then(|| Fetch { hash, asked, stores, ..Fetch::new(Forwarded::UriMiss, &shard) })
     }
 
     /// What is stored can't be served as it is.
@@ -323,6 +340,19 @@ impl Fetch {
             write_line(out, b"If-Modified-Since", date);
         }
         !(etag.is_empty() && date.is_empty())
+    }
+
+    /// What is to be remembered of it for the next request of the same head.
+    #[inline]
+    pub fn missed(&self) -> Option<Missed> {
+        let Fetch { why, hash, asked, stores, .. } = *self;
+        (why == Forwarded::UriMiss).then_some(Missed { hash, asked, stores })
+    }
+
+    /// Nothing is stored, and nobody waits.
+    #[inline]
+    pub fn is_lone(&self) -> bool {
+        self.why == Forwarded::UriMiss && self.lead.is_none() && self.stored.is_none()
     }
 
     /// Why it goes to an endpoint.

@@ -14,6 +14,8 @@ pub(super) enum Part {
     /// What it was chosen by.
     Vary,
     Tags,
+    /// The hashes of the head's names, two bytes each.
+    Names,
     /// Status line and header lines.
     Head,
 }
@@ -65,9 +67,9 @@ impl Meta {
             zone: wide(24),
             length: wide(32),
             since: wide(40),
-            ends: [word(48), word(52), word(56), word(60), word(64)],
-            etag: Span { start: word(68), end: word(72) },
-            last_modified: Span { start: word(76), end: word(80) },
+            ends: [word(48), word(52), word(56), word(60), word(64), word(68)],
+            etag: Span { start: word(72), end: word(76) },
+            last_modified: Span { start: word(80), end: word(84) },
         }
     }
 
@@ -88,7 +90,7 @@ impl Meta {
         for (index, end) in self.ends.iter().enumerate() {
             put(48 + 4 * index, &end.to_le_bytes());
         }
-        for (at, span) in [(68, self.etag), (76, self.last_modified)] {
+        for (at, span) in [(72, self.etag), (80, self.last_modified)] {
             put(at, &span.start.to_le_bytes());
             put(at + 4, &span.end.to_le_bytes());
         }
@@ -126,14 +128,14 @@ mod tests {
                 zone: u64::MAX - 1,
                 length: 7 << 40,
                 since: 8 << 33,
-                ends: [100, 200, 300, 400, 1 << 31],
+                ends: [100, 200, 300, 400, 500, 1 << 31],
                 etag: Span { start: 11, end: 12 },
                 last_modified: Span { start: 13, end: 14 },
             };
             let mut text = vec![0xff; Meta::SIZE];
             meta.write(&mut text);
             assert_eq!(Meta::read(&text), meta);
-            assert_eq!((meta.range(Part::Url), meta.range(Part::Head)), (Meta::SIZE..100, 400..1 << 31));
+            assert_eq!((meta.range(Part::Url), meta.range(Part::Head)), (Meta::SIZE..100, 500..1 << 31));
         }
     }
 }

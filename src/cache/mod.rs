@@ -38,7 +38,7 @@ pub use answered::Verdict;
 pub use directives::{Directives, SECONDS_MAX};
 pub use fill::{Fill, Filling};
 pub use hit::{Copied, Hit, Piece};
-pub use lookup::{Fetch, Lookup};
+pub use lookup::{Fetch, Lookup, Missed};
 pub use policy::Policy;
 pub use settings::{KeySettings, RouteSettings, SetCookie, Settings};
 pub use status::{Forwarded, Outcome, Status};

@@ -339,6 +339,12 @@ impl Shard {
         self.unshared[slot(hash)] == mark(hash)
     }
 
+    /// Whether anything may be stored under a key of this hash.
+    #[inline]
+    pub(super) fn has_any(&self, hash: u64) -> bool {
+        self.table.find(hash, |first| first.hash == hash).is_some()
+    }
+
     /// The number of stored responses.
     pub(super) fn count(&self) -> usize {
         self.entries.len() - self.free.len()

@@ -21,14 +21,15 @@ pub enum Forwarded {
 }
 
 impl Forwarded {
-    const fn token(self) -> &'static str {
+    /// What the line begins with.
+    const fn beginning(self) -> &'static str {
         match self {
-            Forwarded::UriMiss => "uri-miss",
-            Forwarded::VaryMiss => "vary-miss",
-            Forwarded::Stale => "stale",
-            Forwarded::Request => "request",
-            Forwarded::Method => "method",
-            Forwarded::Bypass => "bypass",
+            Forwarded::UriMiss => "Cache-Status: ringway; fwd=uri-miss",
+            Forwarded::VaryMiss => "Cache-Status: ringway; fwd=vary-miss",
+            Forwarded::Stale => "Cache-Status: ringway; fwd=stale",
+            Forwarded::Request => "Cache-Status: ringway; fwd=request",
+            Forwarded::Method => "Cache-Status: ringway; fwd=method",
+            Forwarded::Bypass => "Cache-Status: ringway; fwd=bypass",
         }
     }
 }
@@ -83,12 +84,14 @@ pub struct Status {
     /// A word more.
     pub(super) detail: Option<&'static str>,
     pub(super) outcome: Outcome,
+    /// The same heads are passed on each time, whatever the time.
+    pub(super) always: bool,
 }
 
 impl Status {
     /// Of an answer from the store.
     pub(super) const fn hit(outcome: Outcome) -> Status {
-        Status { forwarded: None, code: None, stored: false, collapsed: false, ttl: None, detail: None, outcome }
+        Status { forwarded: None, code: None, stored: false, collapsed: false, ttl: None, detail: None, outcome, always: false }
     }
 
     /// Of an answer from an endpoint.
@@ -100,6 +103,11 @@ impl Status {
     /// As metrics count it.
     pub fn outcome(&self) -> Outcome {
         self.outcome
+    }
+
+    /// Whether the same answer to the same request is passed on without storing it, whenever it comes.
+    pub fn is_always(&self) -> bool {
+        self.always
     }
 
     /// The word more that it says: why an answer wasn't stored, for one.
@@ -123,14 +131,7 @@ impl Status {
 
     pub(super) fn write_with(&self, out: &mut Vec<u8>, key: Option<&[u8]>) {
         out.reserve(USUAL);
-        out.extend_from_slice(b"Cache-Status: ringway");
-        match self.forwarded {
-            None => out.extend_from_slice(b"; hit"),
-            Some(why) => {
-                out.extend_from_slice(b"; fwd=");
-                out.extend_from_slice(why.token().as_bytes());
-            }
-        }
+        out.extend_from_slice(self.forwarded.map_or("Cache-Status: ringway; hit", Forwarded::beginning).as_bytes());
         if let Some(code) = self.code {
             out.extend_from_slice(b"; fwd-status=");
             out.extend_from_slice(itoa::Buffer::new().format(code).as_bytes());

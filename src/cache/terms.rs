@@ -1,6 +1,7 @@
 //! May it be stored, and how long is it fresh: RFC 9111 sections 3 and 4.2, for a shared cache.
 
 use super::directives::{Directives, SECONDS_MAX, seconds};
+use super::lookup::bit;
 use super::{Policy, SetCookie};
 use crate::clock::Instant;
 use crate::http::{Field, Known, parse_date};
@@ -66,15 +67,14 @@ impl Facts {
 
     /// All but the dates, which take the longest to read.
     pub(super) fn undated(status: u16, fields: &[Field], bytes: &[u8]) -> Facts {
-        let mut facts = Facts { status, directives: Directives::read(fields, bytes), ..Facts::default() };
-        for field in fields {
-            match field.known {
-                Known::Etag => facts.validator |= !field.value.is_empty(),
-                Known::SetCookie => facts.set_cookie = true,
-                Known::Expires | Known::LastModified => facts.lasts = true,
-                _ => {}
-            }
+        let seen = fields.iter().fold(0, |seen, field| seen | bit(field.known));
+        let mut facts = Facts { status, ..Facts::default() };
+        if seen & (bit(Known::CacheControl) | bit(Known::CdnCacheControl) | bit(Known::SurrogateControl)) != 0 {
+            facts.directives = Directives::read(fields, bytes);
         }
+        facts.validator = seen & bit(Known::Etag) != 0 && fields.iter().any(|field| field.known == Known::Etag && !field.value.is_empty());
+        facts.set_cookie = seen & bit(Known::SetCookie) != 0;
+        facts.lasts = seen & (bit(Known::Expires) | bit(Known::LastModified)) != 0;
         facts
     }
 

@@ -8,8 +8,8 @@
 
 use std::rc::Rc;
 
-use super::{Exchange, Incoming, Scratch, Stage, Step};
-use crate::cache::{Answer, Ask, Fetch, Fill, Filling, Hit, Lookup, Outcome, Policy, Purge, Status, Verdict};
+use super::{Exchange, Incoming, Scratch, Stage, Step, View};
+use crate::cache::{Answer, Ask, Fetch, Fill, Filling, Hit, Lookup, Missed, Outcome, Policy, Purge, Status, Verdict};
 use crate::clock::Instant;
 use crate::error::Reason;
 use crate::http::{Mark, Method, ResponseHead};
@@ -21,6 +21,18 @@ pub(super) struct Caching {
     before: Mark,
     /// When it was last sent.
     sent: Instant,
+}
+
+/// What a cached route's last request came to, as the next one of the same head comes to the same: on one connection they often are.
+#[derive(Clone, Debug)]
+pub(super) struct Last {
+    generation: u64,
+    /// The head's number among its connection's.
+    head: u64,
+    identified: bool,
+    missed: Missed,
+    /// The answer that was passed on and isn't ever stored: its head's number, and how that is counted. [`Scratch::told`] is what it was told.
+    passed: Option<(u64, Outcome)>,
 }
 
 /// What is to become of an endpoint's answer.
@@ -55,6 +67,13 @@ impl Exchange {
             self.stage = Stage::Admitting;
             return None;
         };
+        if let Some(fetch) =
+            scratch.last.as_ref().filter(|last| last.is_of(&view, incoming, scratch)).and_then(|last| cache.misses_again(&last.missed))
+        {
+            self.caching = Some(Caching { fetch: Some(fetch), before: scratch.notes.request.mark(), sent: now });
+            self.stage = Stage::Admitting;
+            return None;
+        }
         match cache.lookup(&ask(policy, incoming, scratch, self.arm()), alone, now) {
             Lookup::Hit(hit) => Some(Step::Serve(Box::new(hit), None)),
             Lookup::Stale(hit, fetch) => Some(Step::Serve(Box::new(hit), fetch)),
@@ -66,6 +85,8 @@ impl Exchange {
             }
             Lookup::OnlyIfCached => Some(self.refuse(Reason::NotCached)),
             Lookup::Forward(fetch) => {
+                let (generation, head, identified) = (view.plan.generation, incoming.head.seen.heads, is_identified(scratch));
+                scratch.last = fetch.missed().map(|missed| Last { generation, head, identified, missed, passed: None });
                 self.send_for(fetch, policy, incoming, scratch, now);
                 None
             }
@@ -128,16 +149,32 @@ impl Exchange {
     ) -> Judged {
         let view = self.view.clone();
         let Some(cache) = view.cache() else { return Judged::Relay(None, Vec::new()) };
-        let none = Policy::default();
-        let policy = view.plan.routes[self.route].cache.as_ref();
-        let ask = ask(policy.unwrap_or(&none), incoming, scratch, self.arm());
+        if let Some(outcome) = self.passes_again(incoming, scratch, head) {
+            scratch.notes.response.add_lines(&scratch.told);
+            return Judged::Relay(Some(outcome), Vec::new());
+        }
+        let none;
+        let policy = match &view.plan.routes[self.route].cache {
+            Some(policy) => policy,
+            None => {
+                none = Policy::default();
+                &none
+            }
+        };
+        let ask = ask(policy, incoming, scratch, self.arm());
         let sent = self.caching.as_ref().map_or(now, |caching| caching.sent);
         let answer = Answer { head, bytes, sent, wall: incoming.wall, date };
         let Some(caching) = &mut self.caching else { return Judged::Relay(None, cache.invalidate(&ask, &answer)) };
         let Some(fetch) = caching.fetch.take() else { return Judged::Relay(None, Vec::new()) };
         match cache.answered(&ask, fetch, &answer, now) {
             Verdict::Pass(status, purges) => {
+                let before = scratch.notes.response.lines().len();
                 self.tell(&status, incoming, scratch);
+                if let Some(last) = scratch.last.as_mut().filter(|_| status.is_always()) {
+                    last.passed = Some((head.seen.heads, status.outcome()));
+                    scratch.told.clear();
+                    scratch.told.extend_from_slice(&scratch.notes.response.lines()[before..]);
+                }
                 Judged::Relay(Some(status.outcome()), purges)
             }
             Verdict::Store(status, filling) => Judged::Store(filling, status),
@@ -152,6 +189,15 @@ impl Exchange {
                 Judged::Again
             }
         }
+    }
+
+    /// Whether the answer is one that was passed on before, to the same request: it is again.
+    #[inline]
+    fn passes_again(&mut self, incoming: &Incoming<'_>, scratch: &Scratch, head: &ResponseHead) -> Option<Outcome> {
+        let last = scratch.last.as_ref().filter(|last| last.is_of(&self.view, incoming, scratch))?;
+        let (_, outcome) = last.passed.filter(|(passed, _)| *passed == head.seen.heads)?;
+        self.caching.as_mut()?.fetch.take_if(|fetch| fetch.is_lone())?;
+        Some(outcome)
     }
 
     /// The relayed answer says how it got on with the cache.
@@ -179,9 +225,21 @@ impl Exchange {
     }
 }
 
+impl Last {
+    /// Whether the request is of the same head, to the same route of the same plan, from somebody who proved as much.
+    #[inline]
+    fn is_of(&self, view: &View, incoming: &Incoming<'_>, scratch: &Scratch) -> bool {
+        self.head == incoming.head.seen.heads && self.generation == view.plan.generation && self.identified == is_identified(scratch)
+    }
+}
+
+fn is_identified(scratch: &Scratch) -> bool {
+    !scratch.notes.marks.identity.is_empty()
+}
+
 fn ask<'a>(policy: &'a Policy, incoming: &Incoming<'a>, scratch: &'a Scratch, arm: u32) -> Ask<'a> {
     let Incoming { head, bytes, .. } = *incoming;
     let path = if scratch.normal.is_empty() { head.path.of(bytes) } else { &scratch.normal };
-    let identified = !scratch.notes.marks.identity.is_empty();
+    let identified = is_identified(scratch);
     Ask { policy, head, bytes, changes: &scratch.notes.request, identified, path, secure: false, arm }
 }

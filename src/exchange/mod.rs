@@ -111,6 +111,10 @@ pub struct Scratch {
     pub reply: Option<Box<Reply>>,
     /// Where the request before went: the same head goes there again.
     found: Option<Found>,
+    /// What the cache made of the request before.
+    last: Option<cached::Last>,
+    /// The line that the answer to it got, if it says something about the next.
+    told: Vec<u8>,
     /// Where the request stands between the arms of a split.
     drawn: split::Drawn,
 }
@@ -129,6 +133,7 @@ impl Scratch {
     /// Forgets what it knows of earlier requests: another connection's follow.
     pub fn forget(&mut self) {
         self.found = None;
+        self.last = None;
     }
 
     /// The path that the endpoint sees, if it isn't the received one.

@@ -4,13 +4,15 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edits {
     dropped: Vec<Box<[u8]>>,
+    /// The hash of each of them.
+    hashes: Vec<u16>,
     /// The lines to add and the blank line behind them.
     tail: Vec<u8>,
 }
 
 impl Default for Edits {
     fn default() -> Self {
-        Edits { dropped: Vec::new(), tail: b"\r\n".to_vec() }
+        Edits { dropped: Vec::new(), hashes: Vec::new(), tail: b"\r\n".to_vec() }
     }
 }
 
@@ -18,6 +20,7 @@ impl Edits {
     /// Takes every header of this name away.
     pub fn remove(&mut self, name: &str) {
         self.dropped.push(name.to_ascii_lowercase().into_bytes().into());
+        self.hashes.push(name_hash(name.as_bytes()));
     }
 
     /// Replaces every header of this name by one.
@@ -40,6 +43,14 @@ impl Edits {
         !self.dropped.is_empty()
     }
 
+    /// Whether any header may be taken away of those whose names have these hashes, two bytes each ([`name_hash`]). It may say so though
+    /// none is.
+    #[inline]
+    pub fn may_drop_of(&self, hashes: &[u8]) -> bool {
+        let (hashes, _) = hashes.as_chunks::<2>();
+        self.hashes.iter().any(|own| hashes.contains(&own.to_le_bytes()))
+    }
+
     /// Whether a received header of this name is taken away.
     pub fn drops(&self, name: &[u8]) -> bool {
         self.dropped.iter().any(|dropped| dropped.eq_ignore_ascii_case(name))
@@ -50,4 +61,10 @@ impl Edits {
     pub fn tail(&self) -> &[u8] {
         &self.tail
     }
+}
+
+/// A header name's hash, the same in any case.
+pub fn name_hash(name: &[u8]) -> u16 {
+    let hash = name.iter().fold(name.len() as u32, |hash, byte| hash.wrapping_mul(0x0100_0193) ^ u32::from(byte.to_ascii_lowercase()));
+    (hash ^ (hash >> 16)) as u16
 }

@@ -13,7 +13,7 @@ mod token;
 pub use again::{RequestWriter, ResponseWriter, Rules};
 pub use changes::{Changes, Mark};
 pub use date::parse_date;
-pub use edits::Edits;
+pub use edits::{Edits, name_hash};
 pub use forward::{
     Additions, RequestOut, ResponseOut, Sender, connection_line, kept_request_id, write_line, write_request, write_response, write_status,
 };

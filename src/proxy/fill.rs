@@ -101,7 +101,9 @@ impl Core {
                 if let Some(outcome) = outcome {
                     self.count_cached(session, outcome);
                 }
-                self.tell_others(purges);
+                if !purges.is_empty() {
+                    self.tell_others(purges);
+                }
                 Judged::Relay(None, Vec::new())
             }
             other => other,
@@ -273,6 +275,8 @@ impl Request<'_> {
         if parse_request(&bytes, &exchange.view().plan.head_limits, &mut session.head) != Ok(true) {
             return;
         }
+        // Its heads are numbered anew.
+        session.scratch.forget();
         for name in ["Range", "If-Range", "If-None-Match", "If-Modified-Since"] {
             session.scratch.notes.request.remove(name);
         }

@@ -1,5 +1,7 @@
 //! What is answered from the cache, and what must not be.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::json;
 
 use super::{answer, cached, caching, counting, each_driver, results, said, with};
@@ -41,6 +43,39 @@ fn what_is_stored_is_answered_from_the_store() {
             assert_eq!(gateway.metric("gateway_cache_stored_total"), 1.0);
         },
     );
+}
+
+/// The same bytes on one connection, answered by the same bytes: what is remembered of them doesn't outlive what the store says.
+#[test]
+fn what_missed_again_and_again_is_looked_for_each_time() {
+    for driver in DRIVERS {
+        let count = AtomicUsize::new(0);
+        let endpoint = Hostile::start(move |peer| {
+            while peer.request().is_some() {
+                let stored = count.fetch_add(1, Ordering::SeqCst) == 4;
+                let control = if stored { "Cache-Control: max-age=60" } else { "Cache-Control: no-store" };
+                peer.send(answer(&[control], if stored { "stored" } else { "passed" }));
+            }
+        });
+        let gateway = caching(&endpoint.address, 1, driver);
+        let mut client = gateway.connect();
+        let mut ask = || {
+            let answer = client.ask(get("/a"));
+            (said(&answer), answer.text().to_owned())
+        };
+        let passed = ("fwd=uri-miss; fwd-status=200; detail=no-store".to_owned(), "passed".to_owned());
+        for _ in 0..4 {
+            assert_eq!(ask(), passed);
+        }
+        assert_eq!(ask(), ("fwd=uri-miss; fwd-status=200; stored".to_owned(), "stored".to_owned()));
+        for _ in 0..3 {
+            assert_eq!(ask(), ("hit".to_owned(), "stored".to_owned()));
+        }
+        assert_eq!(gateway.connect().ask("POST /a HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n").status(), 200);
+        for _ in 0..3 {
+            assert_eq!(ask(), passed);
+        }
+    }
 }
 
 #[test]
