@@ -89,8 +89,9 @@ impl Proof for Jwt {
             let message = "is empty, as are public_key, jwks and jwks_url: no token could be checked";
             return vec![Wrong::new("secret", message, "set one of them")];
         }
-        let scheme = ["https://", "http://"].iter().any(|scheme| self.jwks_url.starts_with(scheme));
-        if !self.jwks_url.is_empty() && !(scheme && self.jwks_url.bytes().all(|byte| byte.is_ascii_graphic())) {
+        let url = &self.jwks_url;
+        let scheme = url.is_empty() || ["https://", "http://"].iter().any(|scheme| url.starts_with(scheme));
+        if !scheme || !url.bytes().all(|byte| byte.is_ascii_graphic()) {
             return vec![Wrong::new("jwks_url", "is no URL", "it begins with \"https://\" or \"http://\"")];
         }
         if self.refresh.get() < Duration::from_secs(1) {
