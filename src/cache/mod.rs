@@ -157,14 +157,10 @@ impl Cache {
         self.0.borrow().is_swept()
     }
 
-    /// Responses that were thrown out to make room, since the shard began.
-    pub fn evicted(&self) -> u64 {
-        self.0.borrow().evicted
-    }
-
-    /// Responses that were stored, since the shard began.
-    pub fn stored(&self) -> u64 {
-        self.0.borrow().stored
+    /// Responses that were stored, and thrown out to make room, since this was last asked.
+    pub fn take_counts(&self) -> (u64, u64) {
+        let mut shard = self.0.borrow_mut();
+        (std::mem::take(&mut shard.stored), std::mem::take(&mut shard.evicted))
     }
 
     /// Bytes held, those of fills under way included; never more than the settings' `bytes`.

@@ -107,14 +107,17 @@ impl Worker {
             core.counters.reports_dropped.add(1);
             core.tell_others(error.into_inner().purges);
         }
-        if let Some(cache) = core.view.borrow().cache() {
+        let counters = &core.counters;
+        // A reload may have switched it off.
+        let (objects, bytes) = core.view.borrow().cache().map_or((0, 0), |cache| {
             cache.sweep(CACHE_SWEPT);
-            let counters = &core.counters;
-            counters.cache_objects.set(cache.count() as u64);
-            counters.cache_bytes.set(cache.bytes() as u64);
-            counters.cache_stored.add(cache.stored() - counters.cache_stored.count());
-            counters.cache_evictions.add(cache.evicted() - counters.cache_evictions.count());
-        }
+            let (stored, evicted) = cache.take_counts();
+            counters.cache_stored.add(stored);
+            counters.cache_evictions.add(evicted);
+            (cache.count(), cache.bytes())
+        });
+        counters.cache_objects.set(objects as u64);
+        counters.cache_bytes.set(bytes as u64);
         self.report_limits(false, now);
         core.hand_over();
         core.pool.sweep(now);

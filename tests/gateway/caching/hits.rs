@@ -246,11 +246,17 @@ fn a_reload_keeps_what_is_stored() {
         assert_eq!(gateway.reload(&next).text(), "reloaded\n");
         let hit = until("the new configuration", || Some(gateway.get("/a")).filter(|hit| hit.field("x-route").is_some()));
         assert_eq!((said(&hit).as_str(), hit.text(), hit.field("cache-control")), ("hit", stored.text(), None));
-        // Made smaller, it lets go what is too much; switched off, all.
+        gateway.wait("gateway_cache_objects", 1.0);
+        // Switched off, it lets all go.
         next["features"]["cache"] = json!(false);
         assert_eq!(gateway.reload(&next).text(), "reloaded\n");
         until("the cache to be off", || gateway.get("/a").field("cache-status").is_none().then_some(()));
         gateway.wait("gateway_cache_objects", 0.0);
+        next["features"]["cache"] = json!(true);
+        assert_eq!(gateway.reload(&next).text(), "reloaded\n");
+        until("the cache to be on", || gateway.get("/a").field("cache-status").is_some().then_some(()));
+        gateway.wait("gateway_cache_objects", 1.0);
+        assert_eq!(gateway.metric("gateway_cache_stored_total"), 2.0);
     }
 }
 
