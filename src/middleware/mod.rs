@@ -19,7 +19,9 @@ mod rate_limit;
 mod redirect;
 mod request_limit;
 mod respond;
+mod rewrite;
 mod security_headers;
+mod template;
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -29,13 +31,14 @@ use std::sync::Arc;
 
 pub use access_log::{AccessLog, Field, LineFormat};
 pub use auth::{Auth, Failures};
-pub use chain::{Answer, Denial, Flow, Marks, Middleware, Notes, Request, Response};
+pub use chain::{Answer, Denial, Flow, Found, Marks, Middleware, Notes, Request, Response};
 pub use cors::preflight;
 pub use custom::{Custom, Factory, Registry};
 pub use incoming::{Asked, Incoming};
 pub use list::Entry;
 pub use question::{Password, Question, Reply};
 pub use rate_key::Secret;
+pub use rewrite::Rewrite;
 
 use crate::config::Wrong;
 use crate::http::Edits;
@@ -60,6 +63,11 @@ pub trait Settings {
 
     /// The rate limit that it is, if it is one: the coordinator looks after its keys.
     fn rate_limit(&self) -> Option<Limit> {
+        None
+    }
+
+    /// The rewrite that it is, if it is one: it depends on its route.
+    fn rewrite(&self) -> Option<&Rewrite> {
         None
     }
 
