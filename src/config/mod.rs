@@ -33,6 +33,7 @@ pub use cidr::Cidr;
 pub use gateway::{Admin, BuiltIn, Config, Driver, Features, Forwarding, Limits, Listener, LogLevel, Logging, Runtime, Timeouts};
 pub use load::{Loaded, Source, load, load_text};
 pub use mirror::Mirror;
+pub(crate) use problem::meant;
 pub use problem::{Problem, Problems, Wrong};
 pub use protection::{AdaptiveConcurrency, BreakerFailures, BreakerLatency, BreakerMode, BreakerScope, CircuitBreaker, Hedge};
 pub use route::{HeaderEdits, Match, Route};

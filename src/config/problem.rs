@@ -112,7 +112,7 @@ pub(super) fn there_are<'a>(names: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// The name that was probably meant.
-pub(super) fn meant<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn meant<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let distance = |name: &&str| strsim::damerau_levenshtein(written, name);
     names.map(|name| (distance(&name), name)).filter(|(distance, name)| *distance <= 1 + name.len() / 4).min().map(|(_, name)| name)
 }

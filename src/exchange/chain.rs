@@ -4,7 +4,8 @@ use super::{Exchange, Incoming, Refusal, Scratch, Stage, Step};
 use crate::clock::Instant;
 use crate::error::Reason;
 use crate::http::ResponseHead;
-use crate::middleware::{Flow, Notes, Request, Response};
+use crate::middleware::{Flow, Found, Notes, Request, Response};
+use crate::router::RouteIndex;
 
 impl Exchange {
     /// Asks the links that haven't let the request pass yet; `None` once all have.
@@ -17,6 +18,13 @@ impl Exchange {
                 incoming,
                 path,
                 route: &view.plan.routes[self.route].name,
+                found: Found {
+                    router: &view.plan.router,
+                    route: RouteIndex(self.route as u32),
+                    captures: &scratch.captures,
+                    path: if scratch.path.is_empty() { path } else { &scratch.path },
+                },
+                request_id: &scratch.id,
                 trusted: &view.plan.trusted,
                 again: std::mem::take(&mut self.again),
                 reply: scratch.reply.take(),

@@ -105,6 +105,8 @@ pub struct Scratch {
     pub normal: Vec<u8>,
     /// The path that the endpoint sees, where it differs.
     pub path: Vec<u8>,
+    /// The id that the gateway gave the request.
+    pub id: [u8; 32],
     /// What the chain decided.
     pub notes: Notes,
     /// The answer to what a link of the chain asked.
@@ -139,7 +141,10 @@ impl Scratch {
     /// The path that the endpoint sees, if it isn't the received one.
     #[inline]
     pub fn path_out(&self) -> Option<&[u8]> {
-        (!self.path.is_empty()).then_some(&self.path)
+        match &self.notes.path {
+            Some(path) => Some(path),
+            None => (!self.path.is_empty()).then_some(&self.path),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::config::{Cidr, Config, HostHeader, Route, Upstream};
 use crate::http::{Additions, Edits};
 use crate::http1;
 use crate::middleware::{self, AccessLog, Registry, Secret};
-use crate::router::Router;
+use crate::router::{RouteIndex, Router};
 
 /// A configuration made ready to serve.
 pub struct Plan {
@@ -132,6 +132,7 @@ impl Plan {
         let by_id: std::collections::HashMap<&str, usize> =
             config.upstreams.iter().enumerate().map(|(index, upstream)| (upstream.id.as_str(), index)).collect();
         let mut problems = custom_problems(&config, registry);
+        problems.extend(rewrite_problems(&config, &router));
         let mut logs = Vec::new();
         let unrouted_access = access(&config, &[], &mut logs);
         let routes: Vec<RoutePlan> = config
@@ -265,6 +266,30 @@ fn custom_problems(config: &Config, registry: &Registry) -> Vec<PlanProblem> {
         Some(PlanProblem { path, message })
     };
     entries.filter_map(problem).collect()
+}
+
+/// What of a rewrite doesn't fit its route.
+fn rewrite_problems(config: &Config, router: &Router) -> Vec<PlanProblem> {
+    let mut problems = Vec::new();
+    for (index, route) in config.routes.iter().enumerate() {
+        let chain = middleware::merged(&config.middlewares, &route.middlewares);
+        for (entry, own) in chain {
+            let Some(rewrite) = entry.settings().and_then(middleware::Settings::rewrite) else { continue };
+            let at = route.middlewares.iter().position(|other| own && other.id() == entry.id());
+            let path = at.map_or(format!("routes[{index}]"), |at| format!("routes[{index}].middlewares[{at}].rewrite"));
+            // What the gateway's entries name, any of its routes may have.
+            let lacking = rewrite.parameters().into_iter().filter_map(|name| router.lacks(RouteIndex(index as u32), &name)).filter(|_| own);
+            problems.extend(lacking.map(|message| PlanProblem { path: path.clone(), message }));
+            if config.features.cache
+                && route.is_cached()
+                && let Some(why) = rewrite.uncacheable()
+            {
+                let message = format!("is cached, but its rewrite {:?} {why}", entry.id());
+                problems.push(PlanProblem { path: format!("routes[{index}].cache_enabled"), message });
+            }
+        }
+    }
+    problems
 }
 
 /// What the gateway and a route's chain change on every request and every answer.

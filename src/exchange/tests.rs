@@ -7,6 +7,7 @@ mod hedges;
 mod mirrors;
 mod places;
 mod retries;
+mod rewrites;
 mod routing;
 mod splits;
 

@@ -108,7 +108,7 @@ pub fn write_request(out: &mut Vec<u8>, request: &RequestOut<'_>) -> WrittenRequ
         out.len() - begin
     };
     let trusted = request.sender.trusted;
-    let id_kept = kept_request_id(head, bytes, request.sender).is_some();
+    let id_kept = kept_request_id(head, bytes, trusted).is_some();
     let start = as_received.then_some(head.method_name.start);
     let edited = request.edits.drop_any() || request.changes.drop_any();
     copy_fields(out, bytes, start, &head.fields, head.length, |field| {
@@ -367,8 +367,8 @@ fn copy_fields(
 }
 
 /// The id that a trusted sender gave its request, if it may be passed on: 1 to 128 visible ASCII characters.
-pub fn kept_request_id<'a>(head: &RequestHead, bytes: &'a [u8], sender: &Sender) -> Option<&'a [u8]> {
-    let given = if sender.trusted { head.known(bytes, Known::XRequestId) } else { None };
+pub fn kept_request_id<'a>(head: &RequestHead, bytes: &'a [u8], trusted: bool) -> Option<&'a [u8]> {
+    let given = if trusted { head.known(bytes, Known::XRequestId) } else { None };
     given.filter(|id| (1..=128).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic))
 }
 

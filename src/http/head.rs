@@ -217,6 +217,26 @@ impl RequestHead {
 }
 
 impl ResponseHead {
+    /// Gives it another status, from 200 on and neither 206 nor 304. Where the new one has no body (RFC 9110 sections 15.3.5 and 15.3.6),
+    /// the answer loses its; where the old one had none, it has an empty one. What the head said of the length goes.
+    pub fn replace_status(&mut self, status: u16) {
+        let asked_for_head = self.asked == Method::Head;
+        self.framing = match (status, self.framing) {
+            (204, _) => Framing::None,
+            (205, _) if !asked_for_head => Framing::Length(0),
+            (_, Framing::None) if !asked_for_head => Framing::Length(0),
+            (_, framing) => framing,
+        };
+        if matches!(status, 204 | 205) {
+            self.fields.iter_mut().filter(|field| field.known == Known::ContentLength).for_each(|field| field.hop = true);
+        }
+        self.status = status;
+        // The received phrase says what the old one meant.
+        self.phrase = Span::default();
+        // It isn't what was received any more.
+        self.seen.forget();
+    }
+
     /// The value of the first field of this known name.
     pub fn known<'a>(&self, bytes: &'a [u8], known: Known) -> Option<&'a [u8]> {
         first(&self.fields, known).map(|field| field.value.of(bytes))

@@ -11,6 +11,7 @@ use crate::clock::Instant;
 use crate::config::Cidr;
 use crate::error::Reason;
 use crate::http::{Changes, ResponseHead};
+use crate::router::{Captures, RouteIndex, Router};
 
 /// One link of a route's chain on one core. What it remembers stands in cells: requests of a core don't run at the same time.
 pub trait Middleware {
@@ -41,6 +42,10 @@ pub struct Request<'a> {
     pub path: &'a [u8],
     /// The route's name.
     pub route: &'a str,
+    /// What the route made of the path.
+    pub found: Found<'a>,
+    /// The id that the gateway gave it.
+    pub request_id: &'a [u8],
     /// Networks whose word about the client is believed.
     pub trusted: &'a [Cidr],
     /// Whether this link has been asked about this request before, and asked for something in return.
@@ -58,6 +63,35 @@ impl Request<'_> {
     pub fn client(&self) -> IpAddr {
         self.incoming.client(self.trusted)
     }
+
+    /// Whether what the peer says of its client is believed.
+    pub fn trusts_peer(&self) -> bool {
+        self.trusted.iter().any(|network| network.contains(self.incoming.peer))
+    }
+
+    /// What the route's pattern took from the path under this name; `*` is its last star.
+    pub fn parameter(&self, name: &str) -> Option<&[u8]> {
+        let Found { router, route, captures, .. } = self.found;
+        router.parameter(route, name, self.path, captures)
+    }
+
+    /// The path that the endpoint sees, as far as it is decided.
+    pub fn forwarded(&self) -> &[u8] {
+        self.notes.path.as_deref().unwrap_or(self.found.path)
+    }
+}
+
+/// What a route made of a request's path.
+#[derive(Clone, Copy)]
+pub struct Found<'a> {
+    /// The routes.
+    pub router: &'a Router,
+    /// This one.
+    pub route: RouteIndex,
+    /// What its pattern took from the path.
+    pub captures: &'a Captures,
+    /// The path that its endpoint sees.
+    pub path: &'a [u8],
 }
 
 /// An answer's head as the chain sees it.
@@ -77,6 +111,10 @@ pub struct Response<'a> {
 pub struct Notes {
     /// Changes to the request's headers, beside those of the route.
     pub request: Changes,
+    /// The path that the endpoint sees, if it isn't the route's.
+    pub path: Option<Vec<u8>>,
+    /// The status that the client sees, if it isn't the endpoint's; 0 is none.
+    pub status: u16,
     /// The query that the endpoint sees, if it isn't the received one; empty is none.
     pub query: Option<Vec<u8>>,
     /// Changes to the answer's headers, beside those of the route.
@@ -125,6 +163,8 @@ impl Notes {
         self.verified = None;
         self.query = None;
         self.encoding = None;
+        self.path = None;
+        self.status = 0;
     }
 }
 

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Settings, access_log, auth, compress, cors, custom, fault, headers, ip_filter, rate_limit, redirect, request_limit, respond,
+    Settings, access_log, auth, compress, cors, custom, fault, headers, ip_filter, rate_limit, redirect, request_limit, respond, rewrite,
     security_headers,
 };
 
@@ -64,6 +64,8 @@ kinds! {
     request_limit: request_limit::RequestLimit,
     /// An answer of the gateway's own.
     respond: respond::Respond,
+    /// Path, query, headers and status by what the request is.
+    rewrite: rewrite::Rewrite,
     /// Headers that tell browsers to be careful.
     security_headers: security_headers::SecurityHeaders,
 }

@@ -21,7 +21,9 @@ mod rate_limit;
 mod redirect;
 mod request_limit;
 mod respond;
+mod rewrite;
 mod security_headers;
+mod template;
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -31,7 +33,7 @@ use std::sync::Arc;
 
 pub use access_log::{AccessLog, Field, LineFormat};
 pub use auth::{Auth, Failures, Keyring};
-pub use chain::{Answer, Denial, Flow, Marks, Middleware, Notes, Request, Response};
+pub use chain::{Answer, Denial, Flow, Found, Marks, Middleware, Notes, Request, Response};
 pub use compress::Encoding;
 pub use cors::preflight;
 pub use custom::{Custom, Factory, Registry};
@@ -40,6 +42,7 @@ pub use list::Entry;
 pub use negotiate::Coding;
 pub use question::{Fetch, Fetched, Password, Question, Reply};
 pub use rate_key::Secret;
+pub use rewrite::Rewrite;
 
 use crate::auth::Source;
 use crate::config::Wrong;
@@ -65,6 +68,11 @@ pub trait Settings {
 
     /// The rate limit that it is, if it is one: the coordinator looks after its keys.
     fn rate_limit(&self) -> Option<Limit> {
+        None
+    }
+
+    /// The rewrite that it is, if it is one: it depends on its route.
+    fn rewrite(&self) -> Option<&Rewrite> {
         None
     }
 

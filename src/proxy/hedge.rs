@@ -74,6 +74,8 @@ impl Core {
         spare.sender.clone_from(&session.sender);
         spare.head.clone_from(&session.head);
         spare.scratch.path.clone_from(&session.scratch.path);
+        spare.scratch.notes.path.clone_from(&session.scratch.notes.path);
+        spare.scratch.notes.query.clone_from(&session.scratch.notes.query);
         spare.scratch.notes.request.clone_from(&session.scratch.notes.request);
         spare.id = session.id;
         spare.hushed = true;

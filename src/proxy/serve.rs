@@ -70,6 +70,7 @@ impl Service for Core {
     async fn serve(&self, client: &Client, session: &mut Self::Session, inbound: &mut Inbound) -> Next {
         let started = self.now();
         session.id = self.request_id();
+        session.scratch.id = session.id;
         session.served = session.served.saturating_add(1);
         self.counters.in_flight.add(1);
         let begun = Begun::new(client, started);
@@ -268,6 +269,10 @@ impl<'a> Request<'a> {
             && answered.upload.as_ref().is_none_or(|upload| upload.ended().is_some_and(|ended| ended.result.is_ok()));
         let (incoming, scratch, head) = self.session.parts(self.inbound.bytes(), core.wall.get());
         exchange.respond(&incoming, self.ended.status, Some((head, &answered.buf)), &mut scratch.notes, core.now());
+        let status = scratch.notes.status;
+        if status != 0 {
+            self.replace_status(answered, status);
+        }
         let early = if upgraded { answered.buf.split_off(self.session.response.length) } else { Vec::new() };
         let terms = Terms { plan, route: attempt.route, keep };
         let Relayed { result, reusable } = core.relay(self.client, self.session, answered, &terms).await;
@@ -298,6 +303,23 @@ impl<'a> Request<'a> {
             (false, true) if self.inbound.bytes().is_empty() => Next::Close,
             _ => Next::Linger,
         }
+    }
+
+    /// Gives the answer another status. A body that can't go with it is left out; its connection is kept if all of it has come.
+    #[cold]
+    fn replace_status(&mut self, answered: &mut Answered<'_>, status: u16) {
+        let head = &mut self.session.response;
+        let (before, behind) = (head.framing, (answered.buf.len() - head.length) as u64);
+        head.replace_status(status);
+        if head.framing != before {
+            answered.buf.truncate(head.length);
+            head.connection.keep_alive &= match before {
+                Framing::None => behind == 0,
+                Framing::Length(length) => behind == length,
+                Framing::Chunked | Framing::UntilClose => false,
+            };
+        }
+        self.ended.status = status;
     }
 
     /// Uses up the request's bytes; says whether all of its body has gone to the endpoint.

@@ -8,7 +8,7 @@ use crate::config;
 use super::condition::{Condition, Methods};
 use super::expression::Expression;
 use super::host::{Host, Hosts};
-use super::pattern::{Pattern, Shape};
+use super::pattern::{Name, Pattern, Shape};
 use super::rewrite::Rewrite;
 use super::trie::{Builder, Range, Trie};
 use super::{Fault, RouteProblem};
@@ -24,6 +24,8 @@ pub(super) struct Tables {
     pub conditions: Vec<Condition>,
     pub extensions: Vec<Vec<String>>,
     pub rewrites: Vec<Rewrite>,
+    /// What each route's pattern captures.
+    pub captures: Vec<Box<[Name]>>,
 }
 
 impl Tables {
@@ -124,7 +126,8 @@ pub(super) fn build(routes: &[config::Route]) -> Result<(Tables, Vec<Expression>
     let (mut tables, regexes) = place(&placed, &hosts, &mut expressions);
     tables.conditions = conditions;
     tables.expressions = regexes;
-    tables.rewrites = drafts.into_iter().map(|(_, draft)| draft.rewrite).collect();
+    let made = drafts.into_iter().map(|(_, draft)| (draft.rewrite, draft.pattern.captures.into_boxed_slice()));
+    (tables.rewrites, tables.captures) = made.unzip();
     Ok((tables, expressions))
 }
 
@@ -254,6 +257,7 @@ fn place(placed: &[Placed], hosts: &[Host], expressions: &mut Vec<Expression>) -
         conditions: Vec::new(),
         extensions,
         rewrites: Vec::new(),
+        captures: Vec::new(),
     };
     (tables, regexes)
 }

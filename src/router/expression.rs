@@ -6,14 +6,14 @@ use regex_automata::util::syntax;
 
 use crate::http::Span;
 
-use super::CAPTURES_MAX;
+use super::{CAPTURES_MAX, Captures};
 
 /// A compiled expression.
 ///
 /// A clone has its own scratch memory. What one thread first searched with is served to that thread without locked
 /// instructions.
 #[derive(Clone, Debug)]
-pub(super) struct Expression {
+pub struct Expression {
     regex: Regex,
     groups: usize,
 }
@@ -36,7 +36,7 @@ impl Expression {
     }
 
     /// Whether it matches somewhere in `text`, and what each group took; a group that took no part is empty.
-    pub fn captures(&self, text: &[u8], spans: &mut [Span; CAPTURES_MAX]) -> bool {
+    pub(super) fn captures(&self, text: &[u8], spans: &mut [Span; CAPTURES_MAX]) -> bool {
         if self.groups == 0 {
             return self.is_match(text);
         }
@@ -52,6 +52,12 @@ impl Expression {
             };
         }
         true
+    }
+
+    /// The same, into what a route's captures stand in; groups beyond 16 are left out.
+    pub fn search(&self, text: &[u8], captures: &mut Captures) -> bool {
+        captures.count = self.groups.min(CAPTURES_MAX);
+        self.groups <= CAPTURES_MAX && self.captures(text, &mut captures.spans)
     }
 
     /// How many groups it has, at most 16 in a route.

@@ -45,13 +45,13 @@ use std::sync::Arc;
 use crate::config;
 use crate::http::{Method, Span};
 
+pub use expression::Expression;
 pub use path::normalise;
 pub use rewrite::Rewrite;
 pub use split::Split;
 
 use build::Tables;
 use condition::KNOWN_METHODS;
-use expression::Expression;
 use search::Search;
 
 /// The compiled routes of a configuration.
@@ -99,6 +99,17 @@ impl Router {
             KNOWN_METHODS.iter().filter(|method| serves(**method, method.as_str().as_bytes())).map(|method| method.as_str()).collect();
         names.extend(self.tables.extension_methods().into_iter().filter(|name| serves(Method::Other, name.as_bytes())));
         names.join(", ")
+    }
+
+    /// What a route's pattern took from the path under this name; `*` is its last star. `captures` are those of the lookup.
+    pub fn parameter<'a>(&self, route: RouteIndex, name: &str, path: &'a [u8], captures: &Captures) -> Option<&'a [u8]> {
+        let place = rewrite::place_of(name, &self.tables.captures[route.0 as usize])?;
+        captures.spans().get(place).map(|span| span.of(path))
+    }
+
+    /// Why a route's pattern takes nothing under this name, if it doesn't.
+    pub fn lacks(&self, route: RouteIndex, name: &str) -> Option<String> {
+        rewrite::capture(name, &self.tables.captures[route.0 as usize]).err()
     }
 
     /// How a route changes the path.

@@ -128,7 +128,7 @@ fn parse(template: &str, pattern: &Pattern) -> Result<Change, String> {
         rest = &rest[close + 1..];
         mixed |= !before.ends_with('/') || !(rest.is_empty() || rest.starts_with('/'));
         parts.push(Part::Literal(text(before, template)?));
-        parts.push(Part::Capture(capture(name, pattern)?));
+        parts.push(Part::Capture(capture(name, &pattern.captures)?));
     }
     parts.push(Part::Literal(text(rest, template)?));
     parts.retain(|part| !matches!(part, Part::Literal(bytes) if bytes.is_empty()));
@@ -143,14 +143,18 @@ fn text(literal: &str, template: &str) -> Result<Vec<u8>, String> {
 }
 
 /// The place of the capture called `name`; `*` is the last one.
-fn capture(name: &str, pattern: &Pattern) -> Result<usize, String> {
-    let found = match name {
-        "*" => pattern.captures.iter().rposition(|capture| *capture == Name::Star),
-        _ => pattern.captures.iter().position(|capture| matches!(capture, Name::Word(word) if word == name)),
-    };
-    found.ok_or_else(|| {
+pub(super) fn place_of(name: &str, captures: &[Name]) -> Option<usize> {
+    match name {
+        "*" => captures.iter().rposition(|capture| *capture == Name::Star),
+        _ => captures.iter().position(|capture| matches!(capture, Name::Word(word) if word == name)),
+    }
+}
+
+/// The same, or what is captured instead.
+pub(super) fn capture(name: &str, captures: &[Name]) -> Result<usize, String> {
+    place_of(name, captures).ok_or_else(|| {
         let mut known: Vec<String> = Vec::new();
-        for capture in &pattern.captures {
+        for capture in captures {
             match capture {
                 Name::Star if !known.iter().any(|name| name == "{*}") => known.push("{*}".to_string()),
                 Name::Word(word) => known.push(format!("{{{word}}}")),

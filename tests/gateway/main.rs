@@ -27,6 +27,7 @@ mod refused_responses;
 mod relaying;
 mod reload;
 mod retries;
+mod rewrites;
 mod routing;
 mod splits;
 mod upgrades;

@@ -91,3 +91,36 @@ fn a_mirror_leads_elsewhere_and_is_bounded() {
         ],
     );
 }
+
+#[test]
+fn a_rewrite_says_what_it_can_not_know() {
+    let rewrite =
+        |rewrite: &str| routes(&format!(r#"{{ "path": "/{{id}}", "upstream": "app", "middlewares": [{{ "rewrite": {rewrite} }}] }}"#));
+    each(
+        rewrite,
+        &[
+            (
+                "{}",
+                &[
+                    "2:68: routes[0].middlewares[0].rewrite.path: is empty, as all others are: nothing is rewritten; say what is, or leave the entry out",
+                ],
+            ),
+            (
+                r#"{ "path": [{ "regex": "^/(a$", "to": "b" }, { "regex": "(a)", "to": "/{2} x" }, { "regex": "b", "to": "{path} x" }] }"#,
+                &[
+                    "2:90: routes[0].middlewares[0].rewrite.path[0].regex: is not a regular expression: unclosed group",
+                    r#"2:136: routes[0].middlewares[0].rewrite.path[1].to: "/{2} x" takes group 2; the expression has 1, counted from 1"#,
+                    r##"2:170: routes[0].middlewares[0].rewrite.path[2].to: must be a path: begin with "/", without spaces, "?" and "#"; as in "/new/{1}"; other characters are written as in "%20""##,
+                ],
+            ),
+            (
+                r#"{ "request": { "set_headers": { "X-A": "{clientip}", "Host": "{host}" } }, "status": { "404": 304 } }"#,
+                &[
+                    r#"2:107: routes[0].middlewares[0].rewrite.request.set_headers.X-A: "{clientip}" has no variable {clientip}; did you mean {client_ip}? there are: {client_ip}, {host}, {path}, {request_id}, {route}, {query.NAME}, {header.NAME}, {param.NAME}"#,
+                    r#"2:129: routes[0].middlewares[0].rewrite.request.set_headers.Host: can't be set or added: it belongs to the gateway; use the upstream's "host_header""#,
+                    "2:162: routes[0].middlewares[0].rewrite.status.404: must turn one status from 200 to 599 into another, but for 206 and 304; those two say how the body is to be put together",
+                ],
+            ),
+        ],
+    );
+}

@@ -3,13 +3,14 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::super::{Flow, Ground, Incoming, Notes, Registry, Reply, Request, States};
+use super::super::{Flow, Found, Ground, Incoming, Notes, Registry, Reply, Request, States};
 use super::*;
 use crate::clock::Instant;
 use crate::error::Reason;
 use crate::http::RequestHead;
 use crate::http1::{Limits, parse_request};
 use crate::middleware::{Entry, Secret};
+use crate::router::{Captures, RouteIndex, Router};
 
 /// A link, and what it has counted.
 struct World {
@@ -59,7 +60,20 @@ impl World {
         let mut notes = Notes::default();
         let again = reply.is_some();
         let reply = reply.map(Box::new);
-        let mut request = Request { incoming: &incoming, path: b"/", route: "r", trusted: &[], again, reply, draw: 0, notes: &mut notes };
+        let (router, captures) = (Router::new(&[]).expect("no routes"), Captures::default());
+        let found = Found { router: &router, route: RouteIndex(0), captures: &captures, path: b"/" };
+        let mut request = Request {
+            incoming: &incoming,
+            path: b"/",
+            route: "r",
+            found,
+            request_id: b"",
+            trusted: &[],
+            again,
+            reply,
+            draw: 0,
+            notes: &mut notes,
+        };
         let came = match self.link.on_request(&mut request, self.now) {
             Flow::Next => Came::In(String::from_utf8(notes.marks.identity.clone()).unwrap()),
             Flow::Refuse(denial) => Came::Refused(denial.reason, String::from_utf8(denial.lines).unwrap()),
