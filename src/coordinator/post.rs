@@ -18,6 +18,7 @@ pub(super) struct Post {
     update: Option<Update>,
     limits: Option<LimitUpdate>,
     purges: VecDeque<Order>,
+    leave: bool,
     drain: bool,
 }
 
@@ -58,6 +59,11 @@ impl Post {
         }
     }
 
+    /// Takes the command to let connections end.
+    pub fn leave(&mut self) {
+        self.leave = true;
+    }
+
     /// Takes the command to drain.
     pub fn drain(&mut self) {
         self.drain = true;
@@ -95,6 +101,9 @@ impl Post {
         if let Some((purges, reply)) = self.purges.pop_front() {
             return Some(Command::Purge(purges, reply));
         }
+        if std::mem::take(&mut self.leave) {
+            return Some(Command::Leave);
+        }
         std::mem::take(&mut self.drain).then_some(Command::Drain)
     }
 
@@ -104,6 +113,7 @@ impl Post {
             Command::Update(update) => self.update = Some(update),
             Command::Limits(update) => self.limits = Some(update),
             Command::Purge(purges, reply) => self.purges.push_front((purges, reply)),
+            Command::Leave => self.leave = true,
             Command::Drain => self.drain = true,
         }
     }

@@ -71,17 +71,18 @@ fn stage(change: impl FnOnce(&mut Config)) -> Stage {
         build: Box::new(|loaded, generation| crate::run::build(loaded, generation).map(Arc::new)),
         admin: Some(listener),
         signals: signals.clone(),
+        ready: bounded(1).0,
     };
     let thread = std::thread::spawn(move || run(setup, doorbell));
     Stage { signals, shared, inboxes, rings, next, admin, thread }
 }
 
 impl Stage {
-    /// The next command to this worker that isn't an update.
+    /// The next command to this worker that is neither an update nor the notice before draining.
     fn command(&self, worker: usize) -> Option<Command> {
         loop {
             match self.inboxes[worker].recv_timeout(LIMIT) {
-                Ok(Command::Update(_)) => {}
+                Ok(Command::Update(_) | Command::Leave) => {}
                 Ok(command) => return Some(command),
                 Err(_) => return None,
             }

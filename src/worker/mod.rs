@@ -34,6 +34,8 @@ pub enum Command {
     Limits(LimitUpdate),
     /// Make these unavailable in the cache, and say what came of it if asked to.
     Purge(Arc<[Purge]>, Option<Sender<Purged>>),
+    /// End each connection with the answer it gets next, and accept on.
+    Leave,
     /// Accept no more; end connections after the request under way.
     Drain,
 }
