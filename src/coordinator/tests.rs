@@ -147,7 +147,7 @@ fn a_bad_reload_changes_nothing_and_says_so() {
     assert_eq!(stage.shared.registry.process.reloads.count(BAD), 1);
     assert!(stage.ask("GET /config").contains("\"result\": \"failure\""));
     for inbox in &stage.inboxes {
-        assert!(inbox.try_iter().all(|command| matches!(command, Command::Update(_))));
+        assert!(inbox.try_iter().all(|command| matches!(command, Command::Update(_) | Command::Leave)));
     }
     assert_eq!(stage.end(), Ended::Drained);
 }
