@@ -211,10 +211,8 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
     }
     drop((outbox, limits, passwords));
 
-    announce(address, admin_address);
-    if let Some(on_ready) = options.on_ready {
-        on_ready(&Running { listener: address, admin: admin_address, shared: shared.clone() });
-    }
+    let (ready, answers) = crossbeam_channel::bounded(1);
+    let running = Running { listener: address, admin: admin_address, shared: shared.clone() };
     let setup = coordinator::Setup {
         clock,
         shared,
@@ -227,9 +225,17 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
         build: Box::new(make),
         admin,
         signals,
+        ready,
     };
     let thread = std::thread::Builder::new().name("coordinator".into()).spawn(move || coordinator::run(setup, doorbell));
     let thread = thread.map_err(|error| StartError::Process { what: "start the coordinator's thread", error })?;
+    // Without an answer the coordinator has ended.
+    if answers.recv().is_ok() {
+        announce(address, admin_address);
+        if let Some(on_ready) = options.on_ready {
+            on_ready(&running);
+        }
+    }
     let ended = thread.join();
     scribe.flush();
     log::flush();

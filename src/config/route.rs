@@ -43,6 +43,8 @@ pub struct Route {
     /// Requests go to another arm of `split` while no endpoint of theirs can be used. Else they are refused, so that an experiment's
     /// users don't mix.
     pub split_fallback: bool,
+    /// The header by which answers tell the upstream of `split` that their request was sent to; without it none does.
+    pub split_header: Option<String>,
     /// A share of its requests, copied to another upstream.
     pub mirror: Option<Mirror>,
     /// Whether answers are stored and requests answered from them (RFC 9111); left out, a route with `cache` has it on.

@@ -39,7 +39,7 @@ pub enum Ended {
 /// What is to be done as a consequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Readiness fails from here on.
+    /// Readiness fails from here on, and each answer ends its connection.
     FailReadiness,
     /// Workers stop accepting and close connections after the answer they are giving.
     StopAccepting,

@@ -93,6 +93,8 @@ pub struct Setup {
     pub admin: Option<TcpListener>,
     /// Signals to the process.
     pub signals: Signals,
+    /// Told once all that is asked of it is answered.
+    pub ready: Sender<()>,
 }
 
 /// Runs until the gateway has stopped. Blocks its thread. The doorbell is rung for reports about rate limits that can't wait.
@@ -122,6 +124,7 @@ async fn supervise(mut setup: Setup, doorbell: Doorbell) -> Ended {
         }
     };
     let (clock, shared, admin) = (setup.clock, setup.shared.clone(), setup.admin.take());
+    let ready = setup.ready.clone();
     let deadlines = Rc::new(Deadlines::default());
     let coordinator = Rc::new(RefCell::new(Coordinator::new(setup, lookups, keys, deadlines.clone())));
     if let Some(listener) = admin {
@@ -134,6 +137,7 @@ async fn supervise(mut setup: Setup, doorbell: Doorbell) -> Ended {
         }
     }
     limits::answer(doorbell, &coordinator);
+    let _ = ready.try_send(());
     loop {
         let now = clock.now();
         deadlines.sweep(now);
@@ -306,6 +310,7 @@ impl Coordinator {
             match step {
                 Step::FailReadiness => {
                     self.shared.start_draining();
+                    self.workers.iter_mut().for_each(|(_, post, _)| post.leave());
                     log::info(format_args!("stopping: readiness fails from here on connections={open}"));
                 }
                 Step::StopAccepting => {

@@ -20,6 +20,7 @@ pub(super) struct Post {
     limits: Option<LimitUpdate>,
     keys: Option<Arc<KeySets>>,
     purges: VecDeque<Order>,
+    leave: bool,
     drain: bool,
 }
 
@@ -65,6 +66,11 @@ impl Post {
         }
     }
 
+    /// Takes the command to let connections end.
+    pub fn leave(&mut self) {
+        self.leave = true;
+    }
+
     /// Takes the command to drain.
     pub fn drain(&mut self) {
         self.drain = true;
@@ -105,6 +111,9 @@ impl Post {
         if let Some((purges, reply)) = self.purges.pop_front() {
             return Some(Command::Purge(purges, reply));
         }
+        if std::mem::take(&mut self.leave) {
+            return Some(Command::Leave);
+        }
         std::mem::take(&mut self.drain).then_some(Command::Drain)
     }
 
@@ -115,6 +124,7 @@ impl Post {
             Command::Limits(update) => self.limits = Some(update),
             Command::Keys(sets) => self.keys = Some(sets),
             Command::Purge(purges, reply) => self.purges.push_front((purges, reply)),
+            Command::Leave => self.leave = true,
             Command::Drain => self.drain = true,
         }
     }

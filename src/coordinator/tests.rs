@@ -71,17 +71,18 @@ fn stage(change: impl FnOnce(&mut Config)) -> Stage {
         build: Box::new(|loaded, generation| crate::run::build(loaded, generation).map(Arc::new)),
         admin: Some(listener),
         signals: signals.clone(),
+        ready: bounded(1).0,
     };
     let thread = std::thread::spawn(move || run(setup, doorbell));
     Stage { signals, shared, inboxes, rings, next, admin, thread }
 }
 
 impl Stage {
-    /// The next command to this worker that isn't an update.
+    /// The next command to this worker that is neither an update nor the notice before draining.
     fn command(&self, worker: usize) -> Option<Command> {
         loop {
             match self.inboxes[worker].recv_timeout(LIMIT) {
-                Ok(Command::Update(_)) => {}
+                Ok(Command::Update(_) | Command::Leave) => {}
                 Ok(command) => return Some(command),
                 Err(_) => return None,
             }
@@ -195,7 +196,8 @@ fn readiness_fails_before_workers_stop_accepting() {
     stage.wait_for("readiness", Shared::draining);
     stage.pass_ticks();
     for inbox in &stage.inboxes {
-        assert!(inbox.try_iter().all(|command| matches!(command, Command::Update(_))));
+        let commands: Vec<Command> = inbox.try_iter().filter(|command| !matches!(command, Command::Update(_))).collect();
+        assert!(matches!(commands[..], [Command::Leave]), "answers end their connections, and more are accepted");
     }
     assert_eq!(stage.end(), Ended::Drained, "an interrupt ends the delay");
 }

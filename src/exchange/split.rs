@@ -2,6 +2,8 @@
 
 use super::{Exchange, Incoming, Scratch, View};
 use crate::config::{self, HashKey, Route};
+use crate::http::Mark;
+use crate::middleware::Notes;
 use crate::router;
 
 /// A route's split made ready.
@@ -12,6 +14,8 @@ pub struct SplitPlan {
     pub upstreams: Box<[usize]>,
     known_by: KnownBy,
     fallback: bool,
+    /// The header that tells the arm.
+    header: Option<Box<str>>,
 }
 
 /// What tells users apart.
@@ -39,6 +43,8 @@ pub(super) struct Drawn {
     user: u64,
     /// A bit for each arm that was found to have no endpoint.
     passed: u64,
+    /// Where the answer's changes stand without the header that tells the arm.
+    before: Mark,
 }
 
 impl SplitPlan {
@@ -60,6 +66,7 @@ impl SplitPlan {
             upstreams: route.split.iter().map(|arm| index(&arm.upstream)).collect(),
             known_by,
             fallback: route.split_fallback,
+            header: route.split_header.as_deref().map(Into::into),
         }))
     }
 }
@@ -76,10 +83,10 @@ impl Exchange {
                 draw
             }),
         };
-        scratch.drawn = Drawn { user, passed: 0 };
+        scratch.drawn = Drawn { user, passed: 0, before: scratch.notes.response.mark() };
         // The rules see to it that some arm has a weight.
         let arm = split.arms.arm(user, 0).unwrap_or_default();
-        self.enter(view, split, arm);
+        self.enter(view, split, arm, &mut scratch.notes);
     }
 
     /// Goes on to the next arm, if this one's upstream has no endpoint and that is wanted; whether it did. Its place in the budget of
@@ -94,13 +101,17 @@ impl Exchange {
         let Some(arm) = split.arms.arm(drawn.user, drawn.passed) else { return false };
         view.uncount_arm(self.route, left);
         view.upstream(self.upstream).upstream.borrow_mut().budget().end();
-        self.enter(view, split, arm);
+        scratch.notes.response.rewind(drawn.before);
+        self.enter(view, split, arm, &mut scratch.notes);
         view.upstream(self.upstream).upstream.borrow_mut().budget().begin();
         true
     }
 
-    fn enter(&mut self, view: &View, split: &SplitPlan, arm: usize) {
+    fn enter(&mut self, view: &View, split: &SplitPlan, arm: usize, notes: &mut Notes) {
         self.upstream = split.upstreams[arm];
+        if let Some(header) = &split.header {
+            notes.response.set(header, view.plan.upstreams[self.upstream].settings.id.as_bytes());
+        }
         view.count_arm(self.route, arm);
     }
 }

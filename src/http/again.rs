@@ -1,7 +1,7 @@
 //! Heads written again: on one connection they are often the same but for a request's first line, the id it gets and the date. What was
 //! written of the one before is copied then.
 
-use super::forward::{WrittenRequest, WrittenResponse, write_request_line};
+use super::forward::{WrittenRequest, WrittenResponse, tell_version, write_request_line};
 use super::head::SEEN_KEPT;
 use super::{Changes, Edits, Framing, RequestOut, ResponseOut, Version, write_request, write_response};
 
@@ -92,6 +92,7 @@ impl RequestWriter {
                 write_request_line(out, request);
             }
             self.0.append(out, request.request_id, request.changes, request.edits);
+            tell_version(out, request.head.version, request.edits);
         } else {
             self.write_anew(out, request, key);
         }
@@ -132,6 +133,7 @@ impl ResponseWriter {
         let terms = Terms { head: head.seen.heads, rules, framing, keep_length, version, keep_alive };
         if self.0.has(&terms, changes) {
             self.0.append(out, date, changes, edits);
+            tell_version(out, head.version, edits);
         } else {
             self.write_anew(out, response, terms);
         }

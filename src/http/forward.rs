@@ -144,6 +144,7 @@ pub fn write_request(out: &mut Vec<u8>, request: &RequestOut<'_>) -> WrittenRequ
     let changes = out.len() - begin;
     out.extend_from_slice(request.changes.lines());
     out.extend_from_slice(request.edits.tail());
+    tell_version(out, head.version, request.edits);
     WrittenRequest { line, id, changes }
 }
 
@@ -312,7 +313,18 @@ pub fn write_response(out: &mut Vec<u8>, response: &ResponseOut<'_>) -> WrittenR
     let changes = out.len() - begin;
     out.extend_from_slice(response.changes.lines());
     out.extend_from_slice(response.edits.tail());
+    tell_version(out, head.version, response.edits);
     WrittenResponse { date, changes }
+}
+
+/// `Via` has the version that a message came in (RFC 9110 section 7.6.3). It stands first in the edits, which end the head, and is written
+/// for HTTP/1.1.
+#[inline]
+pub(super) fn tell_version(out: &mut [u8], version: Version, edits: &Edits) {
+    if version == Version::Http10 && edits.tail().starts_with(VIA_11) {
+        let at = out.len() - edits.tail().len() + VIA_11.len() - 2;
+        out[at] = b'0';
+    }
 }
 
 /// The `Connection` line that a client of this version needs to hear, with its line end.
@@ -372,4 +384,6 @@ pub fn kept_request_id<'a>(head: &RequestHead, bytes: &'a [u8], trusted: bool) -
     given.filter(|id| (1..=128).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic))
 }
 
+/// How the gateway's `Via` begins among a route's edits.
+const VIA_11: &[u8] = b"Via: 1.1 ";
 const CHUNKED: &[u8] = b"Transfer-Encoding: chunked\r\n";

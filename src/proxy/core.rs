@@ -48,7 +48,9 @@ pub struct Core {
     pub latency: RefCell<metrics::Latency>,
     /// Renders a built-in page.
     pub pages: Box<dyn Fn(Page) -> PageAnswer>,
-    /// Connections end after the request under way.
+    /// Answers are the last of their connections.
+    pub leaving: Cell<bool>,
+    /// Connections end after the request under way, and no more are accepted.
     pub draining: Cell<bool>,
     /// The port that clients connect to, as text.
     pub port: String,
@@ -162,6 +164,7 @@ impl Core {
             counters,
             latency: RefCell::default(),
             pages,
+            leaving: Cell::new(false),
             draining: Cell::new(false),
             port,
             wall: Cell::new(0),

@@ -63,7 +63,7 @@ impl Request<'_> {
         let limit = plan.config.limits.requests_per_connection;
         let open = head.connection.keep_alive
             && framing != Framing::UntilClose
-            && !core.draining.get()
+            && !core.leaving.get()
             && (limit == 0 || self.session.served < limit);
         let (edits, changes) = (&plan.routes[route].response, &self.session.scratch.notes.response);
         let mut out = core.buffers.take();

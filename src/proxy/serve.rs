@@ -263,7 +263,7 @@ impl<'a> Request<'a> {
         let limit = plan.config.limits.requests_per_connection;
         let keep = self.session.head.connection.keep_alive
             && outlives(self.session)
-            && !core.draining.get()
+            && !core.leaving.get()
             && !upgraded
             && (limit == 0 || self.session.served < limit)
             && answered.upload.as_ref().is_none_or(|upload| upload.ended().is_some_and(|ended| ended.result.is_ok()));
@@ -380,7 +380,7 @@ impl<'a> Request<'a> {
 
     /// Whether the connection stays open after an answer of the gateway's own; uses up the request if so.
     fn keep(&mut self) -> bool {
-        let open = self.session.head.connection.keep_alive && !self.core.draining.get();
+        let open = self.session.head.connection.keep_alive && !self.core.leaving.get();
         skip(&self.session.head, self.inbound) && open
     }
 }

@@ -37,6 +37,8 @@ pub enum Command {
     Keys(Arc<KeySets>),
     /// Make these unavailable in the cache, and say what came of it if asked to.
     Purge(Arc<[Purge]>, Option<Sender<Purged>>),
+    /// End each connection with the answer it gets next, and accept on.
+    Leave,
     /// Accept no more; end connections after the request under way.
     Drain,
 }

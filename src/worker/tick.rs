@@ -62,7 +62,9 @@ impl Worker {
                         let _ = reply.try_send(purged);
                     }
                 }
+                Command::Leave => core.leaving.set(true),
                 Command::Drain => {
+                    core.leaving.set(true);
                     core.draining.set(true);
                     // What follows is handed over as it is noted.
                     core.hand_over();

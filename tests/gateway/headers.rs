@@ -217,3 +217,21 @@ fn the_id_of_a_request_is_the_same_for_all() {
     let off = Gateway::with("127.0.0.1:9", json!({ "forwarding": { "request_id": false } }));
     assert_eq!(off.get("/").field("x-request-id"), None);
 }
+
+#[test]
+fn via_tells_the_version_that_a_message_came_in() {
+    let endpoint = Hostile::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let old = Hostile::answering_once("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let via = json!({ "forwarding": { "via": "gate" }, "routes": [{ "path": "/", "upstream": "up", "add_headers": { "X-Note": "Via: 1.1 gate" } }] });
+    let gateway = Gateway::with(&endpoint.address, via.clone());
+    let mut client = gateway.connect();
+    for version in ["1.1", "1.0", "1.0", "1.1"] {
+        let answer = client.ask(format!("GET / HTTP/{version}\r\nHost: h\r\nConnection: keep-alive\r\n\r\n"));
+        let seen = endpoint.last();
+        assert_eq!(seen.field("via"), Some(format!("{version} gate").as_str()));
+        assert_eq!((answer.field("via"), seen.field("x-note")), (Some("1.1 gate"), Some("Via: 1.1 gate")));
+    }
+    let gateway = Gateway::with(&old.address, via);
+    let mut client = gateway.connect();
+    assert!((0..3).all(|_| client.ask(get("/")).field("via") == Some("1.0 gate")));
+}

@@ -111,6 +111,24 @@ fn an_arm_whose_endpoints_are_down_refuses_unless_fallback_is_wanted() {
 }
 
 #[test]
+fn answers_tell_their_arm_if_they_are_to() {
+    let (stable, canary) = (named("stable"), named("canary"));
+    let gateway = Gateway::start(&split(&stable, Some(&canary), [1, 1], json!({ "split_header": "X-Arm" })));
+    let mut client = gateway.connect();
+    for _ in 0..20 {
+        let answer = client.ask(get("/"));
+        assert_eq!(answer.field("x-arm"), Some(answer.text()));
+    }
+    let mut down = split(&stable, None, [1, 1_000_000], json!({ "split_header": "X-Arm", "split_fallback": true, "retry_count": 0 }));
+    down["upstreams"][1]["outlier_detection"] = json!({ "consecutive_failures": 1, "max_ejection_percent": 100, "ejection_time": "1h" });
+    assert_eq!(gateway.reload(&down).status(), 200);
+    let mut client = gateway.connect();
+    let first = client.ask(get("/"));
+    assert_eq!((first.refusal(), first.field("x-arm")), ((502, "connect_failed"), Some("canary")));
+    assert_eq!(client.ask(get("/")).field("x-arm"), Some("stable"), "where it went in the end");
+}
+
+#[test]
 fn cookies_and_client_networks_are_conditions_of_routes() {
     let endpoint = Hostile::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     let route = |id: &str, more: Value| {

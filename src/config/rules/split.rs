@@ -2,14 +2,16 @@
 
 use super::Rules;
 use crate::config::{Route, SameSite, StickyCookie};
-use crate::http::is_token;
+use crate::http::{Known, is_token};
 
 pub(super) fn check(rules: &mut Rules<'_>, route: &Route, at: &dyn Fn(&str) -> String) {
-    let Route { upstream, split, sticky, split_fallback, .. } = route;
+    let Route { upstream, split, sticky, split_fallback, split_header, .. } = route;
     if split.is_empty() {
-        for (setting, there) in [("sticky", sticky.is_some()), ("split_fallback", *split_fallback)] {
+        for (setting, there) in
+            [("sticky", sticky.is_some()), ("split_fallback", *split_fallback), ("split_header", split_header.is_some())]
+        {
             if there {
-                rules.broken(at(setting), "has nothing to keep users in", "it belongs to a \"split\", of which this route has none");
+                rules.broken(at(setting), "has nothing to be about", "it belongs to a \"split\", of which this route has none");
             }
         }
         return;
@@ -25,6 +27,9 @@ pub(super) fn check(rules: &mut Rules<'_>, route: &Route, at: &dyn Fn(&str) -> S
     }
     let names = split.iter().enumerate().map(|(index, arm)| (index, arm.upstream.as_str()));
     rules.unique(names, &|index| at(&format!("split[{index}].upstream")), "write one arm with the sum of their weights");
+    if split_header.as_ref().is_some_and(|name| !is_token(name) || Known::from_name(name.as_bytes()) != Known::Other) {
+        rules.broken(at("split_header"), "must be a header's name that has no meaning yet", "a name of your own, as in \"X-Arm\"");
+    }
     let Some(sticky) = sticky else { return };
     match (&sticky.by, &sticky.cookie) {
         (None, None) => rules.broken(at("sticky"), "says not by what a user is known", "write \"by\" or \"cookie\""),

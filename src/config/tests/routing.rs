@@ -28,8 +28,8 @@ fn a_split_names_upstreams_once_and_gives_one_of_them_a_share() {
             (
                 r#"{ "path": "/", "upstream": "app", "sticky": { "by": "ip" }, "split_fallback": true }"#,
                 &[
-                    r#"2:45: routes[0].sticky: has nothing to keep users in; it belongs to a "split", of which this route has none"#,
-                    r#"2:79: routes[0].split_fallback: has nothing to keep users in; it belongs to a "split", of which this route has none"#,
+                    r#"2:45: routes[0].sticky: has nothing to be about; it belongs to a "split", of which this route has none"#,
+                    r#"2:79: routes[0].split_fallback: has nothing to be about; it belongs to a "split", of which this route has none"#,
                 ],
             ),
         ],
