@@ -3,7 +3,7 @@
 use super::{Exchange, Incoming, Refusal, Scratch, Stage, Step};
 use crate::clock::Instant;
 use crate::error::Reason;
-use crate::http::ResponseHead;
+use crate::http::{Framing, ResponseHead};
 use crate::middleware::{Flow, Notes, Request, Response};
 
 impl Exchange {
@@ -44,6 +44,13 @@ impl Exchange {
         if self.preflight {
             // No link knows what it asks about, and the route doesn't serve its method.
             return Some(self.refuse(Reason::MethodNotAllowed));
+        }
+        if let Framing::Length(length) = incoming.head.framing
+            && let most = scratch.notes.body_max(view.plan.config.limits.body.get())
+            && most != 0
+            && length > most
+        {
+            return Some(self.refuse(Reason::BodyTooLarge));
         }
         if let Some(split) = &view.plan.routes[self.route].split {
             self.choose_arm(&view, split, incoming, scratch, draw);

@@ -11,7 +11,7 @@ use crate::cache::Cache;
 use crate::clock::Instant;
 use crate::limiter::{Limiters, Share};
 use crate::metrics::{Count, Family};
-use crate::middleware::{self, Entry, Failures, Ground, Middleware, Scope, States};
+use crate::middleware::{self, Entry, Tallies, Ground, Middleware, Scope, States};
 use crate::reconcile::{Report, ShareKey, ShareReport, Update};
 use crate::upstream::{Switches, Upstream};
 
@@ -42,7 +42,9 @@ pub struct View {
     arms: Vec<Box<[Rc<Cell<u64>>]>>,
     states: States,
     limiters: Rc<RefCell<Limiters>>,
-    failures: Rc<Failures>,
+    failures: Rc<Tallies>,
+    /// Requests that rules on trial would have refused.
+    shadowed: Rc<Tallies>,
     /// This core's shard of the cache, if any route is cached.
     cache: Option<Cache>,
     /// Keeps the cache's hashes from being foreseen.
@@ -67,6 +69,7 @@ impl View {
             states: States::default(),
             limiters: Rc::new(RefCell::new(Limiters::new(seat.core))),
             failures: Rc::default(),
+            shadowed: Rc::default(),
             cache: None,
             seed,
             seat,
@@ -103,7 +106,7 @@ impl View {
         let routes = plan.routes.iter().map(|route| self.share(route, shares.get(&*route.name).copied(), limits.queue));
         let routes = routes.collect();
         let limiters = self.limiters.clone();
-        let (chains, states) = chains(&plan, self.seat, &self.states, self.failures.clone(), &mut limiters.borrow_mut());
+        let (chains, states) = chains(&plan, self.seat, &self.states, [&self.failures, &self.shadowed], &mut limiters.borrow_mut());
         let arms = plan.routes.iter().map(|route| self.arms_of(&plan, route)).collect();
         View {
             gateway: self.gateway.clone(),
@@ -114,6 +117,7 @@ impl View {
             states,
             limiters,
             failures: self.failures.clone(),
+            shadowed: self.shadowed.clone(),
             cache: self.next_cache(&plan),
             seed: self.seed,
             seat: self.seat,
@@ -269,20 +273,18 @@ impl View {
             let labels = [route.name.clone(), self.members[upstream].upstream.borrow().name().clone()];
             Count { family: Family::SplitRequests, labels, total: count.get() }
         });
-        let failures = self.failures.counts().into_iter().map(|(labels, total)| Count {
-            family: Family::AuthFailures,
-            labels: labels.map(Into::into),
-            total,
-        });
-        arms.chain(failures).collect()
+        let tallies = [(Family::AuthFailures, &self.failures), (Family::IpFilterShadow, &self.shadowed)];
+        let count = |family| move |(labels, total)| Count { family, labels, total };
+        let tallied = tallies.into_iter().flat_map(|(family, tally)| tally.counts().into_iter().map(count(family)));
+        arms.chain(tallied).collect()
     }
 }
 
 /// Each route's chain. Links of the gateway's entries are the same for all routes, and routes without entries share one chain.
-fn chains(plan: &Plan, seat: Seat, before: &States, failures: Rc<Failures>, limiters: &mut Limiters) -> (Vec<Chain>, States) {
+fn chains(plan: &Plan, seat: Seat, before: &States, [failures, shadowed]: [&Rc<Tallies>; 2], limiters: &mut Limiters) -> (Vec<Chain>, States) {
     let Plan { config, registry, secret, generation, .. } = plan;
     let (limits, kept) = (RefCell::default(), RefCell::default());
-    let ground = Ground { registry, secret: *secret, generation: *generation, limiters: limits, before, kept, failures };
+    let ground = Ground { registry, secret: *secret, generation: *generation, limiters: limits, before, kept, failures: failures.clone(), shadowed: shadowed.clone() };
     let build = |entry: &Entry, name: &str| {
         let settings = entry.settings()?;
         let off = settings.rate_limit().is_some() && !config.features.rate_limit;

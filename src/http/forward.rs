@@ -15,6 +15,10 @@ pub struct Additions {
     pub forwarded: bool,
     /// Send `X-Request-ID`.
     pub request_id: bool,
+    /// Send it to the client too.
+    pub id_to_client: bool,
+    /// Ids have the form of a UUID.
+    pub uuid: bool,
 }
 
 /// Who sent a request, as far as the endpoint is told.

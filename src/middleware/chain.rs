@@ -81,7 +81,7 @@ pub struct Notes {
     pub marks: Marks,
     /// Who the client has proved to be.
     pub verified: Option<Rc<Verified>>,
-    /// Bytes that the body may have; 0 is no limit besides the gateway's.
+    /// Bytes that the body may have in place of what the gateway lets it have; 0 is no limit of its own.
     body_max: u64,
 }
 
@@ -97,14 +97,14 @@ pub struct Marks {
 }
 
 impl Notes {
-    /// Lets the body have so many bytes at most.
+    /// Lets the body have so many bytes at most, in place of what the gateway lets it have.
     pub fn limit_body(&mut self, bytes: u64) {
         self.body_max = if self.body_max == 0 { bytes } else { bytes.min(self.body_max) };
     }
 
     /// Bytes that a body may have that the gateway lets have `gateway`; 0 is no limit.
     pub fn body_max(&self, gateway: u64) -> u64 {
-        if self.body_max == 0 || (gateway != 0 && gateway < self.body_max) { gateway } else { self.body_max }
+        if self.body_max == 0 { gateway } else { self.body_max }
     }
 
     /// Forgets all: another request begins.

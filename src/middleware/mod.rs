@@ -14,6 +14,7 @@ mod headers;
 mod incoming;
 mod ip_filter;
 mod list;
+mod mode;
 mod negotiate;
 mod question;
 mod rate_key;
@@ -22,6 +23,7 @@ mod redirect;
 mod request_limit;
 mod respond;
 mod security_headers;
+mod tallies;
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -30,16 +32,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 pub use access_log::{AccessLog, Field, LineFormat};
-pub use auth::{Auth, Failures};
+pub use auth::Auth;
 pub use chain::{Answer, Denial, Flow, Marks, Middleware, Notes, Request, Response};
 pub use compress::Encoding;
 pub use cors::preflight;
 pub use custom::{Custom, Factory, Registry};
 pub use incoming::{Asked, Incoming};
 pub use list::Entry;
+pub use mode::Mode;
 pub use negotiate::Coding;
 pub use question::{Password, Question, Reply};
 pub use rate_key::Secret;
+pub use tallies::Tallies;
 
 use crate::config::Wrong;
 use crate::http::Edits;
@@ -114,7 +118,9 @@ pub struct Ground<'a> {
     /// What they remember.
     pub kept: RefCell<States>,
     /// Where authentication that failed is counted.
-    pub failures: Rc<Failures>,
+    pub failures: Rc<Tallies>,
+    /// Where requests are counted that a rule on trial would have refused, by its name and route.
+    pub shadowed: Rc<Tallies>,
 }
 
 /// What links remember beyond a reload, by the entry's name and settings.

@@ -295,7 +295,7 @@ fn write_head(out: &mut Vec<u8>, session: &mut Session, bytes: &[u8], view: &Vie
         additions: &plan.additions,
         sender,
         client,
-        request_id: id,
+        request_id: id.as_bytes(),
     };
     request_writer.write(out, &request, (plan.generation, attempt.route));
 }

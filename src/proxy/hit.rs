@@ -49,8 +49,9 @@ impl Request<'_> {
         let (core, plan) = (self.core, &view.plan);
         self.ended = Ended { status: hit.status(), route: Some(route), ..self.ended };
         core.count_cached(self.session, hit.outcome());
-        let head = &self.session.head;
+        self.tell_id(plan);
         let encoding = self.session.scratch.notes.encoding.take();
+        let head = &self.session.head;
         let framing = match (hit.is_sized(), head.version) {
             _ if encoding.is_some() => Framing::Chunked,
             (true, _) => Framing::None,

@@ -19,7 +19,6 @@ use crate::config::Wrong;
 use crate::http::{Edits, is_token};
 
 pub use basic::Basic;
-pub use link::Failures;
 pub use listed::{ApiKey, Bearer};
 
 use link::Link;

@@ -14,7 +14,7 @@ use crate::middleware::{Entry, Secret};
 /// A link, and what it has counted.
 struct World {
     link: Rc<dyn Middleware>,
-    failures: Rc<Failures>,
+    failures: Rc<Tallies>,
     now: Instant,
 }
 
@@ -31,7 +31,7 @@ impl World {
         let auth: Auth = serde_json::from_value(settings).unwrap();
         assert!(auth.problems().is_empty(), "{:?}", auth.problems());
         let entry = Entry { auth: Some(auth), ..Entry::default() };
-        let (registry, before, failures) = (Registry::default(), States::default(), Rc::<Failures>::default());
+        let (registry, before, failures) = (Registry::default(), States::default(), Rc::<Tallies>::default());
         let ground = Ground {
             registry: &registry,
             secret: Secret([3; 16]),
@@ -134,7 +134,7 @@ fn what_is_no_credential_or_in_a_wrong_place_is_refused() {
     }
     let counts = world.failures.counts();
     assert_eq!(counts.iter().map(|(_, count)| count).sum::<u64>(), 18);
-    assert!(counts.contains(&(["none", "auth_missing"], 5)) && counts.contains(&(["bearer", "auth_repeated"], 2)));
+    assert!(counts.contains(&(["none".into(), "auth_missing".into()], 5)) && counts.contains(&(["bearer".into(), "auth_repeated".into()], 2)));
 }
 
 #[test]
