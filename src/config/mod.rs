@@ -29,7 +29,9 @@ mod written;
 mod yaml;
 
 pub use cidr::Cidr;
-pub use gateway::{RequestIdFormat, Admin, BuiltIn, Config, Driver, Features, Forwarding, Limits, Listener, LogLevel, Logging, Runtime, Timeouts};
+pub use gateway::{
+    Admin, BuiltIn, Config, Driver, Features, Forwarding, Limits, Listener, LogLevel, Logging, RequestIdFormat, Runtime, Timeouts,
+};
 pub use load::{Loaded, Source, load, load_text};
 pub use problem::{Problem, Problems, Wrong};
 pub use protection::{AdaptiveConcurrency, BreakerFailures, BreakerLatency, BreakerMode, BreakerScope, CircuitBreaker, Hedge};

@@ -34,6 +34,10 @@ impl Exchange {
                     self.again = true;
                     return Some(Step::Ask(question));
                 }
+                Flow::Collect(most) => {
+                    self.again = true;
+                    return Some(Step::Collect(most));
+                }
                 Flow::Pause(time) => {
                     self.again = true;
                     self.stage = Stage::Held(now + time);
@@ -45,18 +49,35 @@ impl Exchange {
             // No link knows what it asks about, and the route doesn't serve its method.
             return Some(self.refuse(Reason::MethodNotAllowed));
         }
-        if let Framing::Length(length) = incoming.head.framing
-            && let most = scratch.notes.body_max(view.plan.config.limits.body.get())
-            && most != 0
-            && length > most
+        if incoming.head.framing != Framing::None
+            && let Some(step) = self.weigh_body(incoming.head.framing, &mut scratch.notes)
         {
-            return Some(self.refuse(Reason::BodyTooLarge));
+            return Some(step);
         }
         if let Some(split) = &view.plan.routes[self.route].split {
             self.choose_arm(&view, split, incoming, scratch, draw);
         }
         self.stage = if view.plan.routes[self.route].cache.is_some() { Stage::Looking } else { Stage::Admitting };
         None
+    }
+
+    /// Refuses a body that is too large, as far as its size is known; says how long one is that was gathered.
+    fn weigh_body(&mut self, framing: Framing, notes: &mut Notes) -> Option<Step> {
+        let most = notes.body_max(self.view.plan.config.limits.body.get());
+        let length = match (&notes.body, framing) {
+            (Some(body), _) => body.len() as u64,
+            (None, Framing::Length(length)) => length,
+            _ => 0,
+        };
+        if notes.body.is_some() {
+            notes.request.set("Content-Length", itoa::Buffer::new().format(length).as_bytes());
+        }
+        (most != 0 && length > most).then(|| self.refuse(Reason::BodyTooLarge))
+    }
+
+    /// The request's body couldn't be gathered.
+    pub fn uncollected(&mut self, reason: Reason) -> Step {
+        self.refuse(reason)
     }
 
     /// Whether any link of the chain wants to see the answer.
@@ -74,7 +95,10 @@ impl Exchange {
             for link in self.view.chain(self.route)[..self.links].iter().rev() {
                 link.on_response(&mut response, now);
             }
-            self.links = 0;
+            // Where the body is still to be edited, there may be a refusal in its place.
+            if notes.rewrites.is_empty() {
+                self.links = 0;
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::cache::Cache;
 use crate::clock::Instant;
 use crate::limiter::{Limiters, Share};
 use crate::metrics::{Count, Family};
-use crate::middleware::{self, Entry, Tallies, Ground, Middleware, Scope, States};
+use crate::middleware::{self, Entry, Ground, Middleware, Scope, States, Tallies};
 use crate::reconcile::{Report, ShareKey, ShareReport, Update};
 use crate::upstream::{Switches, Upstream};
 
@@ -281,10 +281,25 @@ impl View {
 }
 
 /// Each route's chain. Links of the gateway's entries are the same for all routes, and routes without entries share one chain.
-fn chains(plan: &Plan, seat: Seat, before: &States, [failures, shadowed]: [&Rc<Tallies>; 2], limiters: &mut Limiters) -> (Vec<Chain>, States) {
+fn chains(
+    plan: &Plan,
+    seat: Seat,
+    before: &States,
+    [failures, shadowed]: [&Rc<Tallies>; 2],
+    limiters: &mut Limiters,
+) -> (Vec<Chain>, States) {
     let Plan { config, registry, secret, generation, .. } = plan;
     let (limits, kept) = (RefCell::default(), RefCell::default());
-    let ground = Ground { registry, secret: *secret, generation: *generation, limiters: limits, before, kept, failures: failures.clone(), shadowed: shadowed.clone() };
+    let ground = Ground {
+        registry,
+        secret: *secret,
+        generation: *generation,
+        limiters: limits,
+        before,
+        kept,
+        failures: failures.clone(),
+        shadowed: shadowed.clone(),
+    };
     let build = |entry: &Entry, name: &str| {
         let settings = entry.settings()?;
         let off = settings.rate_limit().is_some() && !config.features.rate_limit;

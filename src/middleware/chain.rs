@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::question::{Question, Reply};
-use super::{Encoding, Incoming};
+use super::{Encoding, Incoming, Rewrite};
 use crate::auth::Verified;
 use crate::clock::Instant;
 use crate::config::Cidr;
@@ -14,7 +14,8 @@ use crate::http::{Changes, ResponseHead};
 
 /// One link of a route's chain on one core. What it remembers stands in cells: requests of a core don't run at the same time.
 pub trait Middleware {
-    /// A request on its way to an endpoint. After [`Flow::Pause`] and [`Flow::Ask`] it is asked once more.
+    /// A request on its way to an endpoint. After [`Flow::Pause`], [`Flow::Ask`] and
+    /// [`Flow::Collect`] it is asked once more.
     fn on_request(&self, request: &mut Request<'_>, now: Instant) -> Flow {
         let _ = (request, now);
         Flow::Next
@@ -66,6 +67,16 @@ pub struct Response<'a> {
     pub notes: &'a mut Notes,
 }
 
+impl Response<'_> {
+    /// Says that the body isn't byte for byte the one that a strong validator stood for (RFC 9110 section 8.8.1).
+    pub(super) fn weaken(&mut self, etag: &[u8]) {
+        let changes = &mut self.notes.response;
+        if etag.starts_with(b"\"") && !changes.drops(b"ETag") {
+            changes.set("ETag", &[b"W/", etag].concat());
+        }
+    }
+}
+
 /// What a chain decided about one request. Kept with the client's connection and reused.
 #[derive(Clone, Debug, Default)]
 pub struct Notes {
@@ -77,6 +88,10 @@ pub struct Notes {
     pub response: Changes,
     /// How the answer's body is encoded on its way, if it is.
     pub encoding: Option<Encoding>,
+    /// The request's whole body, once a link has asked for it ([`Flow::Collect`]): what the endpoint gets.
+    pub body: Option<Vec<u8>>,
+    /// How the answer's body is edited as a whole, one after the other.
+    pub rewrites: Vec<Rewrite>,
     /// What the access log tells of it.
     pub marks: Marks,
     /// Who the client has proved to be.
@@ -119,6 +134,8 @@ impl Notes {
         self.verified = None;
         self.query = None;
         self.encoding = None;
+        self.body = None;
+        self.rewrites.clear();
     }
 }
 
@@ -135,6 +152,8 @@ pub enum Flow {
     Pause(Duration),
     /// To be asked again with the answer to this.
     Ask(Box<Question>),
+    /// To be asked again with the request's whole body in its notes, if that has at most so many bytes; it is refused otherwise.
+    Collect(u64),
 }
 
 impl Flow {

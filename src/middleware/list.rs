@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Settings, access_log, auth, compress, cors, custom, fault, headers, ip_filter, rate_limit, redirect, request_limit, respond,
-    security_headers,
+    security_headers, transform,
 };
 
 macro_rules! kinds {
@@ -66,6 +66,8 @@ kinds! {
     respond: respond::Respond,
     /// Headers that tell browsers to be careful.
     security_headers: security_headers::SecurityHeaders,
+    /// JSON bodies edited.
+    transform: transform::Transform,
 }
 
 impl Entry {

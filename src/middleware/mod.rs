@@ -13,6 +13,7 @@ mod fault;
 mod headers;
 mod incoming;
 mod ip_filter;
+mod json_edit;
 mod list;
 mod mode;
 mod negotiate;
@@ -24,6 +25,7 @@ mod request_limit;
 mod respond;
 mod security_headers;
 mod tallies;
+mod transform;
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -44,6 +46,7 @@ pub use negotiate::Coding;
 pub use question::{Password, Question, Reply};
 pub use rate_key::Secret;
 pub use tallies::Tallies;
+pub use transform::Rewrite;
 
 use crate::config::Wrong;
 use crate::http::Edits;

@@ -75,6 +75,7 @@ impl Core {
         spare.head.clone_from(&session.head);
         spare.scratch.path.clone_from(&session.scratch.path);
         spare.scratch.notes.request.clone_from(&session.scratch.notes.request);
+        spare.scratch.notes.body.clone_from(&session.scratch.notes.body);
         spare.id = session.id;
         spare.hushed = true;
         spare

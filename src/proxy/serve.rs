@@ -148,6 +148,13 @@ impl<'a> Request<'a> {
                     let reply = Box::pin(self.core.reply(*question)).await;
                     self.session.scratch.reply = Some(Box::new(reply));
                 }
+                Step::Collect(most) => {
+                    let view = exchange.view().clone();
+                    if let Err(reason) = Box::pin(self.collect(&view, most)).await {
+                        step = exchange.uncollected(reason);
+                        continue;
+                    }
+                }
                 Step::Serve(hit, fetch) => {
                     if let Some(fetch) = fetch {
                         self.fetch_aside(&exchange, *fetch);
@@ -257,7 +264,15 @@ impl<'a> Request<'a> {
             && (limit == 0 || self.session.served < limit)
             && answered.upload.as_ref().is_none_or(|upload| upload.ended().is_some_and(|ended| ended.result.is_ok()));
         let (incoming, scratch, head) = self.session.parts(self.inbound.bytes(), core.wall.get());
+        let before = scratch.notes.response.mark();
         exchange.respond(&incoming, self.ended.status, Some((head, &answered.buf)), &mut scratch.notes, core.now());
+        if !scratch.notes.rewrites.is_empty() {
+            let (rewrites, body) = (std::mem::take(&mut scratch.notes.rewrites), (head.length, head.framing));
+            let terms = Terms { plan, route: attempt.route, keep };
+            if let Err(reason) = Box::pin(core.rewrite(self.client, answered, &terms, body, &rewrites)).await {
+                return Box::pin(self.replaced(exchange, before, reason)).await;
+            }
+        }
         self.tell_id(plan);
         let early = if upgraded { answered.buf.split_off(self.session.response.length) } else { Vec::new() };
         let terms = Terms { plan, route: attempt.route, keep };
@@ -347,7 +362,7 @@ impl<'a> Request<'a> {
         self.refuse(reason, &Extra { retry_after, allow, upstream, lines }, view.plan.response_edits(route)).await
     }
 
-    async fn refuse(&mut self, reason: Reason, extra: &Extra, edits: &Edits) -> Next {
+    pub(super) async fn refuse(&mut self, reason: Reason, extra: &Extra, edits: &Edits) -> Next {
         self.ended.status = reason.status();
         self.ended.reason = Some(reason);
         if matches!(reason, Reason::ClientLeft | Reason::ClientStalled) {

@@ -220,7 +220,8 @@ fn the_id_of_a_request_is_the_same_for_all() {
 
 #[test]
 fn the_id_of_a_request_goes_to_its_client_where_that_is_wanted() {
-    let endpoint = Hostile::answering("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nX-Request-ID: of-endpoint\r\nContent-Length: 2\r\n\r\nok");
+    let endpoint =
+        Hostile::answering("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nX-Request-ID: of-endpoint\r\nContent-Length: 2\r\n\r\nok");
     let told = json!({ "request_id_to_client": true, "request_id_format": "uuid" });
     let answer = json!({ "path": "/own", "middlewares": [{ "respond": { "status": 200, "body": "own" } }] });
     let routes = json!([{ "path": "/", "upstream": "up", "cache": {} }, answer]);

@@ -28,4 +28,5 @@ mod reload;
 mod retries;
 mod routing;
 mod splits;
+mod transforms;
 mod upgrades;

@@ -134,7 +134,9 @@ fn what_is_no_credential_or_in_a_wrong_place_is_refused() {
     }
     let counts = world.failures.counts();
     assert_eq!(counts.iter().map(|(_, count)| count).sum::<u64>(), 18);
-    assert!(counts.contains(&(["none".into(), "auth_missing".into()], 5)) && counts.contains(&(["bearer".into(), "auth_repeated".into()], 2)));
+    assert!(
+        counts.contains(&(["none".into(), "auth_missing".into()], 5)) && counts.contains(&(["bearer".into(), "auth_repeated".into()], 2))
+    );
 }
 
 #[test]
