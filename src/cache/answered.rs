@@ -7,7 +7,7 @@ use super::item::{Item, OVERHEAD};
 use super::key::{Key, Rewritten, extra};
 use super::lookup::{Fetch, Wish};
 use super::status::{Forwarded, Outcome, Status};
-use super::terms::{Asked, Facts, Terms, Times};
+use super::terms::{Facts, Terms, Times};
 use super::{Answer, Ask, Cache, Purge, head};
 use crate::clock::Instant;
 use crate::http::{Framing, Known, Method};
@@ -90,10 +90,10 @@ impl Cache {
 
     /// The answer is to be stored: who leads its fill, and the terms; or why it isn't.
     fn begin(&self, ask: &Ask<'_>, fetch: &mut Fetch, answer: &Answer<'_>, now: Instant) -> Result<(Lead, Terms), &'static str> {
-        let facts = Facts::gather(answer.head.status, &answer.head.fields, answer.bytes);
-        let wish = Wish::of(ask);
-        let asked = Asked { no_store: wish.directives.no_store, authorization: wish.has(Known::Authorization) };
-        let terms = facts.terms(ask.policy, asked, answer.times(now))?;
+        let facts = Facts::undated(answer.head.status, &answer.head.fields, answer.bytes);
+        facts.glance(ask.policy, fetch.asked)?;
+        let facts = facts.dated(&answer.head.fields, answer.bytes);
+        let terms = facts.terms(ask.policy, fetch.asked, answer.times(now))?;
         let expected = match answer.head.framing {
             Framing::None => Some(0),
             Framing::Length(length) => Some(length),
@@ -132,12 +132,10 @@ impl Cache {
     /// The answer isn't stored: nobody waits for the next one, and what was stored before it is out of date, unless it was an error.
     fn unstored(&self, ask: &Ask<'_>, fetch: &Fetch, code: u16) {
         let mut shard = self.0.borrow_mut();
-        let hasher = shard.hasher.clone();
-        let mut rewritten = Rewritten::default();
-        let key = Key::of_ask(ask, &mut rewritten, &hasher);
-        shard.mark_unshared(key.hash, true);
+        shard.mark_unshared(fetch.hash, true);
         if let Some(stored) = fetch.stored.as_ref().filter(|_| code < 500) {
-            shard.remove_found(ask, &key, stored.extra());
+            let hasher = shard.hasher.clone();
+            shard.remove_found(ask, &Key::of_ask(ask, &mut Rewritten::default(), &hasher), stored.extra());
         }
     }
 
@@ -165,9 +163,7 @@ impl Cache {
         head::write_renewed(&mut text, stored.head(), answer, ask.policy);
         let told = Facts::gather(answer.head.status, &answer.head.fields, answer.bytes);
         let facts = Facts::gather(stored.meta().status, &head::fields(&text), &text).aged(&told);
-        let wish = Wish::of(ask);
-        let asked = Asked { no_store: wish.directives.no_store, authorization: wish.has(Known::Authorization) };
-        let terms = facts.terms(ask.policy, asked, answer.times(now));
+        let terms = facts.terms(ask.policy, fetch.asked, answer.times(now));
         let mut shard = self.0.borrow_mut();
         let hasher = shard.hasher.clone();
         let mut rewritten = Rewritten::default();

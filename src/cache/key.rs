@@ -105,7 +105,8 @@ impl<'a> Key<'a> {
 
     /// The URL.
     pub(super) fn text(&self) -> Box<[u8]> {
-        let mut text = Vec::new();
+        let length = scheme(self.secure).len() + self.host.len() + self.path.len() + 1 + self.query.len();
+        let mut text = Vec::with_capacity(length - usize::from(!self.has_query));
         self.write(&mut text);
         text.into()
     }

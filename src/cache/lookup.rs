@@ -11,7 +11,7 @@ use super::item::Item;
 use super::key::{Key, Rewritten, extra};
 use super::shard::{Found, Shard};
 use super::status::{Forwarded, Outcome, Status};
-use super::terms::Terms;
+use super::terms::{Asked, Terms};
 use super::{Ask, Cache};
 use crate::clock::Instant;
 use crate::http::{Field, Framing, Known, Method, write_line};
@@ -34,6 +34,10 @@ pub enum Lookup {
 /// A request on its way to an endpoint, and what the cache wants of the answer. Dropped, it lets those go on that wait for it.
 pub struct Fetch {
     pub(super) why: Forwarded,
+    /// The hash of its key; 0 if it wasn't looked for.
+    pub(super) hash: u64,
+    /// What the request says about storing its answer.
+    pub(super) asked: Asked,
     /// The shard's sequence when it was made.
     pub(super) seq: u64,
     /// What is stored, to be asked whether it is valid.
@@ -111,7 +115,7 @@ fn names_no_cache(value: &[u8]) -> bool {
     value.split(|&byte| byte == b',').any(|word| word.trim_ascii().eq_ignore_ascii_case(b"no-cache"))
 }
 
-const fn bit(known: Known) -> u64 {
+pub(super) const fn bit(known: Known) -> u64 {
     1 << known as u64
 }
 
@@ -224,7 +228,8 @@ impl Cache {
 impl Seeker<'_> {
     fn fetch(&self, why: Forwarded, shard: &Shard) -> Fetch {
         let stores = self.ask.head.method == Method::Get && !self.wish.directives.no_store;
-        Fetch { stores, ..Fetch::new(why, shard) }
+        let asked = Asked { no_store: self.wish.directives.no_store, authorization: self.wish.has(Known::Authorization) };
+        Fetch { stores, asked, hash: self.key.hash, ..Fetch::new(why, shard) }
     }
 
     /// Whether it waits for others, and others for it.
@@ -288,7 +293,17 @@ impl Hit {
 
 impl Fetch {
     fn new(why: Forwarded, shard: &Shard) -> Fetch {
-        Fetch { why, seq: shard.seq, stored: None, if_error: None, lead: None, stores: false, background: false }
+        Fetch {
+            why,
+            hash: 0,
+            asked: Asked::default(),
+            seq: shard.seq,
+            stored: None,
+            if_error: None,
+            lead: None,
+            stores: false,
+            background: false,
+        }
     }
 
     /// Appends the header lines that ask for news of what is stored (RFC 9111 section 4.3.1); whether there are any. If there are, the

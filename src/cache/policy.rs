@@ -49,6 +49,11 @@ impl Policy {
         }
     }
 
+    /// Whether `Cache-Status` tells the key.
+    pub fn shows_key(&self) -> bool {
+        self.show_key
+    }
+
     /// Whether the key has more parts than the URL.
     pub(super) fn has_extra(&self) -> bool {
         !(self.key_headers.is_empty() && self.key_cookies.is_empty())

@@ -116,7 +116,13 @@ impl Status {
         }
     }
 
+    /// Appends the header line without the key.
+    pub fn write_plain(&self, out: &mut Vec<u8>) {
+        self.write_with(out, None);
+    }
+
     pub(super) fn write_with(&self, out: &mut Vec<u8>, key: Option<&[u8]>) {
+        out.reserve(USUAL);
         out.extend_from_slice(b"Cache-Status: ringway");
         match self.forwarded {
             None => out.extend_from_slice(b"; hit"),
@@ -156,3 +162,6 @@ impl Status {
         out.extend_from_slice(b"\r\n");
     }
 }
+
+/// Bytes of a line that isn't unusually long.
+const USUAL: usize = 128;

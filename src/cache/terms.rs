@@ -22,6 +22,8 @@ pub(super) struct Facts {
     /// It can be asked whether it is still valid.
     validator: bool,
     set_cookie: bool,
+    /// It has an `Expires` or a `Last-Modified`, whatever they say.
+    lasts: bool,
 }
 
 /// What the request says about storing its answer.
@@ -59,7 +61,26 @@ pub(super) struct Terms {
 
 impl Facts {
     pub(super) fn gather(status: u16, fields: &[Field], bytes: &[u8]) -> Facts {
+        Facts::undated(status, fields, bytes).dated(fields, bytes)
+    }
+
+    /// All but the dates, which take the longest to read.
+    pub(super) fn undated(status: u16, fields: &[Field], bytes: &[u8]) -> Facts {
         let mut facts = Facts { status, directives: Directives::read(fields, bytes), ..Facts::default() };
+        for field in fields {
+            match field.known {
+                Known::Etag => facts.validator |= !field.value.is_empty(),
+                Known::SetCookie => facts.set_cookie = true,
+                Known::Expires | Known::LastModified => facts.lasts = true,
+                _ => {}
+            }
+        }
+        facts
+    }
+
+    /// The same with its dates and its age.
+    pub(super) fn dated(self, fields: &[Field], bytes: &[u8]) -> Facts {
+        let mut facts = self;
         for field in fields {
             let value = || field.value.of(bytes);
             match field.known {
@@ -77,8 +98,6 @@ impl Facts {
                     facts.modified = parse_date(value());
                     facts.validator |= facts.modified.is_some();
                 }
-                Known::Etag => facts.validator |= !value().is_empty(),
-                Known::SetCookie => facts.set_cookie = true,
                 _ => {}
             }
         }
@@ -90,14 +109,13 @@ impl Facts {
         Facts { age: other.age, ..self }
     }
 
-    /// The terms it may be stored on, or why it may not be.
-    pub(super) fn terms(&self, policy: &Policy, asked: Asked, times: Times) -> Result<Terms, &'static str> {
+    /// Why it may not be stored, as far as that doesn't depend on dates.
+    pub(super) fn glance(&self, policy: &Policy, asked: Asked) -> Result<(), &'static str> {
         let found = &self.directives;
         if self.status < 200 || matches!(self.status, 206 | 304) {
             return Err("partial");
         }
-        let understood = is_understood(self.status);
-        if found.must_understand && !understood {
+        if found.must_understand && !is_understood(self.status) {
             return Err("not-understood");
         }
         if asked.no_store || (found.no_store && !found.must_understand) {
@@ -112,6 +130,24 @@ impl Facts {
         if self.set_cookie && policy.set_cookie == SetCookie::Pass {
             return Err("set-cookie");
         }
+        let explicit = self.lasts || found.s_maxage.is_some() || found.max_age.is_some();
+        if !(explicit || found.malformed || is_heuristic(self.status) || found.public) {
+            return Err("no-freshness");
+        }
+        let stale = policy.stale_while_revalidate > 0
+            || policy.stale_if_error > 0
+            || found.stale_while_revalidate.is_some()
+            || found.stale_if_error.is_some();
+        if !explicit && !self.validator && !stale && policy.ttl.is_none() {
+            return Err("not-fresh");
+        }
+        Ok(())
+    }
+
+    /// The terms it may be stored on, or why it may not be.
+    pub(super) fn terms(&self, policy: &Policy, asked: Asked, times: Times) -> Result<Terms, &'static str> {
+        self.glance(policy, asked)?;
+        let found = &self.directives;
         let date = self.date.unwrap_or(times.wall);
         let heuristic = is_heuristic(self.status) || found.public;
         let explicit = found.s_maxage.or(found.max_age).or_else(|| self.expires.map(|at| at.map_or(0, |at| span(date, at))));

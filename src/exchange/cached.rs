@@ -82,7 +82,7 @@ impl Exchange {
             request.remove("If-Modified-Since");
             request.add_lines(&conditions);
         }
-        self.caching = Some(Box::new(Caching { fetch: Some(fetch), before, sent: now }));
+        self.caching = Some(Caching { fetch: Some(fetch), before, sent: now });
         self.stage = Stage::Admitting;
     }
 
@@ -137,9 +137,7 @@ impl Exchange {
         let Some(fetch) = caching.fetch.take() else { return Judged::Relay(None, Vec::new()) };
         match cache.answered(&ask, fetch, &answer, now) {
             Verdict::Pass(status, purges) => {
-                let mut line = Vec::new();
-                status.write(&mut line, &ask);
-                scratch.notes.response.add_lines(&line);
+                self.tell(&status, incoming, scratch);
                 Judged::Relay(Some(status.outcome()), purges)
             }
             Verdict::Store(status, filling) => Judged::Store(filling, status),
@@ -158,10 +156,13 @@ impl Exchange {
 
     /// The relayed answer says how it got on with the cache.
     pub fn tell(&self, status: &Status, incoming: &Incoming<'_>, scratch: &mut Scratch) {
-        if let Some(policy) = &self.view.plan.routes[self.route].cache {
+        let Some(policy) = &self.view.plan.routes[self.route].cache else { return };
+        if policy.shows_key() {
             let mut line = Vec::new();
             status.write(&mut line, &ask(policy, incoming, scratch, self.arm()));
             scratch.notes.response.add_lines(&line);
+        } else {
+            status.write_plain(scratch.notes.response.lines_mut());
         }
     }
 

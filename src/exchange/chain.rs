@@ -86,6 +86,12 @@ impl Exchange {
         self.links > 0
     }
 
+    /// Whether any of them looks at its head.
+    #[inline]
+    pub fn reads_heads(&self) -> bool {
+        self.view.chain(self.route)[..self.links].iter().any(|link| link.reads_heads())
+    }
+
     /// An answer's head is about to go to the client: the links that let the request pass note their changes to it. `head` is an
     /// endpoint's, with the bytes it was parsed from.
     #[inline]

@@ -87,7 +87,7 @@ pub struct Exchange {
     holds: Holds,
     tally: Tally,
     /// What the route's cache wants of the answer.
-    caching: Option<Box<Caching>>,
+    caching: Option<Caching>,
     /// Why the attempt before failed: says more than that no other endpoint is left.
     last_failure: Option<Reason>,
 }

@@ -37,6 +37,12 @@ impl Changes {
         self.lines.extend_from_slice(lines);
     }
 
+    /// Where whole lines go that are known to be valid, each with its line end: to be appended to.
+    #[inline]
+    pub fn lines_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.lines
+    }
+
     /// How much it holds so far, for [`Changes::rewind`].
     pub fn mark(&self) -> Mark {
         Mark { dropped: self.dropped.len(), lines: self.lines.len() }

@@ -26,6 +26,12 @@ pub trait Middleware {
     fn on_response(&self, response: &mut Response<'_>, now: Instant) {
         let _ = (response, now);
     }
+
+    /// Whether it looks at the heads of answers. If no link of a chain does, one that is served from the cache isn't read for them:
+    /// they get none.
+    fn reads_heads(&self) -> bool {
+        true
+    }
 }
 
 /// A request as the chain sees it.

@@ -10,7 +10,7 @@ use super::{Answer, Flow, Incoming, Middleware, Request, Response, Scope, Settin
 use crate::clock::Instant;
 use crate::config::{Time, Wrong};
 use crate::error::Reason;
-use crate::http::{Edits, Method, is_token, write_line};
+use crate::http::{Edits, Known, Method, is_token, write_line};
 
 /// Settings of `cors`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -160,10 +160,14 @@ impl Middleware for Rules {
             return;
         }
         let incoming = response.incoming;
-        if let Some(origin) = incoming.head.header(incoming.bytes, "Origin").filter(|origin| self.allows(origin)) {
+        if let Some(origin) = incoming.head.known(incoming.bytes, Known::Origin).filter(|origin| self.allows(origin)) {
             response.notes.response.add("Access-Control-Allow-Origin", origin);
             response.notes.response.add_lines(&self.exposed);
         }
+    }
+
+    fn reads_heads(&self) -> bool {
+        false
     }
 }
 

@@ -66,4 +66,8 @@ impl Middleware for Filter {
         }
         Flow::Next
     }
+
+    fn reads_heads(&self) -> bool {
+        false
+    }
 }

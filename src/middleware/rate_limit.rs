@@ -165,6 +165,10 @@ impl Middleware for Limiter {
         let seconds = ceil(decision.retry_after(buckets.terms())).max(1);
         Flow::Refuse(Box::new(Denial { reason: Reason::RateLimited, lines: format!("Retry-After: {seconds}\r\n").into_bytes() }))
     }
+
+    fn reads_heads(&self) -> bool {
+        false
+    }
 }
 
 impl Limiter {
@@ -176,15 +180,16 @@ impl Limiter {
         let (remaining, reset) = (decision.remaining(), ceil(decision.reset(terms)));
         let (mut left, mut until) = (itoa::Buffer::new(), itoa::Buffer::new());
         let (left, until) = (left.format(remaining).as_bytes(), until.format(reset).as_bytes());
-        let changes = &mut request.notes.response;
+        let lines = request.notes.response.lines_mut();
         if let Some(line) = &self.line {
+            lines.reserve(line.len() + LEFT);
             for part in [line.as_bytes(), left, b";t=", until, b"\r\n"] {
-                changes.add_lines(part);
+                lines.extend_from_slice(part);
             }
         }
         if self.legacy {
             for part in [b"X-RateLimit-Remaining: ", left, b"\r\nX-RateLimit-Reset: ", until, b"\r\n"] {
-                changes.add_lines(part);
+                lines.extend_from_slice(part);
             }
         }
     }
@@ -195,6 +200,8 @@ fn ceil(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
+/// Room for what `RateLimit` says of a bucket.
+const LEFT: usize = 48;
 /// The longest time in which a bucket may fill.
 const FILL_MAX: Duration = Duration::from_secs(366 * 86_400);
 const KEYS_LEAST: u32 = 8;

@@ -64,4 +64,8 @@ impl Middleware for Limit {
         }
         Flow::Next
     }
+
+    fn reads_heads(&self) -> bool {
+        false
+    }
 }

@@ -30,16 +30,6 @@ struct Fetching {
     filling: Filling,
 }
 
-/// What becomes of a request after the cache has seen its answer.
-pub(super) enum Sequel<'a> {
-    /// The answer is relayed.
-    Relay(Exchange, Answered<'a>, Attempt),
-    /// The client has got its answer.
-    Over(Next),
-    /// Another attempt is made.
-    Again(Exchange),
-}
-
 impl Core {
     /// Runs a task beside all connections; a panic ends it alone.
     fn beside(self: &Rc<Core>, task: impl Future<Output = ()> + 'static) {
@@ -180,31 +170,41 @@ impl Core {
 }
 
 impl Request<'_> {
-    /// The cache sees the endpoint's answer.
-    pub(super) async fn judged<'b>(&mut self, mut exchange: Exchange, got: Answered<'b>, attempt: Attempt) -> Sequel<'b> {
+    /// The cache sees the endpoint's answer. `None`: it is relayed, as nearly all are, and stored by now if all of it has come.
+    pub(super) fn judge(&mut self, exchange: &mut Exchange, got: &Answered<'_>) -> Option<Judged> {
         let core = self.core;
-        match core.judge(self.session, self.inbound.bytes(), &mut exchange, &got) {
-            Judged::Relay(..) => Sequel::Relay(exchange, got, attempt),
-            Judged::Store(filling, status) => match self.store_whole(&got, filling) {
+        match core.judge(self.session, self.inbound.bytes(), exchange, got) {
+            Judged::Relay(..) => None,
+            Judged::Store(filling, status) => match self.store_whole(got, filling) {
                 None => {
                     core.count_cached(self.session, status.outcome());
                     let (incoming, scratch, _) = self.session.parts(self.inbound.bytes(), core.wall.get());
                     exchange.tell(&status, &incoming, scratch);
-                    Sequel::Relay(exchange, got, attempt)
+                    None
                 }
-                Some(filling) => Sequel::Over(self.lead(exchange, got, attempt, filling, status).await),
+                Some(filling) => Some(Judged::Store(filling, status)),
             },
-            Judged::Serve(hit) => {
-                core.set_aside(self.session, &got, &attempt, &exchange);
-                exchange.ended(None, core.now());
-                self.tally(exchange.tally());
-                Sequel::Over(self.hit(exchange, hit).await)
-            }
-            Judged::Again => {
-                core.set_aside(self.session, &got, &attempt, &exchange);
-                Sequel::Again(exchange)
-            }
+            other => Some(other),
         }
+    }
+
+    /// Does what the cache wants done with an answer that isn't relayed; the exchange comes back if another attempt is made.
+    pub(super) async fn judged(
+        &mut self,
+        mut exchange: Exchange,
+        got: Answered<'_>,
+        attempt: Attempt,
+        judged: Judged,
+    ) -> Result<Next, Exchange> {
+        let core = self.core;
+        if let Judged::Store(filling, status) = judged {
+            return Ok(self.lead(exchange, got, attempt, filling, status).await);
+        }
+        core.set_aside(self.session, &got, &attempt, &exchange);
+        let Judged::Serve(hit) = judged else { return Err(exchange) };
+        exchange.ended(None, core.now());
+        self.tally(exchange.tally());
+        Ok(self.hit(exchange, hit).await)
     }
 
     /// What is served instead of a refusal.

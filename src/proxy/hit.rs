@@ -27,8 +27,11 @@ impl Request<'_> {
 
     /// The chain sees the answer's head.
     pub(super) fn pass_chain(&mut self, exchange: &mut Exchange, hit: &Hit) {
-        if exchange.is_chained() {
+        if exchange.reads_heads() {
             self.show_chain(exchange, hit);
+        } else if exchange.is_chained() {
+            let (incoming, scratch, _) = self.session.parts(self.inbound.bytes(), self.core.wall.get());
+            exchange.respond(&incoming, hit.status(), None, &mut scratch.notes, self.core.now());
         }
     }
 

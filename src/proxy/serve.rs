@@ -5,7 +5,6 @@ use std::rc::Rc;
 use super::answer::{Extra, Own, afterwards, skip};
 use super::attempt::Answered;
 use super::core::{Core, Session};
-use super::fill::Sequel;
 use super::note::{Asked, Begun, Ended};
 use super::relay::{Relayed, Terms, outlives};
 use super::tunnel::tunnel;
@@ -217,17 +216,16 @@ impl<'a> Request<'a> {
                     continue;
                 }
                 Step::Relay => {
-                    let (mut got, mut attempt) = answered.take().expect("an answer is relayed only when there is one");
-                    if exchange.is_judged(self.session.head.method) {
-                        match Box::pin(self.judged(exchange, got, attempt)).await {
-                            Sequel::Over(next) => return next,
-                            Sequel::Relay(on, answer, from) => (exchange, got, attempt) = (on, answer, from),
-                            Sequel::Again(on) => {
-                                exchange = on;
-                                step = self.step(&mut exchange);
-                                continue;
-                            }
+                    let (mut got, attempt) = answered.take().expect("an answer is relayed only when there is one");
+                    if exchange.is_judged(self.session.head.method)
+                        && let Some(judged) = self.judge(&mut exchange, &got)
+                    {
+                        match Box::pin(self.judged(exchange, got, attempt, judged)).await {
+                            Ok(next) => return next,
+                            Err(on) => exchange = on,
                         }
+                        step = self.step(&mut exchange);
+                        continue;
                     }
                     return self.relay(&mut exchange, &mut got, &attempt).await;
                 }
