@@ -11,6 +11,7 @@ mod forms;
 mod gateway;
 mod json;
 mod load;
+mod mirror;
 mod problem;
 mod protection;
 mod route;
@@ -33,6 +34,7 @@ pub use gateway::{
     Admin, BuiltIn, Config, Driver, Features, Forwarding, Limits, Listener, LogLevel, Logging, RequestIdFormat, Runtime, Timeouts,
 };
 pub use load::{Loaded, Source, load, load_text};
+pub use mirror::Mirror;
 pub use problem::{Problem, Problems, Wrong};
 pub use protection::{AdaptiveConcurrency, BreakerFailures, BreakerLatency, BreakerMode, BreakerScope, CircuitBreaker, Hedge};
 pub use route::{HeaderEdits, Match, Route};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Arm, Sticky, Time};
+use super::{Arm, Mirror, Sticky, Time};
 use crate::middleware::Entry;
 
 /// A match rule and what happens to the requests it matches.
@@ -43,6 +43,8 @@ pub struct Route {
     /// Requests go to another arm of `split` while no endpoint of theirs can be used. Else they are refused, so that an experiment's
     /// users don't mix.
     pub split_fallback: bool,
+    /// A share of its requests, copied to another upstream.
+    pub mirror: Option<Mirror>,
     /// Whether answers are stored and requests answered from them (RFC 9111); left out, a route with `cache` has it on.
     pub cache_enabled: Option<bool>,
     /// How long answers are fresh that say nothing about it, with status 200, 203, 204, 300, 301 or 308. Never makes one stored that

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Page, SplitPlan};
+use super::{MirrorPlan, Page, SplitPlan};
 use crate::access::Names;
 use crate::cache;
 use crate::config::{Cidr, Config, HostHeader, RequestIdFormat, Route, Upstream};
@@ -57,6 +57,8 @@ pub struct RoutePlan {
     pub upstream: usize,
     /// The upstreams that share its requests, if there are several.
     pub split: Option<Box<SplitPlan>>,
+    /// Where copies of its requests go.
+    pub mirror: Option<Box<MirrorPlan>>,
     /// Whether and where its requests are logged.
     pub access: Option<Access>,
     /// Changes to requests.
@@ -137,7 +139,8 @@ impl Plan {
             .iter()
             .enumerate()
             .map(|(index, route)| {
-                for (setting, upstream) in route.upstreams().filter(|(_, upstream)| !by_id.contains_key(upstream)) {
+                let mirror = route.mirror.iter().map(|mirror| ("mirror.upstream".to_owned(), mirror.upstream.as_str()));
+                for (setting, upstream) in route.upstreams().chain(mirror).filter(|(_, upstream)| !by_id.contains_key(upstream)) {
                     // Without one, its chain answers every request.
                     if !upstream.is_empty() {
                         let message = format!("no upstream is named {upstream:?}");
@@ -219,9 +222,13 @@ impl RoutePlan {
         for (name, value) in &route.add_headers {
             request.add(name, value);
         }
+        if let Some(mirror) = &route.mirror {
+            request.remove(&mirror.header);
+        }
         RoutePlan {
             name: route.name().into(),
             upstream: first,
+            mirror: MirrorPlan::new(route, &request, &index),
             split: SplitPlan::new(route, index),
             access: None,
             request,
@@ -314,5 +321,6 @@ fn shortest_limit(config: &Config, routes: &[RoutePlan], upstreams: &[UpstreamPl
     let all = all.into_iter().chain([config.limits.queue_timeout]).map(crate::config::Time::get);
     let all = all.chain(upstreams.iter().flat_map(|upstream| [upstream.connect_timeout, upstream.settings.queue.timeout.get()]));
     let all = all.chain(routes.iter().map(|route| route.timeout));
+    let all = all.chain(config.routes.iter().filter_map(|route| Some(route.mirror.as_ref()?.timeout.get())));
     all.filter(|limit| !limit.is_zero()).min().unwrap_or(Duration::MAX)
 }

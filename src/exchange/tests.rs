@@ -1,9 +1,11 @@
 //! Tests of one request's decisions, driven by hand: no socket, no sleep.
 
 mod cached;
+mod chain;
 mod circuits;
 mod clients;
 mod hedges;
+mod mirrors;
 mod places;
 mod retries;
 mod routing;

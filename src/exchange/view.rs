@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::mirror::Copies;
 use super::{Plan, RoutePlan};
 use crate::balancer::Seat;
 use crate::cache::Cache;
@@ -40,6 +41,8 @@ pub struct View {
     chains: Vec<Chain>,
     /// Requests of each arm of each route's split.
     arms: Vec<Box<[Rc<Cell<u64>>]>>,
+    /// Copies of each route's requests.
+    pub(super) copies: Vec<Option<Rc<Copies>>>,
     states: States,
     limiters: Rc<RefCell<Limiters>>,
     failures: Rc<Tallies>,
@@ -66,6 +69,7 @@ impl View {
             members: Vec::new(),
             chains: Vec::new(),
             arms: Vec::new(),
+            copies: Vec::new(),
             states: States::default(),
             limiters: Rc::new(RefCell::new(Limiters::new(seat.core))),
             failures: Rc::default(),
@@ -108,12 +112,14 @@ impl View {
         let limiters = self.limiters.clone();
         let (chains, states) = chains(&plan, self.seat, &self.states, [&self.failures, &self.shadowed], &mut limiters.borrow_mut());
         let arms = plan.routes.iter().map(|route| self.arms_of(&plan, route)).collect();
+        let copies = plan.routes.iter().map(|route| self.copies_of(route)).collect();
         View {
             gateway: self.gateway.clone(),
             routes,
             members,
             chains,
             arms,
+            copies,
             states,
             limiters,
             failures: self.failures.clone(),
@@ -276,7 +282,7 @@ impl View {
         let tallies = [(Family::AuthFailures, &self.failures), (Family::IpFilterShadow, &self.shadowed)];
         let count = |family| move |(labels, total)| Count { family, labels, total };
         let tallied = tallies.into_iter().flat_map(|(family, tally)| tally.counts().into_iter().map(count(family)));
-        arms.chain(tallied).collect()
+        arms.chain(tallied).chain(self.copied(&self.plan)).collect()
     }
 }
 

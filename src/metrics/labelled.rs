@@ -13,6 +13,8 @@ pub enum Family {
     AuthFailures,
     /// Requests that an `ip_filter` in shadow mode would have refused.
     IpFilterShadow,
+    /// Copies of requests.
+    MirrorRequests,
 }
 
 /// What one core has counted since it began, or all cores have.
@@ -27,7 +29,7 @@ pub struct Count {
 }
 
 impl Family {
-    const ALL: [Family; 3] = [Family::SplitRequests, Family::AuthFailures, Family::IpFilterShadow];
+    const ALL: [Family; 4] = [Family::SplitRequests, Family::AuthFailures, Family::IpFilterShadow, Family::MirrorRequests];
 
     /// Name, help and the names of the labels.
     const fn meta(self) -> (&'static str, &'static str, [&'static str; 2]) {
@@ -44,6 +46,11 @@ impl Family {
                 "gateway_auth_failures_total",
                 "Requests that weren't let in, by what they should have proved it with.",
                 ["kind", "reason"],
+            ),
+            Family::MirrorRequests => (
+                "gateway_mirror_requests_total",
+                "Copies of requests that were sent to the mirror of their route, and those that weren't made, by what became of them.",
+                ["route", "result"],
             ),
         }
     }

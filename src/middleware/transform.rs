@@ -167,6 +167,10 @@ impl Middleware for Transformer {
         Flow::Next
     }
 
+    fn reads_heads(&self) -> bool {
+        !self.response.is_empty()
+    }
+
     fn on_response(&self, response: &mut Response<'_>, _: Instant) {
         let Some((head, bytes)) = response.head else { return };
         if self.response.is_empty() || head.framing == Framing::None || response.status == 206 || !is_plain_json(&head.fields, bytes) {

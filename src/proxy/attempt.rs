@@ -12,7 +12,8 @@ use crate::clock::Instant;
 use crate::config::HostHeader;
 use crate::error::{Fault, Reason};
 use crate::exchange::{Attempt, Incoming, Plan, Trace, View};
-use crate::http::{Changes, Edits, Framing, RequestHead, RequestOut, ResponseHead, ResponseOut, Version, write_response};
+use crate::http::{Changes, Edits, Framing, Method, RequestHead, RequestOut, ResponseHead, ResponseOut, Version};
+use crate::http::{write_request, write_response};
 use crate::http1;
 use crate::net::{self, Stream};
 use crate::server::{Client, Inbound};
@@ -49,15 +50,15 @@ pub(super) struct Failed {
 }
 
 /// How a request's body stands before it is sent.
-struct Body {
+pub(super) struct Body {
     /// Bytes of it that were received with the head.
-    there: usize,
+    pub there: usize,
     /// Framing of what has yet to be received; `None` if all is there.
-    left: Option<Framing>,
+    pub left: Option<Framing>,
 }
 
 impl Body {
-    fn of(head: &RequestHead, received: usize) -> Body {
+    pub(super) fn of(head: &RequestHead, received: usize) -> Body {
         let behind = received - head.length;
         match head.framing {
             Framing::Length(length) => {
@@ -96,7 +97,7 @@ impl Core {
             None => Body::of(&session.head, bytes.len()),
         };
         let mut out = self.buffers.take();
-        write_head(&mut out, session, bytes, view, attempt);
+        write_head(&mut out, session, bytes, view, attempt, None);
         let there = &bytes[session.head.length..session.head.length + body.there];
         let first = match body.left {
             Some(Framing::Chunked) => there.to_vec(),
@@ -111,8 +112,8 @@ impl Core {
         buf.clear();
         let mut upload = match (body.left, client) {
             (Some(left), Some(client)) if sent.is_ok() => {
-                let terms =
-                    Terms { body_max: session.scratch.notes.body_max(plan.config.limits.body.get()), idle, limits: plan.head_limits };
+                let body_max = session.scratch.notes.body_max(plan.config.limits.body.get());
+                let terms = Terms { body_max, idle, limits: plan.head_limits, copying: session.copying.take() };
                 Some(Upload::begin(self, client, connection.clone(), left, first, terms))
             }
             _ => None,
@@ -128,9 +129,9 @@ impl Core {
             connection.timer.clear();
         }
         let limits = &plan.upstreams[attempt.upstream].head_limits;
-        let mut interims = 0;
+        let (asked, mut interims) = ((session.head.method, session.head.connection.upgrade), 0);
         let reason = loop {
-            let error = match look(&buf, session, limits, &mut interims) {
+            let error = match look(&buf, asked, limits, &mut session.response, &mut interims) {
                 Ok(Look::Complete) => return Ok(Answered { connection, buf, upload, trace, whole: None }),
                 Ok(Look::Interim) => {
                     if let Some(client) = client
@@ -218,7 +219,7 @@ impl Core {
     }
 
     /// A kept connection to the endpoint, or a new one.
-    async fn connection(&self, plan: &Plan, attempt: &Attempt, deadline: Instant) -> Result<(Rc<Connection>, bool), Reason> {
+    pub(super) async fn connection(&self, plan: &Plan, attempt: &Attempt, deadline: Instant) -> Result<(Rc<Connection>, bool), Reason> {
         let now = self.now();
         let key = key(attempt);
         if let Some(connection) = self.pool.take(key, attempt.careful, now) {
@@ -250,21 +251,27 @@ impl Core {
 }
 
 /// What has been received of an answer so far.
-enum Look {
+pub(super) enum Look {
     More,
     Interim,
     Complete,
 }
 
-/// Looks for a head in what was received.
+/// Looks for a head in what was received of the answer to this method; whether an upgrade was asked for.
 #[inline]
-fn look(buf: &[u8], session: &mut Session, limits: &http1::Limits, interims: &mut u32) -> Result<Look, HeadError> {
-    if !read_head(buf, session.head.method, limits, &mut session.response)? {
+pub(super) fn look(
+    buf: &[u8],
+    (method, upgrade): (Method, bool),
+    limits: &http1::Limits,
+    response: &mut ResponseHead,
+    interims: &mut u32,
+) -> Result<Look, HeadError> {
+    if !read_head(buf, method, limits, response)? {
         return Ok(Look::More);
     }
-    match session.response.status {
+    match response.status {
         200.. => Ok(Look::Complete),
-        101 if session.head.connection.upgrade => Ok(Look::Complete),
+        101 if upgrade => Ok(Look::Complete),
         101 => Err(HeadError::Refused(Reason::UnexpectedUpgrade)),
         _ if *interims == INTERIM_MAX => Err(HeadError::Refused(Reason::BadResponseHead)),
         _ => {
@@ -274,8 +281,8 @@ fn look(buf: &[u8], session: &mut Session, limits: &http1::Limits, interims: &mu
     }
 }
 
-/// Writes the request as the endpoint is to see it.
-fn write_head(out: &mut Vec<u8>, session: &mut Session, bytes: &[u8], view: &View, attempt: &Attempt) {
+/// Writes the request as the endpoint is to see it; a copy of it with other edits than the route's.
+pub(super) fn write_head(out: &mut Vec<u8>, session: &mut Session, bytes: &[u8], view: &View, attempt: &Attempt, copy: Option<&Edits>) {
     let plan = &view.plan;
     let upstream;
     let host = match &plan.upstreams[attempt.upstream].host {
@@ -295,7 +302,7 @@ fn write_head(out: &mut Vec<u8>, session: &mut Session, bytes: &[u8], view: &Vie
         path: scratch.path_out(),
         query: scratch.notes.query.as_deref(),
         host,
-        edits: &plan.routes[attempt.route].request,
+        edits: copy.unwrap_or(&plan.routes[attempt.route].request),
         changes: &scratch.notes.request,
         additions: &plan.additions,
         sender,
@@ -303,7 +310,11 @@ fn write_head(out: &mut Vec<u8>, session: &mut Session, bytes: &[u8], view: &Vie
         request_id: id.as_bytes(),
         sized: scratch.notes.body.is_some(),
     };
-    request_writer.write(out, &request, (plan.generation, attempt.route));
+    if copy.is_none() {
+        request_writer.write(out, &request, (plan.generation, attempt.route));
+    } else {
+        write_request(out, &request);
+    }
 }
 
 /// Which pool an attempt's connection belongs to.

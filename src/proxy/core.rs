@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ask::{Asked, Checks};
+use super::mirror::Copying;
 use super::waiters::Waiters;
 use crate::access::{Batch, Journal};
 use crate::cache::Purge;
@@ -99,6 +100,8 @@ pub struct Session {
     pub(super) served: u32,
     /// Interim answers aren't passed on.
     pub(super) hushed: bool,
+    /// The request's copy, until its body is sent.
+    pub(super) copying: Option<Box<Copying>>,
 }
 
 /// Makes lines of a core's records, elsewhere.

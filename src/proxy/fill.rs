@@ -32,7 +32,7 @@ struct Fetching {
 
 impl Core {
     /// Runs a task beside all connections; a panic ends it alone.
-    fn beside(self: &Rc<Core>, task: impl Future<Output = ()> + 'static) {
+    pub(super) fn beside(self: &Rc<Core>, task: impl Future<Output = ()> + 'static) {
         let core = self.clone();
         net::spawn(async move {
             if AssertUnwindSafe(task).catch_unwind().await.is_err() {

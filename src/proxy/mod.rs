@@ -11,6 +11,7 @@ mod encoder;
 mod fill;
 mod hedge;
 mod hit;
+mod mirror;
 mod note;
 mod relay;
 mod serve;

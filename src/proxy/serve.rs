@@ -81,6 +81,7 @@ impl Service for Core {
             self.wake_fill(fill);
         }
         if let Some((route, upstream)) = held {
+            session.copying = None;
             self.wake_places(route, upstream);
         }
         self.counters.in_flight.sub(1);
@@ -188,6 +189,9 @@ impl<'a> Request<'a> {
                     self.held = Some((attempt.route, attempt.pool));
                     self.fill = exchange.fill().map(|fill| fill.id());
                     let Attempt { route, upstream, endpoint, .. } = attempt;
+                    if self.ended.attempts == 0 && exchange.view().plan.routes[route].mirror.is_some() {
+                        self.mirror(&exchange);
+                    }
                     let mut asked = Asked { upstream, endpoint, at: self.core.now(), answered: None };
                     self.ended = Ended { route: Some(route), attempts: self.ended.attempts + 1, ..self.ended };
                     let (core, client, session) = (self.core, Some(self.client), &mut *self.session);

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::chunks::{FRONT, reframe};
 use super::core::{Core, after};
+use super::mirror::{self, Copying};
 use crate::client::Connection;
 use crate::error::Reason;
 use crate::http::Framing;
@@ -32,7 +33,6 @@ pub(super) struct Upload<'a> {
 }
 
 /// What an upload has to keep.
-#[derive(Clone, Copy)]
 pub(super) struct Terms {
     /// Bytes of a body; 0 is no limit.
     pub body_max: u64,
@@ -40,11 +40,20 @@ pub(super) struct Terms {
     pub idle: Duration,
     /// Limits of chunked coding.
     pub limits: http1::Limits,
+    /// The request's copy, which gets the body as well.
+    pub copying: Option<Box<Copying>>,
 }
 
 impl<'a> Upload<'a> {
     /// Begins to send what `framing` says is left; `first` has been received already.
-    pub(super) fn begin(core: &'a Core, client: &'a Client, up: Rc<Connection>, framing: Framing, first: Vec<u8>, terms: Terms) -> Self {
+    pub(super) fn begin(
+        core: &'a Core,
+        client: &'a Client,
+        up: Rc<Connection>,
+        framing: Framing,
+        first: Vec<u8>,
+        mut terms: Terms,
+    ) -> Self {
         let work = async move {
             let mut rest = Vec::new();
             let way = Way {
@@ -56,9 +65,12 @@ impl<'a> Upload<'a> {
                 idle: terms.idle,
             };
             let result = match framing {
-                Framing::Length(left) => counted(&way, left, first).await,
-                _ => chunked(&way, first, &mut rest, terms).await,
+                Framing::Length(left) => counted(&way, left, first, &mut terms.copying).await,
+                _ => chunked(&way, first, &mut rest, &mut terms).await,
             };
+            if let Some(copy) = terms.copying.filter(|_| result.is_ok()) {
+                copy.send();
+            }
             Ended { result, rest }
         };
         Upload { under_way: Some(Box::pin(work)), ended: None }
@@ -162,7 +174,7 @@ impl Way<'_> {
     }
 }
 
-async fn counted(way: &Way<'_>, mut left: u64, first: Vec<u8>) -> Result<(), Reason> {
+async fn counted(way: &Way<'_>, mut left: u64, first: Vec<u8>, copying: &mut Option<Box<Copying>>) -> Result<(), Reason> {
     let mut buf = first;
     let mut result = Ok(());
     while left > 0 {
@@ -183,6 +195,7 @@ async fn counted(way: &Way<'_>, mut left: u64, first: Vec<u8>) -> Result<(), Rea
             }
         }
         left -= buf.len() as u64;
+        mirror::add(copying, &buf, buf.len());
         (result, buf) = way.send(buf, 0).await;
         if result.is_err() {
             break;
@@ -193,7 +206,7 @@ async fn counted(way: &Way<'_>, mut left: u64, first: Vec<u8>) -> Result<(), Rea
     result
 }
 
-async fn chunked(way: &Way<'_>, first: Vec<u8>, rest: &mut Vec<u8>, terms: Terms) -> Result<(), Reason> {
+async fn chunked(way: &Way<'_>, first: Vec<u8>, rest: &mut Vec<u8>, terms: &mut Terms) -> Result<(), Reason> {
     let mut decoder = Chunked::new(&terms.limits);
     let mut buf = way.core.buffers.take();
     buf.extend_from_slice(&[0; FRONT]);
@@ -211,6 +224,7 @@ async fn chunked(way: &Way<'_>, first: Vec<u8>, rest: &mut Vec<u8>, terms: Terms
         if terms.body_max != 0 && total > terms.body_max {
             return Err(Reason::BodyTooLarge);
         }
+        mirror::add(&mut terms.copying, &buf[piece.from..], piece.data);
         let sent;
         (sent, buf) = way.send(buf, piece.from).await;
         sent?;

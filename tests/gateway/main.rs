@@ -19,6 +19,7 @@ mod hedges;
 mod independent;
 mod limits;
 mod middlewares;
+mod mirrors;
 mod process;
 mod rate_limits;
 mod refused_requests;

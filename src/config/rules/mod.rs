@@ -3,6 +3,7 @@
 mod edits;
 mod gateway;
 mod middleware;
+mod mirror;
 mod protection;
 mod route;
 mod split;

@@ -2,7 +2,7 @@
 
 use foldhash::{HashMap, HashMapExt};
 
-use super::{Rules, edits, middleware, split};
+use super::{Rules, edits, middleware, mirror, split};
 use crate::config::problem::meant;
 use crate::middleware::{Settings, merged};
 
@@ -37,6 +37,12 @@ pub(super) fn check_all(rules: &mut Rules<'_>) {
             }
         }
         split::check(rules, route, &at);
+        if let Some(mirror) = &route.mirror {
+            if named && !mirror.upstream.is_empty() && !ids.contains(mirror.upstream.as_str()) {
+                unknown_upstream(rules, at("mirror.upstream"), &mirror.upstream);
+            }
+            mirror::check(rules, route, mirror, &at);
+        }
         if let Some(page) = pages.get(route.path.as_str()) {
             let hint = format!("move that page, or switch it off with \"built_in\": {{ {page:?}: \"\" }}");
             rules.broken(at("path"), format!("is never reached: the gateway answers it itself (built_in.{page})"), hint);

@@ -66,3 +66,28 @@ fn a_user_is_known_by_one_thing() {
         ],
     );
 }
+
+#[test]
+fn a_mirror_leads_elsewhere_and_is_bounded() {
+    let mirror = |mirror: &str| routes(&format!(r#"{{ "path": "/", "upstream": "app", "mirror": {mirror} }}"#));
+    each(
+        mirror,
+        &[
+            ("{}", &[r#"2:45: routes[0].mirror.upstream: is missing; there are: "app""#]),
+            (
+                r#"{ "upstream": "ap" }"#,
+                &[r#"2:59: routes[0].mirror.upstream: no upstream is named "ap"; did you mean "app"? there are: "app""#],
+            ),
+            (
+                r#"{ "upstream": "app", "timeout": "0s", "max_body": "17MiB", "header": "Host", "percent": 101 }"#,
+                &[
+                    "2:59: routes[0].mirror.upstream: serves the route itself: what copies do to it would touch the requests; name another upstream; it may have the same endpoints",
+                    "2:77: routes[0].mirror.timeout: must not be 0: a copy that hangs would keep its place for ever",
+                    r#"2:95: routes[0].mirror.max_body: must be at most "16MiB"; a copy is held in memory until the request is complete"#,
+                    r#"2:114: routes[0].mirror.header: must be a header's name that has no meaning yet; a name of your own, as in "X-Mirrored""#,
+                    "2:133: routes[0].mirror.percent: must be a number from 0 to 100, is 101",
+                ],
+            ),
+        ],
+    );
+}

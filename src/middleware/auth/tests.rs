@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::super::{Flow, Ground, Incoming, Notes, Registry, Reply, Request, States};
+use super::super::{Flow, Ground, Incoming, Notes, Registry, Reply, Request, States, Tallies};
 use super::*;
 use crate::clock::Instant;
 use crate::error::Reason;
@@ -40,6 +40,7 @@ impl World {
             before: &before,
             kept: Default::default(),
             failures: failures.clone(),
+            shadowed: Default::default(),
         };
         let link = entry.settings().unwrap().build(&Scope::new((0, 1), "auth", &entry, &ground)).unwrap();
         World { link, failures, now: Instant::ZERO }
