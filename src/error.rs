@@ -104,6 +104,8 @@ reasons! {
     TooManyHeaders = "too_many_headers", 431, Client;
     /// The body exceeds its limit.
     BodyTooLarge = "body_too_large", 413, Client;
+    /// The body is no JSON, though its type says so.
+    BadJson = "bad_json", 400, Client;
     /// The method CONNECT is not served.
     ConnectRefused = "connect_method_refused", 501, Client;
     /// An expectation other than 100-continue was made.
@@ -206,6 +208,10 @@ reasons! {
     ResponseBodyTimeout = "upstream_body_timeout", 504, Upstream;
     /// The endpoint's response body is malformed.
     BadResponseBody = "bad_response_body", 502, Upstream;
+    /// The endpoint's response body is no JSON, though its type says so.
+    BadAnswerJson = "bad_answer_json", 502, Upstream;
+    /// The endpoint's response body is larger than what is edited on its way.
+    AnswerTooLarge = "answer_too_large", 502, Gateway;
 }
 
 #[cfg(test)]

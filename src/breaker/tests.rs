@@ -333,6 +333,7 @@ fn what_counts_as_a_failure_is_a_setting() {
             Reason::ResponseHeadTooLarge | Reason::UnexpectedUpgrade | Reason::ClosedMidBody | Reason::BadResponseBody => {
                 Some([false, false, false, true, true])
             }
+            Reason::BadAnswerJson => Some([false, false, false, true, true]),
             _ => None,
         };
         assert_eq!(by, expected.map_or([None; 5], |expected| expected.map(Some)), "{reason:?}");

@@ -16,8 +16,9 @@ pub(super) enum Form {
     Unsatisfiable,
 }
 
-/// What a request wants of a stored response. Conditions and ranges that aren't well-formed are ignored.
-pub(super) fn form(item: &Item, head: &RequestHead, bytes: &[u8]) -> Form {
+/// What a request wants of a stored response. Conditions and ranges that aren't well-formed are ignored, the latter also where nobody may
+/// have `parts`.
+pub(super) fn form(item: &Item, head: &RequestHead, bytes: &[u8], parts: bool) -> Form {
     let meta = item.meta();
     if meta.status != 200 {
         return Form::Whole;
@@ -30,7 +31,7 @@ pub(super) fn form(item: &Item, head: &RequestHead, bytes: &[u8]) -> Form {
         return Form::NotModified;
     }
     match single(head, bytes, Known::Range) {
-        Some(range) if head.method == Method::Get && if_range(item, head, bytes) => self::range(range, meta.length),
+        Some(range) if parts && head.method == Method::Get && if_range(item, head, bytes) => self::range(range, meta.length),
         _ => Form::Whole,
     }
 }

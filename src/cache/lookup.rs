@@ -299,7 +299,11 @@ fn bypassed(ask: &Ask<'_>, wish: &Wish) -> Option<Forwarded> {
 impl Hit {
     #[inline]
     pub(super) fn new(item: Item, ask: &Ask<'_>, wish: &Wish, status: Status) -> Hit {
-        let form = if wish.is_plain() { Form::Whole } else { form(&item, ask.head, ask.bytes) };
+        let form = match wish.is_plain() {
+            true => Form::Whole,
+            // A link may want the whole to edit it.
+            false => form(&item, ask.head, ask.bytes, !ask.changes.drops(b"Range")),
+        };
         Hit { item, reader: None, sized: true, form, head_only: ask.head.method == Method::Head, status, show_key: ask.policy.show_key }
     }
 }

@@ -60,7 +60,7 @@ pub(super) fn check(root: &mut Value, shape: &Shape) -> Vec<Finding> {
 fn value(value: &mut Value, shape: &Shape, step: Step<'_>, findings: &mut Vec<Finding>) {
     match (shape, &mut value.kind) {
         // The problem has been reported.
-        (_, Kind::Refused) => return,
+        (_, Kind::Refused) | (Shape::Any, _) => return,
         (Shape::Optional(_), Kind::Null) => return,
         (Shape::Optional(shape), _) => return self::value(value, shape, step, findings),
         (Shape::List(shape), Kind::List(values)) => {

@@ -305,11 +305,33 @@ pub struct Forwarding {
     pub via: String,
     /// Give each request an `X-Request-ID`, sent to the endpoint and in the gateway's own answers.
     pub request_id: bool,
+    /// Send it in every answer too, endpoints' and cached ones included; one that an endpoint sends is replaced.
+    pub request_id_to_client: bool,
+    /// What ids look like that the gateway makes.
+    pub request_id_format: RequestIdFormat,
+}
+
+/// What a request id looks like: 128 bits by chance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestIdFormat {
+    /// 32 hexadecimal digits.
+    #[default]
+    Hex,
+    /// A UUID of version 4 (RFC 9562).
+    Uuid,
 }
 
 impl Default for Forwarding {
     fn default() -> Self {
-        Forwarding { x_forwarded: true, forwarded: false, via: "ringway".into(), request_id: true }
+        Forwarding {
+            x_forwarded: true,
+            forwarded: false,
+            via: "ringway".into(),
+            request_id: true,
+            request_id_to_client: false,
+            request_id_format: RequestIdFormat::Hex,
+        }
     }
 }
 

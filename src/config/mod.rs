@@ -30,7 +30,9 @@ mod written;
 mod yaml;
 
 pub use cidr::Cidr;
-pub use gateway::{Admin, BuiltIn, Config, Driver, Features, Forwarding, Limits, Listener, LogLevel, Logging, Runtime, Timeouts};
+pub use gateway::{
+    Admin, BuiltIn, Config, Driver, Features, Forwarding, Limits, Listener, LogLevel, Logging, RequestIdFormat, Runtime, Timeouts,
+};
 pub use load::{Loaded, Source, load, load_text};
 pub use mirror::Mirror;
 pub(crate) use problem::meant;

@@ -28,6 +28,8 @@ pub(super) enum Shape {
     Table(Fields),
     /// An object with names of the user's choice.
     Map(Box<Shape>),
+    /// Whatever can be written.
+    Any,
     /// May be `null`.
     Optional(Box<Shape>),
 }
@@ -79,6 +81,7 @@ impl Shape {
             Shape::Choice(words) => format!("one of {}", words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ")),
             Shape::List(_) => "a list".into(),
             Shape::Table(_) | Shape::Map(_) => "an object".into(),
+            Shape::Any => "any value".into(),
             Shape::Optional(shape) => shape.expected(),
         }
     }
@@ -118,6 +121,7 @@ fn compile(schema: &Json, definitions: &Map<String, Json>) -> Shape {
         "object" if schema["additionalProperties"].is_object() => {
             Shape::Map(Box::new(compile(&schema["additionalProperties"], definitions)))
         }
+        "object" if schema["additionalProperties"] == true => Shape::Map(Box::new(Shape::Any)),
         "object" => {
             let properties = schema["properties"].as_object().into_iter().flatten();
             let list: Vec<(String, Shape)> = properties.map(|(name, schema)| (name.clone(), compile(schema, definitions))).collect();

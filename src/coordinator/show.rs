@@ -2,6 +2,7 @@
 
 use super::limits::Rates;
 use crate::admin::{self, Circuit, EndpointState, Shared, UpstreamState};
+use crate::metrics::Family;
 use crate::reconcile::{BreakerState, Reconciler};
 use crate::{breaker, log};
 
@@ -31,7 +32,16 @@ pub(super) fn publish(reconciler: &Reconciler, rates: &mut Rates, shared: &Share
         concurrency_limit: state.tally.concurrency_limit,
     });
     shared.set_upstreams(upstreams.collect());
-    shared.set_counts(reconciler.counts());
+    let counts = reconciler.counts();
+    let before = shared.counts();
+    for count in counts.iter().filter(|count| count.family == Family::IpFilterShadow) {
+        let told = before.iter().find(|told| told.family == count.family && told.labels == count.labels).map_or(0, |told| told.total);
+        let ([filter, route], requests) = (&count.labels, count.total.saturating_sub(told));
+        if requests > 0 {
+            log::info(format_args!("IP filter would have refused filter={filter} route={route} requests={requests}"));
+        }
+    }
+    shared.set_counts(counts);
 }
 
 fn shown(breaker: BreakerState) -> admin::BreakerState {

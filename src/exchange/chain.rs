@@ -3,7 +3,7 @@
 use super::{Exchange, Incoming, Refusal, Scratch, Stage, Step};
 use crate::clock::Instant;
 use crate::error::Reason;
-use crate::http::ResponseHead;
+use crate::http::{Framing, ResponseHead};
 use crate::middleware::{Flow, Found, Notes, Request, Response};
 use crate::router::RouteIndex;
 
@@ -24,7 +24,7 @@ impl Exchange {
                     captures: &scratch.captures,
                     path: if scratch.path.is_empty() { path } else { &scratch.path },
                 },
-                request_id: &scratch.id,
+                request_id: scratch.id.as_bytes(),
                 trusted: &view.plan.trusted,
                 again: std::mem::take(&mut self.again),
                 reply: scratch.reply.take(),
@@ -42,6 +42,10 @@ impl Exchange {
                     self.again = true;
                     return Some(Step::Ask(question));
                 }
+                Flow::Collect(most) => {
+                    self.again = true;
+                    return Some(Step::Collect(most));
+                }
                 Flow::Pause(time) => {
                     self.again = true;
                     self.stage = Stage::Held(now + time);
@@ -53,11 +57,35 @@ impl Exchange {
             // No link knows what it asks about, and the route doesn't serve its method.
             return Some(self.refuse(Reason::MethodNotAllowed));
         }
+        if incoming.head.framing != Framing::None
+            && let Some(step) = self.weigh_body(incoming.head.framing, &mut scratch.notes)
+        {
+            return Some(step);
+        }
         if let Some(split) = &view.plan.routes[self.route].split {
             self.choose_arm(&view, split, incoming, scratch, draw);
         }
         self.stage = if view.plan.routes[self.route].cache.is_some() { Stage::Looking } else { Stage::Admitting };
         None
+    }
+
+    /// Refuses a body that is too large, as far as its size is known; says how long one is that was gathered.
+    fn weigh_body(&mut self, framing: Framing, notes: &mut Notes) -> Option<Step> {
+        let most = notes.body_max(self.view.plan.config.limits.body.get());
+        let length = match (&notes.body, framing) {
+            (Some(body), _) => body.len() as u64,
+            (None, Framing::Length(length)) => length,
+            _ => 0,
+        };
+        if notes.body.is_some() {
+            notes.request.set("Content-Length", itoa::Buffer::new().format(length).as_bytes());
+        }
+        (most != 0 && length > most).then(|| self.refuse(Reason::BodyTooLarge))
+    }
+
+    /// The request's body couldn't be gathered.
+    pub fn uncollected(&mut self, reason: Reason) -> Step {
+        self.refuse(reason)
     }
 
     /// Whether any link of the chain wants to see the answer.
@@ -81,7 +109,10 @@ impl Exchange {
             for link in self.view.chain(self.route)[..self.links].iter().rev() {
                 link.on_response(&mut response, now);
             }
-            self.links = 0;
+            // Where the body is still to be edited, there may be a refusal in its place.
+            if notes.rewrites.is_empty() {
+                self.links = 0;
+            }
         }
     }
 }

@@ -106,7 +106,7 @@ pub struct Scratch {
     /// The path that the endpoint sees, where it differs.
     pub path: Vec<u8>,
     /// The id that the gateway gave the request.
-    pub id: [u8; 32],
+    pub id: crate::http::RequestId,
     /// What the chain decided.
     pub notes: Notes,
     /// The answer to what a link of the chain asked.

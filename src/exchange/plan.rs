@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{MirrorPlan, Page, SplitPlan};
 use crate::access::Names;
 use crate::cache;
-use crate::config::{Cidr, Config, HostHeader, Route, Upstream};
+use crate::config::{Cidr, Config, HostHeader, RequestIdFormat, Route, Upstream};
 use crate::http::{Additions, Edits};
 use crate::http1;
 use crate::middleware::{self, AccessLog, Registry, Secret};
@@ -325,7 +325,13 @@ fn access(config: &Config, own: &[middleware::Entry], logs: &mut Vec<AccessLog>)
 
 fn additions(config: &Config) -> Additions {
     let forwarding = &config.forwarding;
-    Additions { x_forwarded: forwarding.x_forwarded, forwarded: forwarding.forwarded, request_id: forwarding.request_id }
+    Additions {
+        x_forwarded: forwarding.x_forwarded,
+        forwarded: forwarding.forwarded,
+        request_id: forwarding.request_id,
+        id_to_client: forwarding.request_id && forwarding.request_id_to_client,
+        uuid: forwarding.request_id_format == RequestIdFormat::Uuid,
+    }
 }
 
 fn pages(config: &Config) -> Vec<(Box<[u8]>, Page)> {

@@ -1,6 +1,7 @@
 //! Tests of one request's decisions, driven by hand: no socket, no sleep.
 
 mod cached;
+mod chain;
 mod circuits;
 mod clients;
 mod hedges;

@@ -12,7 +12,7 @@ use crate::cache::Cache;
 use crate::clock::Instant;
 use crate::limiter::{Limiters, Share};
 use crate::metrics::{Count, Family};
-use crate::middleware::{self, Entry, Failures, Ground, Keyring, Middleware, Scope, States};
+use crate::middleware::{self, Entry, Ground, Keyring, Middleware, Scope, States, Tallies};
 use crate::reconcile::{Report, ShareKey, ShareReport, Update};
 use crate::upstream::{Switches, Upstream};
 
@@ -45,8 +45,10 @@ pub struct View {
     pub(super) copies: Vec<Option<Rc<Copies>>>,
     states: States,
     limiters: Rc<RefCell<Limiters>>,
-    failures: Rc<Failures>,
+    failures: Rc<Tallies>,
     keys: Rc<Keyring>,
+    /// Requests that rules on trial would have refused.
+    shadowed: Rc<Tallies>,
     /// This core's shard of the cache, if any route is cached.
     cache: Option<Cache>,
     /// Keeps the cache's hashes from being foreseen.
@@ -73,6 +75,7 @@ impl View {
             limiters: Rc::new(RefCell::new(Limiters::new(seat.core))),
             failures: Rc::default(),
             keys: Rc::default(),
+            shadowed: Rc::default(),
             cache: None,
             seed,
             seat,
@@ -109,7 +112,8 @@ impl View {
         let routes = plan.routes.iter().map(|route| self.share(route, shares.get(&*route.name).copied(), limits.queue));
         let routes = routes.collect();
         let limiters = self.limiters.clone();
-        let (chains, states) = chains(&plan, self.seat, &self.states, (&self.failures, &self.keys), &mut limiters.borrow_mut());
+        let (chains, states) =
+            chains(&plan, self.seat, &self.states, [&self.failures, &self.shadowed], &self.keys, &mut limiters.borrow_mut());
         let arms = plan.routes.iter().map(|route| self.arms_of(&plan, route)).collect();
         let copies = plan.routes.iter().map(|route| self.copies_of(route)).collect();
         View {
@@ -123,6 +127,7 @@ impl View {
             limiters,
             failures: self.failures.clone(),
             keys: self.keys.clone(),
+            shadowed: self.shadowed.clone(),
             cache: self.next_cache(&plan),
             seed: self.seed,
             seat: self.seat,
@@ -284,12 +289,10 @@ impl View {
             let labels = [route.name.clone(), self.members[upstream].upstream.borrow().name().clone()];
             Count { family: Family::SplitRequests, labels, total: count.get() }
         });
-        let failures = self.failures.counts().into_iter().map(|(labels, total)| Count {
-            family: Family::AuthFailures,
-            labels: labels.map(Into::into),
-            total,
-        });
-        arms.chain(failures).chain(self.copied(&self.plan)).collect()
+        let tallies = [(Family::AuthFailures, &self.failures), (Family::IpFilterShadow, &self.shadowed)];
+        let count = |family| move |(labels, total)| Count { family, labels, total };
+        let tallied = tallies.into_iter().flat_map(|(family, tally)| tally.counts().into_iter().map(count(family)));
+        arms.chain(tallied).chain(self.copied(&self.plan)).collect()
     }
 }
 
@@ -298,7 +301,8 @@ fn chains(
     plan: &Plan,
     seat: Seat,
     before: &States,
-    (failures, keys): (&Rc<Failures>, &Rc<Keyring>),
+    [failures, shadowed]: [&Rc<Tallies>; 2],
+    keys: &Rc<Keyring>,
     limiters: &mut Limiters,
 ) -> (Vec<Chain>, States) {
     let Plan { config, registry, secret, generation, .. } = plan;
@@ -312,6 +316,7 @@ fn chains(
         kept,
         failures: failures.clone(),
         keys: keys.clone(),
+        shadowed: shadowed.clone(),
     };
     let build = |entry: &Entry, name: &str| {
         let settings = entry.settings()?;

@@ -72,7 +72,7 @@ impl<K: PartialEq> Kept<K> {
 
 /// Writes the requests of one client's connection, all parsed into one head and all from the same sender.
 #[derive(Debug, Default)]
-pub struct RequestWriter(Kept<(u64, Rules, bool)>);
+pub struct RequestWriter(Kept<(u64, Rules, bool, bool)>);
 
 impl RequestWriter {
     /// Makes it ready for another connection.
@@ -84,7 +84,7 @@ impl RequestWriter {
     #[inline]
     pub fn write(&mut self, out: &mut Vec<u8>, request: &RequestOut<'_>, rules: Rules) {
         let as_received = request.as_received();
-        let key = (request.head.seen.lines, rules, as_received);
+        let key = (request.head.seen.lines, rules, as_received, request.sized);
         if self.0.has(&key, request.changes) {
             if as_received {
                 out.extend_from_slice(request.received_line());
@@ -98,7 +98,7 @@ impl RequestWriter {
         }
     }
 
-    fn write_anew(&mut self, out: &mut Vec<u8>, request: &RequestOut<'_>, key: (u64, Rules, bool)) {
+    fn write_anew(&mut self, out: &mut Vec<u8>, request: &RequestOut<'_>, key: (u64, Rules, bool, bool)) {
         let begin = out.len();
         let WrittenRequest { line, id, changes } = write_request(out, request);
         self.0.keep(key, request.changes, &out[begin + line..begin + changes], id.map(|id| id - line));

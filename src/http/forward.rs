@@ -15,6 +15,10 @@ pub struct Additions {
     pub forwarded: bool,
     /// Send `X-Request-ID`.
     pub request_id: bool,
+    /// Send it to the client too.
+    pub id_to_client: bool,
+    /// Ids have the form of a UUID.
+    pub uuid: bool,
 }
 
 /// Who sent a request, as far as the endpoint is told.
@@ -65,6 +69,8 @@ pub struct RequestOut<'a> {
     pub client: IpAddr,
     /// The request's id.
     pub request_id: &'a [u8],
+    /// The changes say how long the body is: it goes in one piece, however it was received.
+    pub sized: bool,
 }
 
 impl RequestOut<'_> {
@@ -125,7 +131,7 @@ pub fn write_request(out: &mut Vec<u8>, request: &RequestOut<'_>) -> WrittenRequ
         };
         dropped || (edited && drops(request.edits, request.changes, field.name.of(bytes)))
     });
-    if head.framing == Framing::Chunked {
+    if head.framing == Framing::Chunked && !request.sized {
         out.extend_from_slice(CHUNKED);
     }
     if head.connection.upgrade {

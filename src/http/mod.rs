@@ -8,6 +8,7 @@ mod forward;
 mod head;
 mod known;
 mod method;
+mod request_id;
 mod token;
 
 pub use again::{RequestWriter, ResponseWriter, Rules};
@@ -20,4 +21,5 @@ pub use forward::{
 pub use head::{Connection, Field, Framing, RequestHead, ResponseHead, Span, Version};
 pub use known::Known;
 pub use method::Method;
+pub use request_id::RequestId;
 pub use token::{is_token, is_token_byte};

@@ -11,6 +11,8 @@ pub enum Family {
     SplitRequests,
     /// Requests that weren't let in.
     AuthFailures,
+    /// Requests that an `ip_filter` in shadow mode would have refused.
+    IpFilterShadow,
     /// Copies of requests.
     MirrorRequests,
 }
@@ -27,7 +29,7 @@ pub struct Count {
 }
 
 impl Family {
-    const ALL: [Family; 3] = [Family::SplitRequests, Family::AuthFailures, Family::MirrorRequests];
+    const ALL: [Family; 4] = [Family::SplitRequests, Family::AuthFailures, Family::IpFilterShadow, Family::MirrorRequests];
 
     /// Name, help and the names of the labels.
     const fn meta(self) -> (&'static str, &'static str, [&'static str; 2]) {
@@ -35,6 +37,11 @@ impl Family {
             Family::SplitRequests => {
                 ("gateway_split_requests_total", "Requests by the arm of their route's split that they went to.", ["route", "upstream"])
             }
+            Family::IpFilterShadow => (
+                "gateway_ip_filter_shadow_total",
+                "Requests that an IP filter would have refused, were it not for mode \"shadow\".",
+                ["filter", "route"],
+            ),
             Family::AuthFailures => (
                 "gateway_auth_failures_total",
                 "Requests that weren't let in, by what they should have proved it with.",

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::question::{Question, Reply};
-use super::{Encoding, Incoming};
+use super::{Editing, Encoding, Incoming};
 use crate::auth::Verified;
 use crate::clock::Instant;
 use crate::config::Cidr;
@@ -15,7 +15,8 @@ use crate::router::{Captures, RouteIndex, Router};
 
 /// One link of a route's chain on one core. What it remembers stands in cells: requests of a core don't run at the same time.
 pub trait Middleware {
-    /// A request on its way to an endpoint. After [`Flow::Pause`] and [`Flow::Ask`] it is asked once more.
+    /// A request on its way to an endpoint. After [`Flow::Pause`], [`Flow::Ask`] and
+    /// [`Flow::Collect`] it is asked once more.
     fn on_request(&self, request: &mut Request<'_>, now: Instant) -> Flow {
         let _ = (request, now);
         Flow::Next
@@ -106,6 +107,16 @@ pub struct Response<'a> {
     pub notes: &'a mut Notes,
 }
 
+impl Response<'_> {
+    /// Says that the body isn't byte for byte the one that a strong validator stood for (RFC 9110 section 8.8.1).
+    pub(super) fn weaken(&mut self, etag: &[u8]) {
+        let changes = &mut self.notes.response;
+        if etag.starts_with(b"\"") && !changes.drops(b"ETag") {
+            changes.set("ETag", &[b"W/", etag].concat());
+        }
+    }
+}
+
 /// What a chain decided about one request. Kept with the client's connection and reused.
 #[derive(Clone, Debug, Default)]
 pub struct Notes {
@@ -121,11 +132,15 @@ pub struct Notes {
     pub response: Changes,
     /// How the answer's body is encoded on its way, if it is.
     pub encoding: Option<Encoding>,
+    /// The request's whole body, once a link has asked for it ([`Flow::Collect`]): what the endpoint gets.
+    pub body: Option<Vec<u8>>,
+    /// How the answer's body is edited as a whole, one after the other.
+    pub rewrites: Vec<Editing>,
     /// What the access log tells of it.
     pub marks: Marks,
     /// Who the client has proved to be.
     pub verified: Option<Rc<Verified>>,
-    /// Bytes that the body may have; 0 is no limit besides the gateway's.
+    /// Bytes that the body may have in place of what the gateway lets it have; 0 is no limit of its own.
     body_max: u64,
 }
 
@@ -141,14 +156,14 @@ pub struct Marks {
 }
 
 impl Notes {
-    /// Lets the body have so many bytes at most.
+    /// Lets the body have so many bytes at most, in place of what the gateway lets it have.
     pub fn limit_body(&mut self, bytes: u64) {
         self.body_max = if self.body_max == 0 { bytes } else { bytes.min(self.body_max) };
     }
 
     /// Bytes that a body may have that the gateway lets have `gateway`; 0 is no limit.
     pub fn body_max(&self, gateway: u64) -> u64 {
-        if self.body_max == 0 || (gateway != 0 && gateway < self.body_max) { gateway } else { self.body_max }
+        if self.body_max == 0 { gateway } else { self.body_max }
     }
 
     /// Forgets all: another request begins.
@@ -165,6 +180,8 @@ impl Notes {
         self.encoding = None;
         self.path = None;
         self.status = 0;
+        self.body = None;
+        self.rewrites.clear();
     }
 }
 
@@ -181,6 +198,8 @@ pub enum Flow {
     Pause(Duration),
     /// To be asked again with the answer to this.
     Ask(Box<Question>),
+    /// To be asked again with the request's whole body in its notes, if that has at most so many bytes; it is refused otherwise.
+    Collect(u64),
 }
 
 impl Flow {

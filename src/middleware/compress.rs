@@ -203,14 +203,13 @@ impl Compressor {
         if head.version != Version::Http11 || asked_not_to || full {
             return;
         }
-        let changes = &mut response.notes.response;
-        // Other bytes than those that the strong validator stood for (RFC 9110 section 8.8.1).
-        if let Some(etag) = facts.etag.filter(|etag| etag.starts_with(b"\"")) {
-            changes.set("ETag", &[b"W/", etag].concat());
+        if let Some(etag) = facts.etag {
+            response.weaken(etag);
         }
         if bodiless {
             return;
         }
+        let changes = &mut response.notes.response;
         changes.remove("Content-Length");
         if facts.ranges {
             changes.remove("Accept-Ranges");

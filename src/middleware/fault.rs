@@ -26,11 +26,20 @@ pub struct Fault {
     pub abort_status: u16,
     /// Only requests with this header; empty is all.
     pub header: String,
+    /// Only requests that come by way of `trusted_proxies`: nobody outside can ask for faults, whatever headers they send.
+    pub from_trusted: bool,
 }
 
 impl Default for Fault {
     fn default() -> Self {
-        Fault { delay_percent: 0.0, delay: Time::from_secs(1), abort_percent: 0.0, abort_status: 503, header: String::new() }
+        Fault {
+            delay_percent: 0.0,
+            delay: Time::from_secs(1),
+            abort_percent: 0.0,
+            abort_status: 503,
+            header: String::new(),
+            from_trusted: false,
+        }
     }
 }
 
@@ -56,6 +65,7 @@ impl Settings for Fault {
             delay: (threshold(self.delay_percent), self.delay.get()),
             abort: (threshold(self.abort_percent), self.abort_status),
             header: self.header.clone(),
+            from_trusted: self.from_trusted,
         }))
     }
 }
@@ -69,12 +79,17 @@ struct Injector {
     delay: (u64, Duration),
     abort: (u64, u16),
     header: String,
+    from_trusted: bool,
 }
 
 impl Middleware for Injector {
     fn on_request(&self, request: &mut Request<'_>, _: Instant) -> Flow {
         let incoming = request.incoming;
         if !self.header.is_empty() && incoming.head.header(incoming.bytes, &self.header).is_none() {
+            return Flow::Next;
+        }
+        let peer = incoming.peer.to_canonical();
+        if self.from_trusted && !request.trusted.iter().any(|network| network.contains(peer)) {
             return Flow::Next;
         }
         // Each decision has its own half of the number.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Flow, Middleware, Request, Scope, Settings};
+use super::{Flow, Middleware, Mode, Request, Scope, Settings, Tallies};
 use crate::clock::Instant;
 use crate::config::{Cidr, Wrong};
 use crate::error::Reason;
@@ -18,6 +18,8 @@ pub struct IpFilter {
     pub deny: Vec<String>,
     /// Networks that are let in; empty is all.
     pub allow: Vec<String>,
+    /// Whether it refuses, or only counts and logs what it would have refused.
+    pub mode: Mode,
 }
 
 impl Settings for IpFilter {
@@ -38,15 +40,18 @@ impl Settings for IpFilter {
         wrong
     }
 
-    fn build(&self, _: &Scope<'_>) -> Option<Rc<dyn Middleware>> {
+    fn build(&self, scope: &Scope<'_>) -> Option<Rc<dyn Middleware>> {
         let networks = |list: &[String]| list.iter().filter_map(|text| text.parse().ok()).collect();
-        Some(Rc::new(Filter { deny: networks(&self.deny), allow: networks(&self.allow) }))
+        let shadowed = (self.mode == Mode::Shadow).then(|| (scope.name.into(), scope.ground.shadowed.clone()));
+        Some(Rc::new(Filter { deny: networks(&self.deny), allow: networks(&self.allow), shadowed }))
     }
 }
 
 struct Filter {
     deny: Vec<Cidr>,
     allow: Vec<Cidr>,
+    /// Where those are counted, under which name, that are let in all the same.
+    shadowed: Option<(Box<str>, Rc<Tallies>)>,
 }
 
 impl Middleware for Filter {
@@ -54,7 +59,10 @@ impl Middleware for Filter {
         let client = request.client();
         let among = |networks: &[Cidr]| networks.iter().any(|network| network.contains(client));
         if among(&self.deny) || (!self.allow.is_empty() && !among(&self.allow)) {
-            return Flow::refuse(Reason::IpDenied);
+            match &self.shadowed {
+                Some((name, tally)) => tally.add([name, request.route]),
+                None => return Flow::refuse(Reason::IpDenied),
+            }
         }
         Flow::Next
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Settings, access_log, auth, compress, cors, custom, fault, headers, ip_filter, rate_limit, redirect, request_limit, respond, rewrite,
-    security_headers,
+    security_headers, transform,
 };
 
 macro_rules! kinds {
@@ -68,6 +68,8 @@ kinds! {
     rewrite: rewrite::Rewrite,
     /// Headers that tell browsers to be careful.
     security_headers: security_headers::SecurityHeaders,
+    /// JSON bodies edited.
+    transform: transform::Transform,
 }
 
 impl Entry {

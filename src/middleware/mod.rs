@@ -13,7 +13,9 @@ mod fault;
 mod headers;
 mod incoming;
 mod ip_filter;
+mod json_edit;
 mod list;
+mod mode;
 mod negotiate;
 mod question;
 mod rate_key;
@@ -23,7 +25,9 @@ mod request_limit;
 mod respond;
 mod rewrite;
 mod security_headers;
+mod tallies;
 mod template;
+mod transform;
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -32,17 +36,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 pub use access_log::{AccessLog, Field, LineFormat};
-pub use auth::{Auth, Failures, Keyring};
+pub use auth::{Auth, Keyring};
 pub use chain::{Answer, Denial, Flow, Found, Marks, Middleware, Notes, Request, Response};
 pub use compress::Encoding;
 pub use cors::preflight;
 pub use custom::{Custom, Factory, Registry};
 pub use incoming::{Asked, Incoming};
 pub use list::Entry;
+pub use mode::Mode;
 pub use negotiate::Coding;
 pub use question::{Fetch, Fetched, Password, Question, Reply};
 pub use rate_key::Secret;
 pub use rewrite::Rewrite;
+pub use tallies::Tallies;
+pub use transform::Editing;
 
 use crate::auth::Source;
 use crate::config::Wrong;
@@ -133,9 +140,11 @@ pub struct Ground<'a> {
     /// What they remember.
     pub kept: RefCell<States>,
     /// Where authentication that failed is counted.
-    pub failures: Rc<Failures>,
+    pub failures: Rc<Tallies>,
     /// Key sets that are fetched for it.
     pub keys: Rc<Keyring>,
+    /// Where requests are counted that a rule on trial would have refused, by its name and route.
+    pub shadowed: Rc<Tallies>,
 }
 
 /// What links remember beyond a reload, by the entry's name and settings.

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::rate_key::{Key, Secret};
-use super::{Denial, Flow, Middleware, Request, Scope, Settings};
+use super::{Denial, Flow, Middleware, Mode, Request, Scope, Settings};
 use crate::clock::Instant;
 use crate::config::{Rate, Wrong};
 use crate::error::Reason;
@@ -30,24 +30,13 @@ pub struct RateLimit {
     /// has verified), `route`. Where a request has none of what is asked for, its address counts in its place.
     pub key: Vec<String>,
     /// Whether it refuses, or only counts and logs what it would have refused.
-    pub mode: RateLimitMode,
+    pub mode: Mode,
     /// Keys that each core knows, of 13 bytes each; beyond that, the one that wasn't used for longest is forgotten.
     pub keys_max: u32,
     /// Whether answers tell of it: `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10).
     pub headers: bool,
     /// Whether they do by `X-RateLimit-Limit`, `-Remaining` and `-Reset` too.
     pub legacy_headers: bool,
-}
-
-/// What a rate limit does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RateLimitMode {
-    /// It refuses.
-    #[default]
-    Enforce,
-    /// It counts and logs.
-    Shadow,
 }
 
 impl Default for RateLimit {
@@ -57,7 +46,7 @@ impl Default for RateLimit {
             burst: 0,
             cost: 1,
             key: vec!["ip".into()],
-            mode: RateLimitMode::Enforce,
+            mode: Mode::Enforce,
             keys_max: 65_536,
             headers: true,
             legacy_headers: false,
@@ -134,7 +123,7 @@ impl Settings for RateLimit {
             buckets,
             keys: self.key.iter().filter_map(|text| text.parse().ok()).collect(),
             secret: scope.ground.secret,
-            shadow: self.mode == RateLimitMode::Shadow,
+            shadow: self.mode == Mode::Shadow,
             line: self.headers.then(|| format!("RateLimit: \"{}\";r=", scope.id)),
             legacy: self.legacy_headers,
         }))

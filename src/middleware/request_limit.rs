@@ -1,4 +1,4 @@
-//! How large a route's requests may be, below what the gateway takes at all (`limits`).
+//! How large a route's requests may be: of a body in place of what the gateway takes (`limits.body`), of a head below it.
 
 use std::rc::Rc;
 
@@ -11,11 +11,11 @@ use crate::config::{Size, Wrong};
 use crate::error::Reason;
 use crate::http::Framing;
 
-/// Settings of `request_limit`; zero is no limit besides the gateway's.
+/// Settings of `request_limit`; zero is no limit besides the gateway's. Of several with a limit of the body, the smallest counts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RequestLimit {
-    /// Bytes of a body (413 beyond). One without a length is cut where it goes beyond.
+    /// Bytes of a body (413 beyond), in place of `limits.body`: less or more. One without a length is cut where it goes beyond.
     pub body: Size,
     /// Bytes of a target (414 beyond).
     pub uri: Size,
@@ -59,7 +59,7 @@ impl Middleware for Limit {
         }
         match head.framing {
             Framing::Length(length) if self.body != 0 && length > self.body => return Flow::refuse(Reason::BodyTooLarge),
-            Framing::Chunked if self.body != 0 => request.notes.limit_body(self.body),
+            Framing::Length(_) | Framing::Chunked if self.body != 0 => request.notes.limit_body(self.body),
             _ => {}
         }
         Flow::Next

@@ -49,7 +49,7 @@ impl Core {
         let status = reason.status();
         // A head that wasn't understood says nothing about how to answer.
         let json = session.head.known(bytes, Known::Accept).is_some_and(|accept| contains(accept, b"json"));
-        let id = kept_request_id(&session.head, bytes, session.sender.trusted).unwrap_or(&session.id);
+        let id = kept_request_id(&session.head, bytes, session.sender.trusted).unwrap_or(session.id.as_bytes());
         let id = std::str::from_utf8(id).unwrap_or_default();
         let (kind, body) = if json {
             let problem = serde_json::json!({
@@ -127,6 +127,7 @@ impl Core {
 /// Uses up a request that was answered without reading its body, where the body is there already; else the connection ends.
 pub(super) fn skip(head: &RequestHead, inbound: &mut Inbound) -> bool {
     let body = match head.framing {
+        _ if inbound.is_bodiless() => Some(0),
         Framing::None => Some(0),
         Framing::Length(length) => usize::try_from(length).ok(),
         _ => None,
@@ -159,7 +160,8 @@ const fn proxy_error(reason: Reason) -> &'static str {
         Reason::RequestTimeout => "http_response_timeout",
         Reason::ClosedBeforeHead | Reason::ClosedMidBody => "http_response_incomplete",
         Reason::ResponseHeadTooLarge => "http_response_header_section_size",
-        Reason::BadResponseHead | Reason::BadResponseFraming | Reason::BadResponseBody => "http_protocol_error",
+        Reason::BadResponseHead | Reason::BadResponseFraming | Reason::BadResponseBody | Reason::BadAnswerJson => "http_protocol_error",
+        Reason::AnswerTooLarge => "http_response_body_size",
         Reason::UnexpectedUpgrade => "http_upgrade_failed",
         Reason::NoHealthyEndpoint => "destination_unavailable",
         Reason::EndpointsBusy | Reason::QueueFull | Reason::QueueTimeout => "connection_limit_reached",

@@ -24,6 +24,8 @@ pub(super) struct Answered<'a> {
     pub buf: Vec<u8>,
     pub upload: Option<Upload<'a>>,
     pub trace: Trace,
+    /// The whole body in place of the received one, and whether the connection is clean behind that.
+    pub whole: Option<(Vec<u8>, bool)>,
 }
 
 /// What the head of an endpoint's answer says of the bytes behind it.
@@ -90,14 +92,17 @@ impl Core {
         connection.requests.set(connection.requests.get() + 1);
 
         let bytes = inbound.bytes();
-        let body = Body::of(&session.head, bytes.len());
+        let body = match session.scratch.notes.body {
+            Some(_) => Body { there: 0, left: None },
+            None => Body::of(&session.head, bytes.len()),
+        };
         let mut out = self.buffers.take();
         write_head(&mut out, session, bytes, view, attempt, None);
         let there = &bytes[session.head.length..session.head.length + body.there];
         let first = match body.left {
             Some(Framing::Chunked) => there.to_vec(),
             _ => {
-                out.extend_from_slice(there);
+                out.extend_from_slice(session.scratch.notes.body.as_deref().unwrap_or(there));
                 Vec::new()
             }
         };
@@ -127,7 +132,7 @@ impl Core {
         let (asked, mut interims) = ((session.head.method, session.head.connection.upgrade), 0);
         let reason = loop {
             let error = match look(&buf, asked, limits, &mut session.response, &mut interims) {
-                Ok(Look::Complete) => return Ok(Answered { connection, buf, upload, trace }),
+                Ok(Look::Complete) => return Ok(Answered { connection, buf, upload, trace, whole: None }),
                 Ok(Look::Interim) => {
                     if let Some(client) = client
                         && let Err(reason) = self.interim(client, session, &buf, plan.config.timeouts.write.get()).await
@@ -302,7 +307,8 @@ pub(super) fn write_head(out: &mut Vec<u8>, session: &mut Session, bytes: &[u8],
         additions: &plan.additions,
         sender,
         client,
-        request_id: id,
+        request_id: id.as_bytes(),
+        sized: scratch.notes.body.is_some(),
     };
     if copy.is_none() {
         request_writer.write(out, &request, (plan.generation, attempt.route));

@@ -16,7 +16,7 @@ use crate::client::Pool;
 use crate::clock::{Clock, Instant};
 use crate::config::Timeouts;
 use crate::exchange::{Incoming, Page, Scratch, View};
-use crate::http::{RequestHead, RequestWriter, ResponseHead, ResponseWriter, Sender};
+use crate::http::{RequestHead, RequestId, RequestWriter, ResponseHead, ResponseWriter, Sender};
 use crate::metrics;
 use crate::net::{Buffers, Deadlines};
 use crate::server::Client;
@@ -94,7 +94,7 @@ pub struct Session {
     pub(super) request_writer: RequestWriter,
     pub(super) response_writer: ResponseWriter,
     pub(super) scratch: Scratch,
-    pub(super) id: [u8; 32],
+    pub(super) id: RequestId,
     /// How long it took to open a connection to the endpoint asked last, in microseconds; `None` if a kept one was used.
     pub(super) connect: Option<u32>,
     /// Bytes of the request that were there when it began.
@@ -270,12 +270,12 @@ impl Core {
         self.view.borrow().plan.config.timeouts.clone()
     }
 
-    /// A fresh request id of 32 hexadecimal digits: this core's, then the request's, each by chance.
-    pub(super) fn request_id(&self) -> [u8; 32] {
+    /// A fresh request id: this core's half, then the request's, each by chance.
+    pub(super) fn request_id(&self, uuid: bool) -> RequestId {
         let mut id = [0; 32];
         id[..16].copy_from_slice(&self.id);
         id[16..].copy_from_slice(&digits(self.draw()));
-        id
+        RequestId::new(&id, uuid)
     }
 }
 

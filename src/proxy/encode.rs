@@ -7,66 +7,15 @@ use super::core::Core;
 use super::encoder::Encoder;
 use super::hit::Way;
 use super::relay::Terms;
+use super::source::Source;
 use crate::cache::{Copied, Hit};
 use crate::error::Reason;
 use crate::exchange::Place;
 use crate::http::Framing;
-use crate::http1::{Chunked, Limits, as_response};
+use crate::http1::as_response;
 use crate::middleware::Encoding;
 use crate::net::{self, Stream};
 use crate::server::Client;
-
-/// Where a body's bytes end.
-enum Source {
-    /// So many are to come.
-    Counted(u64),
-    Chunked(Box<Chunked>),
-    /// With the connection.
-    Open,
-}
-
-/// What a piece was.
-struct Taken {
-    /// Bytes of the body, at the piece's front.
-    data: usize,
-    /// They were the last.
-    done: bool,
-    /// Nothing stands behind the body.
-    clean: bool,
-}
-
-impl Source {
-    fn new(framing: Framing, limits: &Limits) -> Source {
-        match framing {
-            Framing::Chunked => Source::Chunked(Box::new(Chunked::new(limits))),
-            Framing::Length(length) => Source::Counted(length),
-            Framing::None => Source::Counted(0),
-            Framing::UntilClose => Source::Open,
-        }
-    }
-
-    fn take(&mut self, piece: &mut [u8]) -> Result<Taken, Reason> {
-        Ok(match self {
-            Source::Counted(left) => {
-                let data = piece.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
-                *left -= data as u64;
-                Taken { data, done: *left == 0, clean: data == piece.len() }
-            }
-            Source::Chunked(decoder) => {
-                let decoded = decoder.decode(piece).map_err(as_response)?;
-                Taken { data: decoded.data, done: decoded.done, clean: decoded.consumed == piece.len() }
-            }
-            Source::Open => Taken { data: piece.len(), done: false, clean: false },
-        })
-    }
-
-    fn trailers(&self) -> &[u8] {
-        match self {
-            Source::Chunked(decoder) => decoder.trailers(),
-            _ => b"",
-        }
-    }
-}
 
 /// What is encoded and has not been sent.
 struct Output {
@@ -146,10 +95,11 @@ impl Core {
                     if let Some(head) = head.take() {
                         let _ = self.out(client, &mut answered.upload, terms, head, 0).await;
                     }
-                    return Err(reason);
+                    return Err(as_response(reason));
                 }
             };
             output.push(self, &buf[at..at + taken.data])?;
+            let clean = taken.done && taken.consumed == buf.len() - at;
             let done = taken.done || ended;
             let from = if done {
                 self.buffers.give(std::mem::take(&mut buf));
@@ -171,7 +121,7 @@ impl Core {
             }
             if done {
                 self.buffers.give(output.chunk);
-                return Ok(taken.clean);
+                return Ok(clean);
             }
             output.chunk.clear();
             output.chunk.resize(FRONT, 0);
@@ -234,5 +184,16 @@ impl Way<'_> {
         core.buffers.give(plain);
         core.buffers.give(output.chunk);
         Ok(())
+    }
+
+    /// A body that is there as a whole, encoded, behind its head.
+    pub(super) async fn encoded_whole(&self, body: &[u8], encoding: &Encoding, mut head: Vec<u8>) -> Result<(), Reason> {
+        let core = self.core;
+        core.counters.compressed.add(encoding.coding as usize, 1);
+        let mut output = Output::new(encoding, core.buffers.take())?;
+        output.push(core, body)?;
+        let from = output.finish(core, b"")?;
+        head.extend_from_slice(&output.chunk[from..]);
+        self.send(head).await
     }
 }

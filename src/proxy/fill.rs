@@ -269,7 +269,7 @@ impl Request<'_> {
             sender: self.session.sender.clone(),
             peer: self.session.peer,
             scratch: self.session.scratch.clone(),
-            id: core.request_id(),
+            id: core.request_id(exchange.view().plan.additions.uuid),
             ..Session::default()
         });
         if parse_request(&bytes, &exchange.view().plan.head_limits, &mut session.head) != Ok(true) {

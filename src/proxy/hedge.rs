@@ -77,6 +77,7 @@ impl Core {
         spare.scratch.notes.path.clone_from(&session.scratch.notes.path);
         spare.scratch.notes.query.clone_from(&session.scratch.notes.query);
         spare.scratch.notes.request.clone_from(&session.scratch.notes.request);
+        spare.scratch.notes.body.clone_from(&session.scratch.notes.body);
         spare.id = session.id;
         spare.hushed = true;
         spare

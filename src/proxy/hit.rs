@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::answer::skip;
+use super::answer::{Extra, skip};
 use super::chunks::{FRONT, finish, frame};
 use super::core::{Core, after};
 use super::note::Ended;
@@ -11,7 +11,7 @@ use super::serve::Request;
 use crate::cache::{Copied, Hit};
 use crate::error::Reason;
 use crate::exchange::{Exchange, Place, Plan, View};
-use crate::http::{Changes, Edits, Framing, Method, Version, connection_line};
+use crate::http::{Changes, Edits, Framing, Method, Version, connection_line, write_line};
 use crate::http1::{Limits, parse_response};
 use crate::net::Stream;
 use crate::server::{Client, Next};
@@ -52,10 +52,24 @@ impl Request<'_> {
         let (core, plan) = (self.core, &view.plan);
         self.ended = Ended { status: hit.status(), route: Some(route), ..self.ended };
         core.count_cached(self.session, hit.outcome());
-        let head = &self.session.head;
+        let way = Way { core, client: self.client, plan };
+        let mut whole = None;
+        if !self.session.scratch.notes.rewrites.is_empty() {
+            match Box::pin(self.rewritten(&way, hit)).await {
+                Ok(body) => whole = body,
+                Err(reason) => {
+                    self.session.scratch.notes.response.clear();
+                    self.session.scratch.notes.encoding = None;
+                    return Box::pin(self.refuse(reason, &Extra::default(), view.plan.response_edits(Some(route)))).await;
+                }
+            }
+        }
+        self.tell_id(plan);
         let encoding = self.session.scratch.notes.encoding.take();
+        let head = &self.session.head;
         let framing = match (hit.is_sized(), head.version) {
             _ if encoding.is_some() => Framing::Chunked,
+            _ if whole.is_some() => Framing::None,
             (true, _) => Framing::None,
             (false, Version::Http11) => Framing::Chunked,
             (false, Version::Http10) => Framing::UntilClose,
@@ -70,15 +84,22 @@ impl Request<'_> {
         hit.write_head(&mut out, edits, changes, core.now());
         if framing == Framing::Chunked {
             out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+        } else if let Some(body) = &whole {
+            write_line(&mut out, b"Content-Length", itoa::Buffer::new().format(body.len()).as_bytes());
         }
         let bodiless = head.method == Method::Head;
         let keep = skip(head, self.inbound) && open;
         out.extend_from_slice(connection_line(head.version, keep));
         out.extend_from_slice(changes.lines());
         out.extend_from_slice(edits.tail());
-        let way = Way { core, client: self.client, plan };
         let result = if let Some(encoding) = encoding {
-            Box::pin(way.encoded(hit, &encoding, out)).await
+            match &whole {
+                None => Box::pin(way.encoded(hit, &encoding, out)).await,
+                Some(body) => Box::pin(way.encoded_whole(body, &encoding, out)).await,
+            }
+        } else if let Some(body) = &whole {
+            out.extend_from_slice(body);
+            way.send(out).await
         } else if hit.is_small() || bodiless {
             hit.copy(0, usize::MAX, &mut out);
             way.send(out).await

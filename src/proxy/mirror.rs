@@ -37,7 +37,14 @@ impl Request<'_> {
         let Some((mirrored, attempt)) = exchange.mirror(plan, &incoming, core.now(), [core.draw(), core.draw()]) else { return };
         let mut out = core.buffers.take();
         write_head(&mut out, self.session, bytes, view, &attempt, Some(&plan.edits));
-        let Session { head, copying, .. } = &mut *self.session;
+        let Session { head, copying, scratch, .. } = &mut *self.session;
+        if let Some(whole) = &scratch.notes.body {
+            if whole.len() as u64 > plan.body_max {
+                return mirrored.too_large();
+            }
+            out.extend_from_slice(whole);
+            return Copying { core: own, mirrored, attempt, method: head.method, out, left: 0 }.send();
+        }
         let body = Body::of(head, bytes.len());
         let mut copy = Copying { core: own, mirrored, attempt, method: head.method, out, left: plan.body_max };
         let there = &bytes[head.length..head.length + body.there];

@@ -106,7 +106,7 @@ impl Core {
             },
             client: if sender.trusted { incoming.client(&plan.trusted) } else { peer },
             peer,
-            request_id: kept_request_id(head, bytes, sender.trusted).unwrap_or(id),
+            request_id: kept_request_id(head, bytes, sender.trusted).unwrap_or(id.as_bytes()),
             traceparent,
             line: Line::of(head, bytes, access.query),
             host: head.host.of(bytes),

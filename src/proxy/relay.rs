@@ -47,7 +47,11 @@ impl Core {
     /// Relays the answer.
     pub(super) async fn relay(&self, client: &Client, session: &mut Session, answered: &mut Answered<'_>, terms: &Terms<'_>) -> Relayed {
         let mut out = self.buffers.take();
-        let framing = framing_out(session);
+        let whole = answered.whole.take();
+        let framing = match &whole {
+            Some((body, _)) if session.scratch.notes.encoding.is_none() => Framing::Length(body.len() as u64),
+            _ => framing_out(session),
+        };
         let Session { head: request, response: head, response_writer, scratch, .. } = &mut *session;
         let response = ResponseOut {
             head,
@@ -66,11 +70,17 @@ impl Core {
         // The time that the client takes is not the endpoint's.
         answered.connection.timer.clear();
         let mut reusable = head.connection.keep_alive;
-        let buf = std::mem::take(&mut answered.buf);
-        let behind = buf.len() - head.length;
-        let result = match (&encoding, head.framing) {
+        let mut buf = std::mem::take(&mut answered.buf);
+        let (mut at, mut received) = (head.length, head.framing);
+        if let Some((body, clean)) = whole {
+            (at, received) = (0, Framing::Length(body.len() as u64));
+            buf = body;
+            reusable &= clean;
+        }
+        let behind = buf.len() - at;
+        let result = match (&encoding, received) {
             (Some(encoding), framing) => {
-                let body = (buf, head.length);
+                let body = (buf, at);
                 let encoded = Box::pin(self.encoded(client, answered, terms, out, body, framing, encoding)).await;
                 reusable &= encoded == Ok(true);
                 encoded.map(|_| ())
@@ -82,7 +92,7 @@ impl Core {
             }
             (None, Framing::Length(length)) => {
                 reusable &= behind as u64 <= length;
-                let (result, clean) = self.counted(client, answered, terms, out, buf, length, head.length).await;
+                let (result, clean) = self.counted(client, answered, terms, out, buf, length, at).await;
                 reusable &= clean;
                 result
             }

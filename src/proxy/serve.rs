@@ -10,8 +10,8 @@ use super::relay::{Relayed, Terms, outlives};
 use super::tunnel::tunnel;
 use crate::clock::Instant;
 use crate::error::Reason;
-use crate::exchange::{Attempt, Attempted, Ending, Exchange, Page, Place, Refusal, Step, Tally, View};
-use crate::http::{Edits, Framing, RequestHead};
+use crate::exchange::{Attempt, Attempted, Ending, Exchange, Page, Place, Plan, Refusal, Step, Tally, View};
+use crate::http::{Edits, Framing, RequestHead, kept_request_id};
 use crate::http1;
 use crate::middleware::Answer;
 use crate::net;
@@ -69,12 +69,12 @@ impl Service for Core {
 
     async fn serve(&self, client: &Client, session: &mut Self::Session, inbound: &mut Inbound) -> Next {
         let started = self.now();
-        session.id = self.request_id();
+        let view = self.view.borrow().clone();
+        session.id = self.request_id(view.plan.additions.uuid);
         session.scratch.id = session.id;
         session.served = session.served.saturating_add(1);
         self.counters.in_flight.add(1);
         let begun = Begun::new(client, started);
-        let view = self.view.borrow().clone();
         let mut request = Request { core: self, client, session, inbound, started, ended: Ended::default(), held: None, fill: None };
         let next = request.run(view.clone()).await;
         let Request { ended, held, fill, .. } = request;
@@ -94,7 +94,7 @@ impl Service for Core {
     }
 
     async fn refuse(&self, client: &Client, session: &mut Self::Session, reason: Reason) -> Next {
-        session.id = self.request_id();
+        session.id = self.request_id(self.view.borrow().plan.additions.uuid);
         // What was parsed before the mistake says nothing.
         session.head = RequestHead { fields: std::mem::take(&mut session.head.fields), ..RequestHead::default() };
         session.head.fields.clear();
@@ -128,14 +128,6 @@ impl<'a> Request<'a> {
         let Session { head, arrived, .. } = &mut *self.session;
         let body = if let Framing::Length(length) = head.framing { length } else { u64::MAX };
         *arrived = head.length as u64 + body.min((self.inbound.bytes().len() - head.length) as u64);
-        let body_max = view.plan.config.limits.body.get();
-        if let Framing::Length(length) = self.session.head.framing
-            && body_max != 0
-            && length > body_max
-        {
-            self.session.scratch.notes.clear();
-            return self.refuse(Reason::BodyTooLarge, &Extra::default(), &view.plan.unrouted).await;
-        }
         let mut exchange = Exchange::new(view, self.started);
         let (mut answered, mut ticket, mut awaited) = (None, None, false);
         let mut step = self.step(&mut exchange);
@@ -156,6 +148,13 @@ impl<'a> Request<'a> {
                 Step::Ask(question) => {
                     let reply = Box::pin(self.core.reply(exchange.view(), *question)).await;
                     self.session.scratch.reply = Some(Box::new(reply));
+                }
+                Step::Collect(most) => {
+                    let view = exchange.view().clone();
+                    if let Err(reason) = Box::pin(self.collect(&view, most)).await {
+                        step = exchange.uncollected(reason);
+                        continue;
+                    }
                 }
                 Step::Serve(hit, fetch) => {
                     if let Some(fetch) = fetch {
@@ -268,11 +267,20 @@ impl<'a> Request<'a> {
             && (limit == 0 || self.session.served < limit)
             && answered.upload.as_ref().is_none_or(|upload| upload.ended().is_some_and(|ended| ended.result.is_ok()));
         let (incoming, scratch, head) = self.session.parts(self.inbound.bytes(), core.wall.get());
+        let before = scratch.notes.response.mark();
         exchange.respond(&incoming, self.ended.status, Some((head, &answered.buf)), &mut scratch.notes, core.now());
-        let status = scratch.notes.status;
+        if !scratch.notes.rewrites.is_empty() {
+            let (rewrites, body) = (std::mem::take(&mut scratch.notes.rewrites), (head.length, head.framing));
+            let terms = Terms { plan, route: attempt.route, keep };
+            if let Err(reason) = Box::pin(core.rewrite(self.client, answered, &terms, body, &rewrites)).await {
+                return Box::pin(self.replaced(exchange, before, reason)).await;
+            }
+        }
+        let status = self.session.scratch.notes.status;
         if status != 0 {
             self.replace_status(answered, status);
         }
+        self.tell_id(plan);
         let early = if upgraded { answered.buf.split_off(self.session.response.length) } else { Vec::new() };
         let terms = Terms { plan, route: attempt.route, keep };
         let Relayed { result, reusable } = core.relay(self.client, self.session, answered, &terms).await;
@@ -305,21 +313,14 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Gives the answer another status. A body that can't go with it is left out; its connection is kept if all of it has come.
-    #[cold]
-    fn replace_status(&mut self, answered: &mut Answered<'_>, status: u16) {
-        let head = &mut self.session.response;
-        let (before, behind) = (head.framing, (answered.buf.len() - head.length) as u64);
-        head.replace_status(status);
-        if head.framing != before {
-            answered.buf.truncate(head.length);
-            head.connection.keep_alive &= match before {
-                Framing::None => behind == 0,
-                Framing::Length(length) => behind == length,
-                Framing::Chunked | Framing::UntilClose => false,
-            };
+    /// Lets the answer tell the request's id, if it is to.
+    #[inline]
+    pub(super) fn tell_id(&mut self, plan: &Plan) {
+        if plan.additions.id_to_client {
+            let Session { head, sender, id, scratch, .. } = &mut *self.session;
+            let id = kept_request_id(head, self.inbound.bytes(), sender.trusted).unwrap_or(id.as_bytes());
+            scratch.notes.response.set("X-Request-ID", id);
         }
-        self.ended.status = status;
     }
 
     /// Uses up the request's bytes; says whether all of its body has gone to the endpoint.
@@ -348,6 +349,7 @@ impl<'a> Request<'a> {
     fn own(&mut self, mut exchange: Exchange, status: u16) -> (Rc<View>, Option<usize>) {
         let (incoming, scratch, _) = self.session.parts(self.inbound.bytes(), self.core.wall.get());
         exchange.respond(&incoming, status, None, &mut scratch.notes, self.core.now());
+        self.tell_id(&exchange.view().plan);
         self.ended.route = exchange.routed();
         (exchange.view().clone(), exchange.routed())
     }
@@ -367,7 +369,7 @@ impl<'a> Request<'a> {
         self.refuse(reason, &Extra { retry_after, allow, upstream, lines }, view.plan.response_edits(route)).await
     }
 
-    async fn refuse(&mut self, reason: Reason, extra: &Extra, edits: &Edits) -> Next {
+    pub(super) async fn refuse(&mut self, reason: Reason, extra: &Extra, edits: &Edits) -> Next {
         self.ended.status = reason.status();
         self.ended.reason = Some(reason);
         if matches!(reason, Reason::ClientLeft | Reason::ClientStalled) {

@@ -5,12 +5,14 @@
 pub struct Inbound {
     buf: Vec<u8>,
     start: usize,
+    /// The body of the request at the front isn't there any more.
+    bodiless: bool,
 }
 
 impl Inbound {
     /// Over an empty buffer.
     pub fn new(buf: Vec<u8>) -> Self {
-        Inbound { buf, start: 0 }
+        Inbound { buf, ..Inbound::default() }
     }
 
     /// The unused bytes.
@@ -23,6 +25,7 @@ impl Inbound {
     #[inline]
     pub fn consume(&mut self, count: usize) {
         self.start += count;
+        self.bodiless = false;
         debug_assert!(self.start <= self.buf.len());
         if self.start == self.buf.len() {
             self.buf.clear();
@@ -48,8 +51,20 @@ impl Inbound {
         self.buf = buf;
     }
 
+    /// Replaces the unused bytes by those of a request's head and what comes behind its body, which was taken out.
+    pub fn replace_body(&mut self, bytes: &[u8]) {
+        self.replace(bytes);
+        self.bodiless = true;
+    }
+
+    /// Whether the body of the request at the front was taken out.
+    pub fn is_bodiless(&self) -> bool {
+        self.bodiless
+    }
+
     /// Replaces the unused bytes.
     pub fn replace(&mut self, bytes: &[u8]) {
+        self.bodiless = false;
         self.buf.clear();
         self.start = 0;
         self.buf.extend_from_slice(bytes);

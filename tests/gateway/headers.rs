@@ -235,3 +235,33 @@ fn via_tells_the_version_that_a_message_came_in() {
     let mut client = gateway.connect();
     assert!((0..3).all(|_| client.ask(get("/")).field("via") == Some("1.0 gate")));
 }
+
+#[test]
+fn the_id_of_a_request_goes_to_its_client_where_that_is_wanted() {
+    let endpoint =
+        Hostile::answering("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nX-Request-ID: of-endpoint\r\nContent-Length: 2\r\n\r\nok");
+    let told = json!({ "request_id_to_client": true, "request_id_format": "uuid" });
+    let answer = json!({ "path": "/own", "middlewares": [{ "respond": { "status": 200, "body": "own" } }] });
+    let routes = json!([{ "path": "/", "upstream": "up", "cache": {} }, answer]);
+    let gateway = Gateway::with(&endpoint.address, json!({ "forwarding": told, "routes": routes, "runtime": { "workers": 1 } }));
+    let mut client = gateway.connect();
+    let mut ids = Vec::new();
+    for target in ["/", "/", "/x", "/own", "/gateway/../.."] {
+        let answer = client.ask(get(target));
+        let id = answer.field("x-request-id").expect(target).to_owned();
+        let parts: Vec<usize> = id.split('-').map(str::len).collect();
+        assert!(parts == [8, 4, 4, 4, 12] && &id[14..15] == "4" && "89ab".contains(&id[19..20]), "{target}: {id}");
+        ids.push(id);
+    }
+    assert_eq!(endpoint.seen().len(), 2, "one from the cache: {ids:?}");
+    assert_eq!(endpoint.seen()[0].field("x-request-id"), Some(&*ids[0]));
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 5);
+    let given = "GET / HTTP/1.1\r\nHost: a\r\nX-Request-ID: from-the-edge\r\n\r\n";
+    let trusting = json!({ "listener": { "trusted_proxies": ["127.0.0.0/8"] }, "forwarding": { "request_id_to_client": true } });
+    let gateway = Gateway::with(&endpoint.address, trusting);
+    assert_eq!(gateway.connect().ask(given).field("x-request-id"), Some("from-the-edge"));
+    let off = Gateway::to(&endpoint.address);
+    assert_eq!(off.get("/").field("x-request-id"), Some("of-endpoint"));
+}

@@ -30,4 +30,5 @@ mod retries;
 mod rewrites;
 mod routing;
 mod splits;
+mod transforms;
 mod upgrades;

@@ -206,6 +206,39 @@ fn a_route_takes_smaller_requests_than_the_gateway() {
 }
 
 #[test]
+fn a_route_takes_larger_bodies_than_the_gateway() {
+    let endpoint = Hostile::answering(OK);
+    let large = json!({ "path": "/large", "upstream": "up", "middlewares": [{ "request_limit": { "body": "1KiB" } }] });
+    let routes = json!([{ "path": "/", "upstream": "up" }, large]);
+    let gateway = Gateway::with(&endpoint.address, json!({ "limits": { "body": "10B" }, "routes": routes }));
+    let counted = |path: &str, size: usize| {
+        let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n");
+        gateway.connect().ask(head + &"x".repeat(size))
+    };
+    let chunked = |path: &str, size: usize| {
+        let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{size:x}\r\n");
+        gateway.connect().ask(head + &"x".repeat(size) + "\r\n0\r\n\r\n")
+    };
+    for (path, size) in [("/", 10), ("/large", 11), ("/large", 1024)] {
+        assert_eq!((counted(path, size).status(), chunked(path, size).status()), (200, 200), "{path} {size}");
+    }
+    for (path, size) in [("/", 11), ("/large", 1025)] {
+        assert_eq!(counted(path, size).refusal(), (413, "body_too_large"), "{path} {size}");
+    }
+}
+
+#[test]
+fn a_filter_on_trial_refuses_nobody_and_tells() {
+    let endpoint = Hostile::answering(OK);
+    let gateway = chained(&endpoint, json!([{ "ip_filter": { "deny": ["127.0.0.0/8"], "mode": "shadow" } }]));
+    for _ in 0..3 {
+        assert_eq!(gateway.get("/").status(), 200);
+    }
+    gateway.wait("gateway_ip_filter_shadow_total{filter=\"ip_filter\",route=\"/\"}", 3.0);
+    gateway.wait_log("IP filter would have refused filter=ip_filter route=/ requests=");
+}
+
+#[test]
 fn some_routes_need_no_upstream() {
     let gateway = Gateway::start(&json!({
         "listener": { "address": "127.0.0.1", "port": 0 }, "admin": { "port": 0 },
@@ -244,6 +277,12 @@ fn faults_are_made_for_those_who_ask() {
     assert!(answer.status() == 503 && answer.text().contains("fault_injected"), "{}", answer.text());
     assert!(began.elapsed() >= std::time::Duration::from_millis(120), "delayed before it was aborted");
     assert_eq!(endpoint.seen().len(), 1);
+    for (proxies, status) in [(json!([]), 200), (json!(["127.0.0.0/8"]), 503)] {
+        let fault = json!([{ "fault": { "abort_percent": 100, "header": "X-Fault", "from_trusted": true } }]);
+        let gateway = Gateway::with(&endpoint.address, json!({ "middlewares": fault, "listener": { "trusted_proxies": proxies } }));
+        assert_eq!(gateway.connect().ask(with_lines("GET", "/", &["X-Fault: yes"])).status(), status);
+        assert_eq!(gateway.get("/").status(), 200);
+    }
     let gateway = chained(&endpoint, json!([{ "fault": { "abort_percent": 30 } }]));
     let mut client = gateway.connect();
     let aborted = (0..400).filter(|_| client.ask(get("/")).status() == 503).count();

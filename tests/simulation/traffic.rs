@@ -50,6 +50,7 @@ impl World {
         match step {
             Step::Page(page) => panic!("{page:?} was not asked for"),
             Step::Answer(answer) => panic!("no link makes {answer:?}"),
+            Step::Collect(most) => panic!("no link wants a body of {most} bytes"),
             Step::Ask(question) => panic!("no link asks {question:?}"),
             Step::Serve(..) | Step::AwaitFill(_) => panic!("no route is cached"),
             Step::Pause(until) => self.after(until.since(now), Event::Step(core, id)),

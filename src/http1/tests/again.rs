@@ -44,7 +44,7 @@ const RESPONSES: &[&str] = &[
 
 /// Rules by number: edits and additions.
 fn rules() -> [(Edits, Additions); 3] {
-    let all = Additions { x_forwarded: true, forwarded: true, request_id: true };
+    let all = Additions { x_forwarded: true, forwarded: true, request_id: true, ..Additions::default() };
     let mut edits = Edits::default();
     edits.set("X", "z");
     [(Edits::default(), all.clone()), (edits, all), (Edits::default(), Additions::default())]
@@ -118,6 +118,7 @@ proptest! {
                 sender: &sender,
                 client,
                 request_id: &id,
+                sized: ask.id % 5 == 0,
             };
             let (mut long, mut out) = (b"before".to_vec(), b"before".to_vec());
             write_request(&mut long, &request);

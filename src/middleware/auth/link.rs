@@ -1,34 +1,17 @@
 //! The link itself: finds a credential, looks up what is remembered of it or has it checked, and lets in or refuses.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::super::{Denial, Flow, Middleware, Request, Scope};
+use super::super::{Denial, Flow, Middleware, Request, Scope, Tallies};
 use super::scheme::{Call, Found, Judgement, Scheme};
 use super::{Auth, Way};
 use crate::auth::{Memory, Seed, Verified};
 use crate::clock::Instant;
 use crate::error::Reason;
 use crate::http::write_line;
-
-/// How many requests of a core weren't let in, by the way they tried and the reason.
-#[derive(Debug, Default)]
-pub struct Failures(RefCell<BTreeMap<(&'static str, &'static str), u64>>);
-
-impl Failures {
-    #[cold]
-    pub(super) fn add(&self, kind: &'static str, reason: Reason) {
-        *self.0.borrow_mut().entry((kind, reason.code())).or_default() += 1;
-    }
-
-    /// All counts, each with the way and the reason's code.
-    pub fn counts(&self) -> Vec<([&'static str; 2], u64)> {
-        self.0.borrow().iter().map(|((kind, reason), count)| ([*kind, *reason], *count)).collect()
-    }
-}
 
 /// One core's link.
 pub(super) struct Link {
@@ -45,7 +28,7 @@ pub(super) struct Link {
     require_scopes: Vec<String>,
     require_roles: Vec<String>,
     roles_claim: String,
-    failures: Rc<Failures>,
+    failures: Rc<Tallies>,
 }
 
 /// Somebody who isn't let in.
@@ -145,13 +128,13 @@ impl Link {
     #[cold]
     fn turn_away(&self, scheme: &dyn Scheme, refusal: &Refusal) -> Flow {
         let Some(lines) = &refusal.lines else { return self.refuse(scheme, refusal.reason) };
-        self.failures.add(scheme.kind(), refusal.reason);
+        self.failures.add([scheme.kind(), refusal.reason.code()]);
         Flow::Refuse(Box::new(Denial { reason: refusal.reason, lines: lines.clone() }))
     }
 
     #[cold]
     fn refuse(&self, scheme: &dyn Scheme, reason: Reason) -> Flow {
-        self.failures.add(scheme.kind(), reason);
+        self.failures.add([scheme.kind(), reason.code()]);
         let bearer = scheme.challenge().0 == "Bearer";
         let lines = match reason.status() {
             // RFC 6750 section 3.1.
@@ -189,7 +172,7 @@ impl Middleware for Link {
         if let Some(scheme) = foreign {
             return self.refuse(&**scheme, Reason::AuthInvalid);
         }
-        self.failures.add("none", Reason::AuthMissing);
+        self.failures.add(["none", Reason::AuthMissing.code()]);
         Flow::Refuse(Box::new(Denial { reason: Reason::AuthMissing, lines: self.challenges.clone() }))
     }
 }

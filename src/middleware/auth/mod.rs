@@ -27,7 +27,6 @@ pub use external::External;
 pub use introspection::Introspection;
 pub use jwt::Jwt;
 pub use keyring::Keyring;
-pub use link::Failures;
 pub use listed::{ApiKey, Bearer};
 
 use link::Link;

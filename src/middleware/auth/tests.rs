@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::super::{Flow, Found, Ground, Incoming, Notes, Registry, Reply, Request, States};
+use super::super::{Flow, Found, Ground, Incoming, Notes, Registry, Reply, Request, States, Tallies};
 use super::*;
 use crate::clock::Instant;
 use crate::error::Reason;
@@ -15,7 +15,7 @@ use crate::router::{Captures, RouteIndex, Router};
 /// A link, and what it has counted.
 struct World {
     link: Rc<dyn Middleware>,
-    failures: Rc<Failures>,
+    failures: Rc<Tallies>,
     now: Instant,
 }
 
@@ -32,7 +32,7 @@ impl World {
         let auth: Auth = serde_json::from_value(settings).unwrap();
         assert!(auth.problems().is_empty(), "{:?}", auth.problems());
         let entry = Entry { auth: Some(auth), ..Entry::default() };
-        let (registry, before, failures) = (Registry::default(), States::default(), Rc::<Failures>::default());
+        let (registry, before, failures) = (Registry::default(), States::default(), Rc::<Tallies>::default());
         let ground = Ground {
             registry: &registry,
             secret: Secret([3; 16]),
@@ -42,6 +42,7 @@ impl World {
             kept: Default::default(),
             failures: failures.clone(),
             keys: Default::default(),
+            shadowed: Default::default(),
         };
         let link = entry.settings().unwrap().build(&Scope::new((0, 1), "auth", &entry, &ground)).unwrap();
         World { link, failures, now: Instant::ZERO }
@@ -149,7 +150,9 @@ fn what_is_no_credential_or_in_a_wrong_place_is_refused() {
     }
     let counts = world.failures.counts();
     assert_eq!(counts.iter().map(|(_, count)| count).sum::<u64>(), 18);
-    assert!(counts.contains(&(["none", "auth_missing"], 5)) && counts.contains(&(["bearer", "auth_repeated"], 2)));
+    assert!(
+        counts.contains(&(["none".into(), "auth_missing".into()], 5)) && counts.contains(&(["bearer".into(), "auth_repeated".into()], 2))
+    );
 }
 
 #[test]
