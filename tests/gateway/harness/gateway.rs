@@ -118,7 +118,7 @@ impl Gateway {
     }
 
     /// The same, if it is there: what the coordinator tells comes a moment after the start.
-    fn metric_if_there(&self, series: &str) -> Option<f64> {
+    pub fn metric_if_there(&self, series: &str) -> Option<f64> {
         let page = self.page("GET", "/metrics");
         let number = page.text().lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
         Some(number.parse().unwrap())
