@@ -1,5 +1,7 @@
 //! Queries as they may be shown: secrets hidden.
 
+use crate::http::unescaped;
+
 /// A query with its secrets' values as `***`.
 pub(super) fn hidden(query: &[u8], secret: &[String]) -> String {
     let mut out = String::new();
@@ -8,7 +10,9 @@ pub(super) fn hidden(query: &[u8], secret: &[String]) -> String {
             out.push('&');
         }
         let split = pair.iter().position(|&byte| byte == b'=').unwrap_or(pair.len());
+        // As its reader sees it: a secret can't hide behind an escape.
         let name = unescaped(&pair[..split]);
+        let name = String::from_utf8_lossy(&name);
         let is = |secret: &str| name.eq_ignore_ascii_case(secret);
         out.push_str(&String::from_utf8_lossy(&pair[..split]));
         if split < pair.len() {
@@ -18,26 +22,6 @@ pub(super) fn hidden(query: &[u8], secret: &[String]) -> String {
         }
     }
     out
-}
-
-/// A parameter's name as its reader sees it: a secret can't hide behind an escape.
-fn unescaped(name: &[u8]) -> String {
-    let mut out = Vec::with_capacity(name.len());
-    let mut at = 0;
-    while at < name.len() {
-        let escape = name.get(at + 1..at + 3).filter(|_| name[at] == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
-        match escape.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                at += 3;
-            }
-            None => {
-                out.push(name[at]);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// Names of query parameters that mean a secret wherever they are met.

@@ -4,6 +4,7 @@ mod again;
 mod changes;
 mod date;
 mod edits;
+mod escape;
 mod forward;
 mod head;
 mod known;
@@ -15,6 +16,7 @@ pub use again::{RequestWriter, ResponseWriter, Rules};
 pub use changes::{Changes, Mark};
 pub use date::parse_date;
 pub use edits::{Edits, name_hash};
+pub use escape::{Decode, escaped, pair_of, unescaped};
 pub use forward::{
     Additions, RequestOut, ResponseOut, Sender, connection_line, kept_request_id, write_line, write_request, write_response, write_status,
 };

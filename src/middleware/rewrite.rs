@@ -7,11 +7,11 @@ use std::rc::Rc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::template::{Groups, Place, Template, is_named, pair_of, write};
+use super::template::{Groups, Place, Template, is_named, write};
 use super::{Flow, Middleware, Request, Response, Scope, Settings};
 use crate::clock::Instant;
 use crate::config::{HeaderEdits, Wrong};
-use crate::http::Changes;
+use crate::http::{Changes, pair_of};
 use crate::router::{Captures, Expression, normalise};
 
 /// Settings of `rewrite`. Texts may have variables in them: `{client_ip}`, `{host}`, `{path}`, `{route}`, `{request_id}`, `{query.NAME}`,

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::Request;
 use crate::config::meant;
-use crate::http::{Span, kept_request_id};
+use crate::http::{Decode, Span, escaped, kept_request_id, pair_of};
 
 /// A text with variables.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,34 +170,9 @@ fn parameter<'a>(query: &'a [u8], name: &str) -> Option<&'a [u8]> {
     })
 }
 
-/// A pair's name and value, as they were sent.
-pub(super) fn pair_of(pair: &[u8]) -> (&[u8], &[u8]) {
-    let split = pair.iter().position(|&byte| byte == b'=').unwrap_or(pair.len());
-    (&pair[..split], pair.get(split + 1..).unwrap_or_default())
-}
-
 /// Whether a parameter's name is this one, once its escapes are undone as its reader does.
 pub(super) fn is_named(sent: &[u8], name: &str) -> bool {
-    let (mut at, mut left) = (0, name.as_bytes());
-    while at < sent.len() {
-        let (byte, width) = match sent[at] {
-            b'+' => (b' ', 1),
-            b'%' => escaped(&sent[at..]).map_or((b'%', 1), |byte| (byte, 3)),
-            byte => (byte, 1),
-        };
-        let Some((&first, rest)) = left.split_first() else { return false };
-        if byte != first {
-            return false;
-        }
-        (at, left) = (at + width, rest);
-    }
-    left.is_empty()
-}
-
-/// The byte that an escape stands for.
-fn escaped(text: &[u8]) -> Option<u8> {
-    let digits = text.get(1..3).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
-    u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    Decode(sent).eq(name.bytes())
 }
 
 /// Appends a value as it may stand there. Escapes that it has stay; all else that has a meaning there, or none, is escaped.

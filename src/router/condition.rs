@@ -1,10 +1,9 @@
 //! Conditions beyond host and path: methods, headers, query parameters, cookies and the client's network.
 
 use crate::config::{self, Cidr};
-use crate::http::{Method, is_token};
+use crate::http::{Decode, Method, is_token, pair_of};
 
 use super::expression::Expression;
-use super::path::hex;
 use super::{Fault, Lookup};
 
 /// What a request must have, or must not have.
@@ -115,10 +114,7 @@ impl Value {
             Place::Header => request.properties.header(&self.name).is_some_and(found),
             Place::Cookie => request.properties.cookie(&self.name).is_some_and(found),
             Place::Query => request.query.split(|&byte| byte == b'&').any(|pair| {
-                let (name, value) = match pair.iter().position(|&byte| byte == b'=') {
-                    Some(at) => (&pair[..at], &pair[at + 1..]),
-                    None => (pair, &[][..]),
-                };
+                let (name, value) = pair_of(pair);
                 Decode(name).eq(self.name.bytes())
                     && match &self.test {
                         Test::Present => true,
@@ -137,29 +133,6 @@ impl Value {
     fn identity(settings: &config::Match, place: Place) -> String {
         let name = if place == Place::Header { settings.name.to_ascii_lowercase() } else { settings.name.clone() };
         format!("{place:?} {name:?} {:?} {:?} {}", settings.value, settings.regex, settings.invert)
-    }
-}
-
-/// The bytes of an encoded query name or value, decoded: `+` is a space, a malformed escape stands for itself.
-struct Decode<'a>(&'a [u8]);
-
-impl Iterator for Decode<'_> {
-    type Item = u8;
-
-    fn next(&mut self) -> Option<u8> {
-        let (&first, rest) = self.0.split_first()?;
-        self.0 = rest;
-        match first {
-            b'+' => Some(b' '),
-            b'%' => match rest {
-                [high, low, after @ ..] if hex(*high).is_some() && hex(*low).is_some() => {
-                    self.0 = after;
-                    hex(*high).zip(hex(*low)).map(|(high, low)| high << 4 | low)
-                }
-                _ => Some(b'%'),
-            },
-            _ => Some(first),
-        }
     }
 }
 

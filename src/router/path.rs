@@ -1,6 +1,7 @@
 //! Normal form of a path (RFC 3986 section 6.2.2), so that the gateway and the endpoint name one resource alike.
 
 use crate::error::Reason;
+use crate::http::escaped;
 
 /// Brings a path into the form that is matched and forwarded. `Ok(true)` says that it differs and is in `scratch`;
 /// `Ok(false)` that `path` is in normal form already, as nearly all are.
@@ -65,8 +66,7 @@ pub(super) fn unescape(path: &[u8], out: &mut Vec<u8>) -> Result<(), Reason> {
         let byte = path[at];
         at += 1;
         if byte == b'%' {
-            let digits = path.get(at..at + 2).ok_or(Reason::BadTarget)?;
-            let decoded = hex(digits[0]).zip(hex(digits[1])).map(|(high, low)| high << 4 | low).ok_or(Reason::BadTarget)?;
+            let decoded = escaped(&path[at - 1..]).ok_or(Reason::BadTarget)?;
             match decoded {
                 0 => return Err(Reason::BadTarget),
                 b'-' | b'.' | b'_' | b'~' => out.push(decoded),
@@ -87,11 +87,6 @@ pub(super) fn unescape(path: &[u8], out: &mut Vec<u8>) -> Result<(), Reason> {
 fn escape(byte: u8, out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     out.extend([b'%', DIGITS[(byte >> 4) as usize], DIGITS[(byte & 15) as usize]]);
-}
-
-/// The value of a hexadecimal digit.
-pub(super) fn hex(digit: u8) -> Option<u8> {
-    (digit as char).to_digit(16).map(|value| value as u8)
 }
 
 /// Resolves dot segments in place (RFC 3986 section 5.2.4, but climbing above the root is refused).

@@ -8,7 +8,7 @@ use super::super::{Incoming, Question, Reply, Request};
 use crate::auth::Verified;
 use crate::clock::Instant;
 use crate::error::Reason;
-use crate::http::Known;
+use crate::http::{Known, unescaped};
 
 /// One way on one core.
 pub(super) trait Scheme {
@@ -110,6 +110,7 @@ pub(super) fn query<'a>(incoming: &'a Incoming<'a>, name: &str) -> Found<'a> {
     let pairs = incoming.head.query.of(incoming.bytes).split(|&byte| byte == b'&');
     let values = pairs.filter_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
     match one(values) {
+        // What is no escape stays as it is: no secret holds a `%`.
         Found::There(value) if value.contains(&b'%') => Found::There(Cow::Owned(unescaped(&value))),
         found => found,
     }
@@ -147,17 +148,4 @@ pub(super) fn strip_cookie(request: &mut Request<'_>, name: &str) {
 pub(super) fn without(pairs: &[u8], separator: u8, name: &str) -> Vec<u8> {
     let is = |pair: &&[u8]| pair.trim_ascii_start().strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'='));
     pairs.split(|&byte| byte == separator).filter(|pair| !is(pair)).collect::<Vec<_>>().join(&separator)
-}
-
-/// What an escape can't be read in stays as it is: no secret holds a `%`.
-fn unescaped(value: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(value.len());
-    let mut rest = value;
-    while let Some((&byte, after)) = rest.split_first() {
-        let digits = after.get(..2).filter(|digits| byte == b'%' && digits.iter().all(u8::is_ascii_hexdigit));
-        let escaped = digits.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
-        out.push(escaped.unwrap_or(byte));
-        rest = if escaped.is_some() { &after[2..] } else { after };
-    }
-    out
 }
