@@ -49,7 +49,7 @@ impl Core {
         let status = reason.status();
         // A head that wasn't understood says nothing about how to answer.
         let json = session.head.known(bytes, Known::Accept).is_some_and(|accept| contains(accept, b"json"));
-        let id = kept_request_id(&session.head, bytes, session.sender.trusted).unwrap_or(session.id.as_bytes());
+        let id = kept_request_id(&session.head, bytes, session.sender.trusted).unwrap_or(session.scratch.id.as_bytes());
         let id = std::str::from_utf8(id).unwrap_or_default();
         let (kind, body) = if json {
             let problem = serde_json::json!({

@@ -295,7 +295,7 @@ pub(super) fn write_head(out: &mut Vec<u8>, session: &mut Session, bytes: &[u8],
     };
     let peer = session.peer.expect("set for each session");
     let client = if session.sender.trusted { Incoming { head: &session.head, bytes, peer, wall: 0 }.client(&plan.trusted) } else { peer };
-    let Session { head, request_writer, scratch, sender, id, .. } = session;
+    let Session { head, request_writer, scratch, sender, .. } = session;
     let request = RequestOut {
         head,
         bytes,
@@ -307,7 +307,7 @@ pub(super) fn write_head(out: &mut Vec<u8>, session: &mut Session, bytes: &[u8],
         additions: &plan.additions,
         sender,
         client,
-        request_id: id.as_bytes(),
+        request_id: scratch.id.as_bytes(),
         sized: scratch.notes.body.is_some(),
     };
     if copy.is_none() {

@@ -94,7 +94,6 @@ pub struct Session {
     pub(super) request_writer: RequestWriter,
     pub(super) response_writer: ResponseWriter,
     pub(super) scratch: Scratch,
-    pub(super) id: RequestId,
     /// How long it took to open a connection to the endpoint asked last, in microseconds; `None` if a kept one was used.
     pub(super) connect: Option<u32>,
     /// Bytes of the request that were there when it began.

@@ -2,12 +2,14 @@
 
 use std::rc::Rc;
 
+use super::attempt::{Look, look};
 use super::core::Core;
-use crate::client::{Connection, HeadError, read_head};
+use super::source::Source;
+use crate::client::{Connection, HeadError};
 use crate::error::Reason;
 use crate::exchange::{Side, View};
 use crate::http::{Field, Framing, Method, ResponseHead};
-use crate::http1::Chunked;
+use crate::http1::Limits;
 use crate::middleware::{Fetch, Fetched};
 use crate::net::Stream;
 
@@ -62,62 +64,25 @@ impl Core {
         out.extend_from_slice(b"\r\n");
         out.extend_from_slice(body);
         connection.requests.set(connection.requests.get() + 1);
-        let (_, mut buf) = connection.link.send(out, 0).await;
+        let (_, out) = connection.link.send(out, 0).await;
         self.woke();
-        buf.clear();
+        self.buffers.give(out);
         let limits = &view.plan.upstreams[side.attempt.upstream].head_limits;
         let mut head = ResponseHead::default();
-        let mut interims = 0;
-        loop {
-            if read_head(&buf, Method::from_bytes(method.as_bytes()), limits, &mut head)? {
-                if head.status >= 200 {
-                    break;
-                }
-                interims += 1;
-                if head.status == 101 || interims > INTERIM_MAX {
-                    return Err(HeadError::Refused(Reason::BadResponseHead));
-                }
-                buf.drain(..head.length);
-                continue;
-            }
-            let before = buf.len();
-            let (received, back) = connection.link.recv(buf).await;
-            self.woke();
-            buf = back;
-            connection.received(received, before)?;
-        }
+        let mut buf = self.answer_head(connection, Method::from_bytes(method.as_bytes()), limits, &mut head).await?;
         let named = |field: &Field| (String::from_utf8_lossy(field.name.of(&buf)).into_owned(), field.value.of(&buf).to_vec());
         let headers = head.fields.iter().filter(|field| !field.hop).map(named).collect();
         let mut piece = buf.split_off(head.length);
         self.buffers.give(buf);
         let mut taken = Vec::new();
-        let (mut chunked, mut left) = (None, u64::MAX);
-        match head.framing {
-            Framing::None => left = 0,
-            Framing::Length(length) => left = length,
-            Framing::Chunked => chunked = Some(Chunked::new(limits)),
-            Framing::UntilClose => {}
-        }
+        let mut source = Source::new(head.framing, limits);
         let mut clean = head.connection.keep_alive && head.framing != Framing::UntilClose;
         loop {
-            match &mut chunked {
-                Some(decoder) => {
-                    let decoded = decoder.decode(&mut piece).map_err(HeadError::Refused)?;
-                    taken.extend_from_slice(&piece[..decoded.data]);
-                    if decoded.done {
-                        clean &= decoded.consumed == piece.len();
-                        break;
-                    }
-                }
-                None => {
-                    let count = piece.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-                    taken.extend_from_slice(&piece[..count]);
-                    clean &= count == piece.len();
-                    left -= count as u64;
-                    if left == 0 {
-                        break;
-                    }
-                }
+            let got = source.take(&mut piece).map_err(HeadError::Refused)?;
+            taken.extend_from_slice(&piece[..got.data]);
+            if got.done {
+                clean &= got.consumed == piece.len();
+                break;
             }
             if taken.len() > BODY_MAX {
                 break;
@@ -134,9 +99,31 @@ impl Core {
         let whole = taken.len() <= BODY_MAX;
         Ok((Fetched { status: head.status, headers, body: whole.then_some(taken) }, clean && whole))
     }
+
+    /// Receives the head of an answer, which is what its bytes begin with.
+    pub(super) async fn answer_head(
+        &self,
+        connection: &Connection,
+        method: Method,
+        limits: &Limits,
+        head: &mut ResponseHead,
+    ) -> Result<Vec<u8>, HeadError> {
+        let (mut buf, mut interims) = (self.buffers.take(), 0);
+        loop {
+            match look(&buf, (method, false), limits, head, &mut interims)? {
+                Look::Complete => return Ok(buf),
+                Look::Interim => drop(buf.drain(..head.length)),
+                Look::More => {
+                    let before = buf.len();
+                    let (result, back) = connection.link.recv(buf).await;
+                    buf = back;
+                    self.woke();
+                    connection.received(result, before)?;
+                }
+            }
+        }
+    }
 }
 
 /// Bytes of an answer's body.
 const BODY_MAX: usize = 64 << 10;
-/// Interim answers before it.
-const INTERIM_MAX: u32 = 16;

@@ -269,12 +269,12 @@ impl Request<'_> {
             sender: self.session.sender.clone(),
             peer: self.session.peer,
             scratch: self.session.scratch.clone(),
-            id: core.request_id(exchange.view().plan.additions.uuid),
             ..Session::default()
         });
         if parse_request(&bytes, &exchange.view().plan.head_limits, &mut session.head) != Ok(true) {
             return;
         }
+        session.scratch.id = core.request_id(exchange.view().plan.additions.uuid);
         // Its heads are numbered anew.
         session.scratch.forget();
         for name in ["Range", "If-Range", "If-None-Match", "If-Modified-Since"] {

@@ -78,7 +78,7 @@ impl Core {
         spare.scratch.notes.query.clone_from(&session.scratch.notes.query);
         spare.scratch.notes.request.clone_from(&session.scratch.notes.request);
         spare.scratch.notes.body.clone_from(&session.scratch.notes.body);
-        spare.id = session.id;
+        spare.scratch.id = session.scratch.id;
         spare.hushed = true;
         spare
     }

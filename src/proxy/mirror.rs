@@ -3,14 +3,15 @@
 
 use std::rc::Rc;
 
-use super::attempt::{Body, Look, look, write_head};
+use super::attempt::{Body, write_head};
 use super::core::{Core, Session};
 use super::serve::Request;
+use super::source::Source;
 use crate::client::{Connection, HeadError};
 use crate::error::Reason;
 use crate::exchange::{Attempt, Exchange, Mirrored, Place};
 use crate::http::{Framing, Method, ResponseHead};
-use crate::http1::{Chunked, Limits, as_response};
+use crate::http1::{Limits, as_response};
 use crate::net::Stream;
 
 /// A copy that isn't complete yet. Dropped before it is sent, it was aborted with its request.
@@ -106,13 +107,14 @@ impl Core {
         self.buffers.give(buf);
         let limits = &view.plan.upstreams[attempt.upstream].head_limits;
         let mut head = ResponseHead::default();
-        let buf = self.answer_head(&connection, method, limits, &mut head).await.map_err(|error| match error {
+        let mut buf = self.answer_head(&connection, method, limits, &mut head).await.map_err(|error| match error {
             HeadError::Expired => (Reason::RequestTimeout, false),
             HeadError::Refused(reason) => (reason, false),
             HeadError::Closed { clean } if sent.is_ok() => (Reason::ClosedBeforeHead, reused && clean),
             HeadError::Closed { clean } => (Reason::SendFailed, reused && clean),
         })?;
         mirrored.answered(head.status, self.now());
+        buf.drain(..head.length);
         let clean = self.discard(&connection, &head, buf, limits).await.map_err(|reason| (reason, false))?;
         if clean && sent.is_ok() && head.connection.keep_alive {
             connection.timer.clear();
@@ -121,49 +123,13 @@ impl Core {
         Ok(())
     }
 
-    /// The head of an answer, with what came behind it.
-    async fn answer_head(
-        &self,
-        connection: &Connection,
-        method: Method,
-        limits: &Limits,
-        head: &mut ResponseHead,
-    ) -> Result<Vec<u8>, HeadError> {
-        let (mut buf, mut interims) = (self.buffers.take(), 0);
-        loop {
-            match look(&buf, (method, false), limits, head, &mut interims)? {
-                Look::Complete => {
-                    buf.drain(..head.length);
-                    return Ok(buf);
-                }
-                Look::Interim => drop(buf.drain(..head.length)),
-                Look::More => {
-                    let before = buf.len();
-                    let (result, back) = connection.link.recv(buf).await;
-                    buf = back;
-                    self.woke();
-                    connection.received(result, before)?;
-                }
-            }
-        }
-    }
-
     /// Receives a body, of which `buf` holds the beginning, for nobody; whether the connection is clean afterwards.
     async fn discard(&self, connection: &Connection, head: &ResponseHead, mut buf: Vec<u8>, limits: &Limits) -> Result<bool, Reason> {
-        let mut left = if let Framing::Length(length) = head.framing { length } else { 0 };
-        let mut decoder = Chunked::new(limits);
+        let mut source = Source::new(head.framing, limits);
         let clean = loop {
-            let received = buf.len() as u64;
-            match head.framing {
-                Framing::None | Framing::Length(_) if received >= left => break received == left,
-                Framing::None | Framing::Length(_) => left -= received,
-                Framing::Chunked => {
-                    let decoded = decoder.decode(&mut buf).map_err(as_response)?;
-                    if decoded.done {
-                        break decoded.consumed == buf.len();
-                    }
-                }
-                Framing::UntilClose => {}
+            let taken = source.take(&mut buf).map_err(as_response)?;
+            if taken.done {
+                break taken.consumed == buf.len();
             }
             buf.clear();
             let (result, back) = connection.link.recv(buf).await;
@@ -172,7 +138,7 @@ impl Core {
             match result {
                 Ok(received) if received > 0 => {}
                 _ if connection.timer.expired() => return Err(Reason::ResponseBodyTimeout),
-                Ok(_) if head.framing == Framing::UntilClose => break false,
+                Ok(_) if matches!(source, Source::Open) => break false,
                 _ => return Err(Reason::ClosedMidBody),
             }
         };

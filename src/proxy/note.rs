@@ -69,7 +69,7 @@ impl Core {
     #[inline(never)]
     fn add_record(&self, access: Access, view: &View, client: &Client, session: &Session, begun: Begun, ended: Ended) {
         let plan = &view.plan;
-        let Session { head, sender, id, scratch, .. } = session;
+        let Session { head, sender, scratch, .. } = session;
         let bytes = head.received();
         let peer = session.peer.expect("set for each session");
         let incoming = Incoming { head, bytes, peer, wall: 0 };
@@ -106,7 +106,7 @@ impl Core {
             },
             client: if sender.trusted { incoming.client(&plan.trusted) } else { peer },
             peer,
-            request_id: kept_request_id(head, bytes, sender.trusted).unwrap_or(id.as_bytes()),
+            request_id: kept_request_id(head, bytes, sender.trusted).unwrap_or(scratch.id.as_bytes()),
             traceparent,
             line: Line::of(head, bytes, access.query),
             host: head.host.of(bytes),

@@ -70,8 +70,7 @@ impl Service for Core {
     async fn serve(&self, client: &Client, session: &mut Self::Session, inbound: &mut Inbound) -> Next {
         let started = self.now();
         let view = self.view.borrow().clone();
-        session.id = self.request_id(view.plan.additions.uuid);
-        session.scratch.id = session.id;
+        session.scratch.id = self.request_id(view.plan.additions.uuid);
         session.served = session.served.saturating_add(1);
         self.counters.in_flight.add(1);
         let begun = Begun::new(client, started);
@@ -94,7 +93,7 @@ impl Service for Core {
     }
 
     async fn refuse(&self, client: &Client, session: &mut Self::Session, reason: Reason) -> Next {
-        session.id = self.request_id(self.view.borrow().plan.additions.uuid);
+        session.scratch.id = self.request_id(self.view.borrow().plan.additions.uuid);
         // What was parsed before the mistake says nothing.
         session.head = RequestHead { fields: std::mem::take(&mut session.head.fields), ..RequestHead::default() };
         session.head.fields.clear();
@@ -317,8 +316,8 @@ impl<'a> Request<'a> {
     #[inline]
     pub(super) fn tell_id(&mut self, plan: &Plan) {
         if plan.additions.id_to_client {
-            let Session { head, sender, id, scratch, .. } = &mut *self.session;
-            let id = kept_request_id(head, self.inbound.bytes(), sender.trusted).unwrap_or(id.as_bytes());
+            let Session { head, sender, scratch, .. } = &mut *self.session;
+            let id = kept_request_id(head, self.inbound.bytes(), sender.trusted).unwrap_or(scratch.id.as_bytes());
             scratch.notes.response.set("X-Request-ID", id);
         }
     }
