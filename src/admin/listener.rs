@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
+use super::answers::Answers;
 use super::pages::{PRIVATE, Response, private, respond};
-use super::purge::{self, Answers};
+use super::purge;
 use super::shared::Shared;
-use crate::cache::Purge;
+use crate::cache::{Purge, Purged};
 use crate::clock::Clock;
 use crate::error::Reason;
 use crate::http::{Method, RequestHead};
@@ -36,10 +37,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct Desk {
     /// Counters and states.
     pub shared: Arc<Shared>,
-    /// Reloads the configuration and says how it went.
-    pub reload: Box<dyn Fn() -> Response>,
+    /// Reloads the configuration and says how it went; each worker that is to serve by another one answers.
+    pub reload: Box<dyn Fn() -> (Response, Answers<()>)>,
     /// Makes these unavailable in the caches of all workers.
-    pub purge: Box<dyn Fn(Vec<Purge>) -> Answers>,
+    pub purge: Box<dyn Fn(Vec<Purge>) -> Answers<Purged>>,
     /// The clock of the deadlines.
     pub clock: Clock,
     /// Swept by whoever owns this thread.
@@ -87,6 +88,7 @@ async fn converse(link: Link, desk: &Desk) {
             Ok(true) if head.method == Method::Post && head.path.of(&bytes) == b"/purge" => {
                 break (purge::serve(&link, &head, bytes, desk).await, true);
             }
+            Ok(true) if head.method == Method::Post && head.path.of(&bytes) == b"/reload" => break (reload(desk).await, true),
             Ok(true) => break (answer(&head, &bytes, desk), head.method != Method::Head),
             Ok(false) => {}
             Err(reason) => break (refuse(reason), true),
@@ -118,6 +120,16 @@ fn refuse(reason: Reason) -> Response {
     Response::text(reason.status(), format!("{}: {}\n", reason.code(), reason.explain()))
 }
 
+/// Reloads, and answers once all workers serve by what is new, so that whoever asked can rely on it.
+async fn reload(desk: &Desk) -> Response {
+    let (mut response, answers) = (desk.reload)();
+    let late = answers.asked - answers.gather(desk.clock, |()| ()).await;
+    if late > 0 {
+        response.body.push_str(&format!("{late} of {} workers still serve by the configuration before: they are busy\n", answers.asked));
+    }
+    response
+}
+
 /// Decides what a request gets.
 fn answer(head: &RequestHead, bytes: &[u8], desk: &Desk) -> Response {
     let path = std::str::from_utf8(head.path.of(bytes)).unwrap_or_default();
@@ -125,7 +137,6 @@ fn answer(head: &RequestHead, bytes: &[u8], desk: &Desk) -> Response {
     match (private(path), path) {
         (Some(page), _) if reading => respond(page, &desk.shared),
         (Some(_), _) => Response::text(405, "this page can only be read: use GET\n"),
-        (None, "/reload") if head.method == Method::Post => (desk.reload)(),
         (None, "/reload") => Response::text(405, "use POST to reload the configuration\n"),
         (None, "/purge") => Response::text(405, purge::USE),
         (None, "/") if reading => Response::text(200, index()),
@@ -179,7 +190,6 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use super::*;
-    use crate::cache::Purged;
     use crate::metrics::Registry;
     use crate::net::Engine;
 
@@ -191,7 +201,7 @@ mod tests {
         let engine = net::run_on(&[Engine::Epoll], 64, async |_| {
             let (clock, deadlines) = (Clock::start(), Rc::new(Deadlines::default()));
             let shared = Arc::new(Shared::new(Registry::new(1), String::new(), 1, UNIX_EPOCH));
-            let reload = Box::new(|| Response::text(422, "bad\n"));
+            let reload = Box::new(|| (Response::text(422, "bad\n"), Answers { asked: 0, answers: crossbeam_channel::never() }));
             let purge = Box::new(|purges: Vec<Purge>| {
                 let (reply, answers) = crossbeam_channel::bounded(1);
                 let _ = reply.try_send(Purged { responses: purges.len(), complete: true });

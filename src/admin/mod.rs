@@ -1,5 +1,6 @@
 //! What operators see: pages on the gateway's own port and on the private listener, made from what all threads share.
 
+mod answers;
 mod limits;
 mod listener;
 mod pages;
@@ -7,7 +8,7 @@ mod purge;
 mod shared;
 mod upstreams;
 
+pub use answers::Answers;
 pub use listener::{Desk, serve};
 pub use pages::{Response, respond};
-pub use purge::Answers;
 pub use shared::{BreakerState, Circuit, EndpointState, Loading, RateLimitState, ReloadResult, Shared, UpstreamState};

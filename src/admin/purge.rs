@@ -1,24 +1,13 @@
 //! `POST /purge`: what is to go from the caches of all workers, as JSON or in the query, and what came of it.
 
-use std::time::Duration;
-
-use crossbeam_channel::Receiver;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::listener::Desk;
 use super::pages::Response;
-use crate::cache::{Purge, Purged};
+use crate::cache::Purge;
 use crate::http::{Framing, RequestHead};
-use crate::net::{self, Link, Stream};
-
-/// The answers of the workers to a purge.
-pub struct Answers {
-    /// How many were asked.
-    pub asked: usize,
-    /// What came of it on each.
-    pub answers: Receiver<Purged>,
-}
+use crate::net::{Link, Stream};
 
 /// How it is used.
 pub(super) const USE: &str = "use POST with JSON, each a text or a list of texts: {\"url\": \"http://example.com/a?b=c\"}, \
@@ -26,10 +15,6 @@ pub(super) const USE: &str = "use POST with JSON, each a text or a list of texts
 
 /// Bytes of JSON that are taken.
 const BODY_MAX: u64 = 64 << 10;
-/// How long the workers may take.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// Time between two looks at their answers.
-const LOOK: Duration = Duration::from_millis(1);
 
 /// What an operator wants gone.
 #[derive(Debug, Default, Deserialize)]
@@ -80,28 +65,20 @@ pub(super) async fn serve(link: &Link, head: &RequestHead, mut bytes: Vec<u8>, d
     let query = if head.has_query { head.query.of(&bytes) } else { b"" };
     match read(query, &bytes[head.length..head.length + length]) {
         Ok(purges) => {
-            let Answers { asked, answers } = (desk.purge)(purges);
-            gather(asked, &answers, desk).await
+            let answers = (desk.purge)(purges);
+            let (mut responses, mut complete) = (0, true);
+            let workers = answers
+                .gather(desk.clock, |purged| {
+                    responses += purged.responses;
+                    complete &= purged.complete;
+                })
+                .await;
+            let (asked, all) = (answers.asked, workers == answers.asked);
+            let page = json!({ "workers": workers, "asked": asked, "responses": responses, "complete": complete && all });
+            Response::json(if all { 200 } else { 503 }, &page)
         }
         Err(problem) => Response::text(400, format!("{problem}\n{USE}")),
     }
-}
-
-async fn gather(asked: usize, answers: &Receiver<Purged>, desk: &Desk) -> Response {
-    let until = desk.clock.now() + PATIENCE;
-    let (mut workers, mut responses, mut complete) = (0, 0, true);
-    while workers < asked && desk.clock.now() < until {
-        match answers.try_recv() {
-            Ok(purged) => {
-                workers += 1;
-                responses += purged.responses;
-                complete &= purged.complete;
-            }
-            Err(_) => net::pause(LOOK).await,
-        }
-    }
-    let status = if workers == asked { 200 } else { 503 };
-    Response::json(status, &json!({ "workers": workers, "asked": asked, "responses": responses, "complete": complete && workers == asked }))
 }
 
 /// Reads an order.

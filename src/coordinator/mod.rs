@@ -216,7 +216,7 @@ impl Coordinator {
         self.take_lookups(now);
         self.take_keys(now);
         if self.signals.take_hangup() {
-            let _ = self.reload(now);
+            let _ = self.reload(now, None);
         }
         for (update, (_, post, _)) in self.reconciler.tick(now).into_iter().zip(&mut self.workers) {
             if post.update(update) {

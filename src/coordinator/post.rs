@@ -15,7 +15,7 @@ use crate::worker::Command;
 /// What waits for one worker.
 #[derive(Default)]
 pub(super) struct Post {
-    plan: Option<Arc<Plan>>,
+    plan: Option<(Arc<Plan>, Option<Sender<()>>)>,
     update: Option<Update>,
     limits: Option<LimitUpdate>,
     keys: Option<Arc<KeySets>>,
@@ -38,8 +38,8 @@ pub(super) struct Sent {
 
 impl Post {
     /// Takes a plan; an older one that waits is forgotten.
-    pub fn plan(&mut self, plan: Arc<Plan>) {
-        self.plan = Some(plan);
+    pub fn plan(&mut self, plan: Arc<Plan>, reply: Option<Sender<()>>) {
+        self.plan = Some((plan, reply));
     }
 
     /// Takes an update; whether it replaced an older one. Updates are snapshots, so nothing is lost with that.
@@ -96,8 +96,8 @@ impl Post {
     }
 
     fn next(&mut self) -> Option<Command> {
-        if let Some(plan) = self.plan.take() {
-            return Some(Command::Plan(plan));
+        if let Some((plan, reply)) = self.plan.take() {
+            return Some(Command::Plan(plan, reply));
         }
         if let Some(update) = self.update.take() {
             return Some(Command::Update(update));
@@ -119,7 +119,7 @@ impl Post {
 
     fn put_back(&mut self, command: Command) {
         match command {
-            Command::Plan(plan) => self.plan = Some(plan),
+            Command::Plan(plan, reply) => self.plan = Some((plan, reply)),
             Command::Update(update) => self.update = Some(update),
             Command::Limits(update) => self.limits = Some(update),
             Command::Keys(sets) => self.keys = Some(sets),

@@ -6,7 +6,7 @@ use crossbeam_channel::bounded;
 
 use super::Coordinator;
 use crate::admin::Answers;
-use crate::cache::Purge;
+use crate::cache::{Purge, Purged};
 
 impl Coordinator {
     /// What one core's requests made invalid is so on the others too.
@@ -17,7 +17,7 @@ impl Coordinator {
     }
 
     /// A purge on request of the private listener, on every worker that runs; their answers come one by one.
-    pub(super) fn purge(&mut self, purges: Vec<Purge>) -> Answers {
+    pub(super) fn purge(&mut self, purges: Vec<Purge>) -> Answers<Purged> {
         let (reply, answers) = bounded(self.workers.len());
         let purges: Arc<[Purge]> = purges.into();
         let mut asked = 0;

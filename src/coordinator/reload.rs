@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crossbeam_channel::{Sender, bounded};
+
 use super::Coordinator;
-use crate::admin::{ReloadResult, Response};
+use crate::admin::{Answers, ReloadResult, Response};
 use crate::clock::Instant;
 use crate::config::{Config, Loaded, Problems};
 use crate::exchange::Plan;
@@ -15,8 +17,8 @@ use crate::metrics::{BAD, GOOD};
 const PROBLEMS_SHOWN: usize = 20;
 
 impl Coordinator {
-    /// Reads the configuration again; puts it in force if it is good, and changes nothing if it isn't.
-    pub(super) fn reload(&mut self, now: Instant) -> ReloadResult {
+    /// Reads the configuration again; puts it in force if it is good, and changes nothing if it isn't. Each worker replies once it serves by it.
+    pub(super) fn reload(&mut self, now: Instant, reply: Option<&Sender<()>>) -> ReloadResult {
         let at = SystemTime::now();
         let mut result = ReloadResult { at, problems: vec![], restart_needed: vec![] };
         let counts = self.shared.registry.process.clone();
@@ -42,7 +44,7 @@ impl Coordinator {
             Ok((loaded, plan)) => {
                 counts.reloads.add(GOOD, 1);
                 result.restart_needed = restart_needed(&self.started, &loaded.config);
-                self.put_in_force(loaded, &plan, now)
+                self.put_in_force(loaded, &plan, now, reply)
             }
         };
         for setting in &result.restart_needed {
@@ -53,7 +55,7 @@ impl Coordinator {
     }
 
     /// Tells everybody about a new configuration; its hash, if it is another one than before.
-    fn put_in_force(&mut self, loaded: Loaded, plan: &Arc<Plan>, now: Instant) -> Option<u64> {
+    fn put_in_force(&mut self, loaded: Loaded, plan: &Arc<Plan>, now: Instant, reply: Option<&Sender<()>>) -> Option<u64> {
         if loaded.hash == self.hash {
             log::info(format_args!("reloaded: the configuration has not changed hash={:016x}", self.hash));
             return None;
@@ -65,23 +67,31 @@ impl Coordinator {
         self.reconciler.reconfigure(&self.config, plan.generation, now);
         self.keys.reconfigure(&super::keys::configured(&self.config), now);
         self.rates.reconfigure(&self.config, plan.generation, now);
-        self.workers.iter_mut().for_each(|(_, post, _)| post.plan(plan.clone()));
+        self.workers.iter_mut().for_each(|(_, post, _)| post.plan(plan.clone(), reply.cloned()));
         let (upstreams, routes) = (self.config.upstreams.len(), self.config.routes.len());
         log::info(format_args!("reloaded: a new configuration is in force hash={hash:016x} upstreams={upstreams} routes={routes}"));
         Some(hash)
     }
 
     /// A reload on request of the private listener: the answer says how it went.
-    pub(super) fn reload_for_operator(&mut self) -> Response {
-        let result = self.reload(self.clock.now());
+    pub(super) fn reload_for_operator(&mut self) -> (Response, Answers<()>) {
+        let (reply, answers) = bounded(self.workers.len());
+        let before = self.hash;
+        let result = self.reload(self.clock.now(), Some(&reply));
         self.send_posts();
-        if result.problems.is_empty() {
-            let waiting: String = result.restart_needed.iter().map(|setting| format!("{setting} waits for a restart\n")).collect();
-            return Response::text(200, format!("reloaded\n{waiting}"));
-        }
-        let problems: String = result.problems.iter().map(|problem| format!("{problem}\n")).collect();
-        Response::text(422, format!("nothing was changed:\n{problems}"))
+        let changed = self.hash != before;
+        let asked = if changed { self.workers.iter().filter(|(seat, ..)| !(seat.ended)()).count() } else { 0 };
+        (said(&result), Answers { asked, answers })
     }
+}
+
+fn said(result: &ReloadResult) -> Response {
+    if result.problems.is_empty() {
+        let waiting: String = result.restart_needed.iter().map(|setting| format!("{setting} waits for a restart\n")).collect();
+        return Response::text(200, format!("reloaded\n{waiting}"));
+    }
+    let problems: String = result.problems.iter().map(|problem| format!("{problem}\n")).collect();
+    Response::text(422, format!("nothing was changed:\n{problems}"))
 }
 
 /// The settings that differ from those the process started with and so wait for a restart, by their path.

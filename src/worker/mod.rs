@@ -27,8 +27,8 @@ use crate::{balancer, checks, log};
 
 /// What the coordinator tells a worker.
 pub enum Command {
-    /// Serve by this plan from the next request on.
-    Plan(Arc<Plan>),
+    /// Serve by this plan from the next request on, and say so if asked to.
+    Plan(Arc<Plan>, Option<Sender<()>>),
     /// What all cores together know.
     Update(Update),
     /// What to hold of rate limits.

@@ -40,9 +40,12 @@ impl Worker {
         let mut answer = false;
         while let Ok(command) = self.desk.inbox.try_recv() {
             match command {
-                Command::Plan(plan) => {
+                Command::Plan(plan, reply) => {
                     let next = View::next(&core.view.borrow(), plan, now);
                     core.view.replace(Rc::new(next));
+                    if let Some(reply) = reply {
+                        let _ = reply.try_send(());
+                    }
                 }
                 Command::Update(update) => {
                     core.view.borrow().apply(&update, now);
