@@ -352,7 +352,7 @@ impl Exchange {
             None => {}
             Some(Place::Gateway) => view.gateway.borrow_mut().leave_queue(),
             Some(Place::Route(route)) => view.route(route).borrow_mut().leave_queue(),
-            Some(Place::Fill(_) | Place::Reply(_)) => {}
+            Some(Place::Fill(_) | Place::Room(_) | Place::Reply(_)) => {}
             Some(Place::Upstream(_)) => member.upstream.borrow_mut().leave_queue(),
         }
         let holds = std::mem::take(&mut self.holds);

@@ -106,8 +106,10 @@ pub enum Place {
     Route(usize),
     /// Below that of any endpoint of the upstream with this number.
     Upstream(u32),
-    /// The next bytes of the fill with this number, or room for them.
+    /// The next bytes of the fill with this number.
     Fill(u64),
+    /// Room for more bytes of that fill, as its readers go on.
+    Room(u64),
     /// The answer to the question with this number.
     Reply(u64),
 }

@@ -147,10 +147,7 @@ impl Way<'_> {
         let mut at = 0u64;
         loop {
             plain.clear();
-            let copied = hit.copy(at, plain.capacity(), &mut plain);
-            if let Some(fill) = hit.fill().filter(|fill| fill.is_held()) {
-                core.waiters.wake_all_of(Place::Fill(fill.id()));
-            }
+            let copied = self.copy(hit, at, plain.capacity(), &mut plain);
             output.push(core, &plain)?;
             at += plain.len() as u64;
             let from = match copied {

@@ -380,7 +380,7 @@ impl Fetching {
                 return Ok(clean);
             }
             while !self.filling.room().ok_or(None)? {
-                core.waiters.wait(Place::Fill(fill), core.waiters.ticket()).await;
+                core.waiters.wait(Place::Room(fill), core.waiters.ticket()).await;
             }
             self.connection.timer.close_at(after(core.now(), idle));
             let (received, buf) = self.connection.link.recv(std::mem::take(&mut self.buf)).await;

@@ -151,6 +151,16 @@ impl Way<'_> {
         self.sent(result)
     }
 
+    /// Copies from a hit, as [`Hit::copy`] does; a fill that it holds up is told. Other readers aren't: two that have read all there is would
+    /// wake each other for ever.
+    pub(super) fn copy(&self, hit: &Hit, at: u64, most: usize, out: &mut Vec<u8>) -> Copied {
+        let copied = hit.copy(at, most, out);
+        if let Some(fill) = hit.fill().filter(|fill| fill.is_held()) {
+            self.core.waiters.wake_all_of(Place::Room(fill.id()));
+        }
+        copied
+    }
+
     /// Waits until the fill that a hit is read from has moved on.
     pub(super) async fn wait(&self, hit: &Hit) {
         let fill = hit.fill().expect("only a fill is waited for");
@@ -183,10 +193,7 @@ impl Way<'_> {
             }
             let front = if framing == Framing::Chunked { FRONT } else { out.len() };
             out.resize(front, 0);
-            let copied = hit.copy(at, (out.capacity() - out.len()).saturating_sub(LINE), &mut out);
-            if let Some(fill) = hit.fill().filter(|fill| fill.is_held()) {
-                self.core.waiters.wake_all_of(Place::Fill(fill.id()));
-            }
+            let copied = self.copy(hit, at, (out.capacity() - out.len()).saturating_sub(LINE), &mut out);
             let (count, done) = match copied {
                 Copied::More(count) => (count, false),
                 Copied::All(count) => (count, true),

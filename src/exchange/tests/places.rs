@@ -9,7 +9,7 @@ fn narrow(place: Place) -> Config {
     match place {
         Place::Gateway => config.limits.max_concurrent_requests = 1,
         Place::Route(_) => config.routes[0].max_concurrent_requests = 1,
-        Place::Fill(_) | Place::Reply(_) => panic!("{place:?} is no place below a limit"),
+        Place::Fill(_) | Place::Room(_) | Place::Reply(_) => panic!("{place:?} is no place below a limit"),
         Place::Upstream(_) => config.upstreams[0].endpoints[0].max_concurrent_requests = 1,
     }
     config

@@ -174,6 +174,47 @@ fn what_is_too_large_passes_through_and_is_held_by_its_readers() {
 }
 
 #[test]
+fn readers_of_what_is_too_large_wait_in_peace_until_more_of_it_comes() {
+    let piece = format!("{:x}\r\n{}\r\n", 50_000, "x".repeat(50_000));
+    let endpoint = Hostile::start(move |peer| {
+        while peer.request().is_some() {
+            peer.send(CHUNKED).send(piece.as_bytes());
+            peer.wait_told();
+            for _ in 0..10 {
+                peer.send(piece.as_bytes());
+            }
+            peer.wait_told();
+            peer.send("0\r\n\r\n");
+        }
+    });
+    for driver in DRIVERS {
+        let gateway = Gateway::start(&cached(&endpoint.address, json!({ "object_max": "256KiB" }), 1, driver));
+        let mut clients = at_once(3, |_| {
+            let mut client = gateway.connect();
+            client.send(get("/a"));
+            let begun = client.piece();
+            (client, begun)
+        });
+        let mut read_to = |most: usize| {
+            for (client, begun) in &mut clients {
+                while begun.len() < most {
+                    let piece = client.piece();
+                    assert!(!piece.is_empty());
+                    begun.extend(piece);
+                }
+            }
+        };
+        read_to(50_000);
+        endpoint.tell();
+        read_to(550_000);
+        endpoint.tell();
+        for (mut client, begun) in clients {
+            assert_eq!(client.message_after(begun).body.len(), 550_000);
+        }
+    }
+}
+
+#[test]
 fn an_answer_that_breaks_off_is_cut_for_all_and_never_stored() {
     for (head, half) in [(COUNTED, "hello"), (CHUNKED, "5\r\nhello\r\n"), (CHUNKED, "5\r\nhello\r\nz\r\n")] {
         let endpoint = Hostile::start(move |peer| {
