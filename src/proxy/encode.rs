@@ -10,7 +10,6 @@ use super::relay::Terms;
 use super::source::Source;
 use crate::cache::{Copied, Hit};
 use crate::error::Reason;
-use crate::exchange::Place;
 use crate::http::Framing;
 use crate::http1::as_response;
 use crate::middleware::Encoding;
