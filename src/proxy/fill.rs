@@ -175,6 +175,11 @@ impl Request<'_> {
     /// The cache sees the endpoint's answer. `None`: it is relayed, as nearly all are, and stored by now if all of it has come.
     pub(super) fn judge(&mut self, exchange: &mut Exchange, got: &Answered<'_>) -> Option<Judged> {
         let core = self.core;
+        let (incoming, scratch, head) = self.session.parts(self.inbound.bytes(), core.wall.get());
+        if let Some(outcome) = exchange.passes_again(&incoming, scratch, head) {
+            core.count_cached(self.session, outcome);
+            return None;
+        }
         match core.judge(self.session, self.inbound.bytes(), exchange, got) {
             Judged::Relay(..) => None,
             Judged::Store(filling, status) => match self.store_whole(got, filling) {
