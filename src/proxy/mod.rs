@@ -15,6 +15,7 @@ mod hit;
 mod merge;
 mod mirror;
 mod note;
+mod receive;
 mod relay;
 mod serve;
 mod source;
