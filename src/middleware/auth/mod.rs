@@ -40,7 +40,8 @@ pub struct Auth {
     pub any: Vec<Way>,
     /// What clients are told they need a credential for.
     pub realm: String,
-    /// Whether endpoints get the credential, or it is taken away once it is checked.
+    /// Whether endpoints get the credential, or it is taken away once it is checked. Of cookies only the one that a way names is: an
+    /// `external` service is shown all, and endpoints need theirs.
     pub strip_credential: bool,
     /// The `Authorization` that endpoints get in place of the client's; empty leaves that as it is.
     pub replace_authorization: String,

@@ -269,3 +269,15 @@ fn an_upstream_that_is_not_there_is_told_with_its_place() {
     let told = "middlewares[0].auth.any[0].external.upstream: no upstream is named \"upp\"; did you mean \"up\"?";
     assert!(answer.text().contains(told), "{}", answer.text());
 }
+
+#[test]
+fn endpoints_keep_their_cookies_when_what_a_service_was_shown_is_stripped() {
+    let (endpoint, guard) = (Hostile::answering(OK), guard());
+    let mut auth = external("0s");
+    auth["strip_credential"] = json!(true);
+    auth["any"][0]["external"]["headers"] = json!(["Authorization", "Cookie"]);
+    let gateway = asking(&endpoint, &guard.address, auth);
+    let answer = gateway.connect().ask(with("/", &["Cookie: in=yes", "Authorization: Bearer x"]));
+    assert_eq!((answer.status(), guard.last().field("authorization")), (200, Some("Bearer x")));
+    assert_eq!((endpoint.last().field("authorization"), endpoint.last().field("cookie")), (None, Some("in=yes")));
+}
