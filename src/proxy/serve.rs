@@ -154,6 +154,7 @@ impl<'a> Request<'a> {
                         step = exchange.uncollected(reason);
                         continue;
                     }
+                    exchange.collected(self.core.now());
                 }
                 Step::Serve(hit, fetch) => {
                     if let Some(fetch) = fetch {
