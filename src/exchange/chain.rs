@@ -49,6 +49,7 @@ impl Exchange {
             again: std::mem::take(&mut self.again),
             reply: scratch.reply.take(),
             draw,
+            admitted: &mut scratch.admitted,
             address_key: &mut scratch.address_key,
             notes: &mut scratch.notes,
         };

@@ -42,7 +42,7 @@ pub use view::{Member, View};
 
 use crate::clock::Instant;
 use crate::error::Reason;
-use crate::middleware::{Notes, Reply};
+use crate::middleware::{Admitted, Notes, Reply};
 use crate::router::Captures;
 use crate::upstream::{Ask, Outcome, Permit, Tried, Unavailable};
 use cached::Caching;
@@ -112,6 +112,8 @@ pub struct Scratch {
     pub notes: Notes,
     /// The answer to what a link of the chain asked.
     pub reply: Option<Box<Reply>>,
+    /// Who the client of the request before proved to be.
+    admitted: Option<Admitted>,
     /// The client's address and its own key, as the request before had them.
     address_key: Option<(IpAddr, u128)>,
     /// Where the request before went: the same head goes there again.
@@ -139,6 +141,7 @@ impl Scratch {
     pub fn forget(&mut self) {
         self.found = None;
         self.last = None;
+        self.admitted = None;
     }
 
     /// The path that the endpoint sees, if it isn't the received one.

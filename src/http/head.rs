@@ -199,6 +199,15 @@ impl RequestHead {
         &self.seen.bytes
     }
 
+    /// Makes it one that says nothing, and is none of those before.
+    pub fn forget(&mut self) {
+        let (mut fields, mut seen) = (std::mem::take(&mut self.fields), std::mem::take(&mut self.seen));
+        fields.clear();
+        seen.forget();
+        seen.lines += 1;
+        *self = RequestHead { fields, seen, ..RequestHead::default() };
+    }
+
     /// Whether the request line and the Host field are as an endpoint is to see them: HTTP/1.1 with a target in origin form.
     #[inline]
     pub fn is_plain(&self) -> bool {

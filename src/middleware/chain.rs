@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::question::{Question, Reply};
-use super::{Editing, Encoding, Incoming};
+use super::{Admitted, Editing, Encoding, Incoming};
 use crate::auth::Verified;
 use crate::clock::Instant;
 use crate::config::Cidr;
@@ -55,6 +55,8 @@ pub struct Request<'a> {
     pub reply: Option<Box<Reply>>,
     /// A number by chance.
     pub draw: u64,
+    /// Who the connection's last client proved to be.
+    pub admitted: &'a mut Option<Admitted>,
     /// The address of the connection's last client and the key of its own: making it costs more than seeing that it is the same.
     pub address_key: &'a mut Option<(IpAddr, u128)>,
     /// What is to become of the request and its answer.

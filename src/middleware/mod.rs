@@ -36,7 +36,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 pub use access_log::{AccessLog, Field, LineFormat};
-pub use auth::{Auth, Keyring};
+pub use auth::{Admitted, Auth, Keyring};
 pub use chain::{Answer, Denial, Flow, Found, Marks, Middleware, Notes, Request, Response};
 pub use compress::Encoding;
 pub use cors::preflight;

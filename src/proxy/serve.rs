@@ -95,8 +95,7 @@ impl Service for Core {
     async fn refuse(&self, client: &Client, session: &mut Self::Session, reason: Reason) -> Next {
         session.scratch.id = self.request_id(self.view.borrow().plan.additions.uuid);
         // What was parsed before the mistake says nothing.
-        session.head = RequestHead { fields: std::mem::take(&mut session.head.fields), ..RequestHead::default() };
-        session.head.fields.clear();
+        session.head.forget();
         session.scratch.notes.clear();
         self.counters.ended(reason.status(), Some(reason), std::time::Duration::ZERO);
         session.arrived = 0;

@@ -146,6 +146,10 @@ impl Scheme for Service {
         ("External", "")
     }
 
+    fn reads_lines_only(&self) -> bool {
+        false
+    }
+
     /// All that the service is told: the same is judged the same.
     fn find<'a>(&self, request: &Request<'a>) -> Found<'a> {
         let incoming = request.incoming;

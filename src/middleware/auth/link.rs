@@ -16,6 +16,10 @@ use crate::http::write_line;
 /// One core's link.
 pub(super) struct Link {
     schemes: Vec<Box<dyn Scheme>>,
+    /// Tells this link from all others, those before a reload too.
+    mark: Rc<()>,
+    /// What stands in a request's header lines alone decides who its client is.
+    by_lines: bool,
     seed: Seed,
     good: RefCell<Memory<Rc<Admission>>>,
     /// Kept apart, so that wrong credentials don't put out right ones.
@@ -43,9 +47,27 @@ struct Refusal {
 /// Somebody who has proved who they are, and what follows from it.
 struct Admission {
     verified: Rc<Verified>,
+    until: Instant,
     /// Header lines for the endpoint.
     lines: Vec<u8>,
     allowed: bool,
+}
+
+/// Who was let in by the request before on a connection, and by which lines: the same lines prove the same.
+#[derive(Clone)]
+pub struct Admitted {
+    mark: Rc<()>,
+    /// The lines' number among their connection's.
+    lines: u64,
+    scheme: usize,
+    version: u64,
+    admission: Rc<Admission>,
+}
+
+impl std::fmt::Debug for Admitted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Admitted").finish_non_exhaustive()
+    }
 }
 
 impl Link {
@@ -60,6 +82,8 @@ impl Link {
             good: RefCell::new(Memory::new(settings.remembered_max)),
             bad: RefCell::new(Memory::new(settings.remembered_max)),
             challenges: challenges.concat(),
+            mark: Rc::new(()),
+            by_lines: schemes.iter().all(|scheme| scheme.reads_lines_only()),
             schemes,
             realm: settings.realm.clone(),
             strip: settings.strip_credential && settings.mode == Mode::Enforce,
@@ -101,7 +125,7 @@ impl Link {
         let call = Call { reply: request.reply.take(), wall: request.incoming.wall, now, again: request.again };
         match scheme.check(credential, call) {
             Judgement::Verified(verified, lines, time) => {
-                let admission = Rc::new(self.admission(verified, lines));
+                let admission = Rc::new(self.admission(verified, lines, now + time));
                 self.good.borrow_mut().keep(hash, admission.clone(), now + time, now);
                 self.let_in(scheme, &admission, request)
             }
@@ -115,7 +139,7 @@ impl Link {
         }
     }
 
-    fn admission(&self, verified: Rc<Verified>, mut lines: Vec<u8>) -> Admission {
+    fn admission(&self, verified: Rc<Verified>, mut lines: Vec<u8>, until: Instant) -> Admission {
         for (header, claim) in &self.claims_to_headers {
             let value = verified.text(claim).filter(|text| !text.chars().any(char::is_control) && text.len() <= CLAIM_MAX);
             if let Some(value) = value {
@@ -125,7 +149,7 @@ impl Link {
         let has_scope = |scope: &String| verified.has("scope", scope) || verified.has("scp", scope);
         let scopes = self.require_scopes.iter().all(has_scope);
         let roles = self.require_roles.is_empty() || self.require_roles.iter().any(|role| verified.has(&self.roles_claim, role));
-        Admission { lines, allowed: scopes && roles, verified }
+        Admission { lines, allowed: scopes && roles, verified, until }
     }
 
     #[cold]
@@ -162,6 +186,17 @@ impl Link {
 
     #[inline]
     fn decide(&self, request: &mut Request<'_>, now: Instant) -> Flow {
+        let lines = request.incoming.head.seen.lines;
+        if let Some(before) = request.admitted.as_ref()
+            && before.lines == lines
+            && Rc::ptr_eq(&before.mark, &self.mark)
+            && now < before.admission.until
+        {
+            let (scheme, admission) = (&*self.schemes[before.scheme], before.admission.clone());
+            if scheme.version() == before.version {
+                return self.let_in(scheme, &admission, request);
+            }
+        }
         let mut foreign = None;
         for (index, scheme) in self.schemes.iter().enumerate() {
             let credential = match scheme.find(request) {
@@ -175,6 +210,10 @@ impl Link {
             };
             let hash = self.seed.hash(index as u64 | scheme.version() << 8, &credential);
             if let Some(admission) = self.good.borrow().find(hash, now) {
+                if self.by_lines {
+                    let (mark, version, admission) = (self.mark.clone(), scheme.version(), admission.clone());
+                    *request.admitted = Some(Admitted { mark, lines, scheme: index, version, admission });
+                }
                 return self.let_in(&**scheme, admission, request);
             }
             return self.check(&**scheme, &credential, hash, request, now);

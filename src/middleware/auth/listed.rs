@@ -171,6 +171,10 @@ impl Scheme for Keys {
         found
     }
 
+    fn reads_lines_only(&self) -> bool {
+        self.query.is_empty()
+    }
+
     fn strip(&self, request: &mut Request<'_>) {
         let incoming = request.incoming;
         if !self.query.is_empty() && incoming.head.has_query {

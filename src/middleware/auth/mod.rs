@@ -29,6 +29,8 @@ pub use jwt::Jwt;
 pub use keyring::Keyring;
 pub use listed::{ApiKey, Bearer};
 
+pub use link::Admitted;
+
 use link::Link;
 use scheme::Scheme;
 

@@ -21,6 +21,11 @@ pub(super) trait Scheme {
     /// The credential in a request.
     fn find<'a>(&self, request: &Request<'a>) -> Found<'a>;
 
+    /// Whether what it finds depends on the header lines alone, not on the request line or the connection.
+    fn reads_lines_only(&self) -> bool {
+        true
+    }
+
     /// Takes a credential away that doesn't stand in one of its headers. Only what [`Scheme::find`] finds.
     fn strip(&self, request: &mut Request<'_>) {
         let _ = request;

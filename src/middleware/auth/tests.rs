@@ -76,6 +76,7 @@ impl World {
             again,
             reply,
             draw: 0,
+            admitted: &mut None,
             address_key: &mut None,
             notes: &mut notes,
         };

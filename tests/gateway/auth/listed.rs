@@ -8,6 +8,33 @@ use crate::harness::{Hostile, config};
 const DIGEST: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
 #[test]
+fn what_one_request_of_a_connection_proves_counts_for_no_other() {
+    let endpoint = Hostile::answering(OK);
+    let any = json!([{ "bearer": { "list": "ada ada-s3cret\nbob bob-s3cret\n" } }]);
+    let gateway = guarded(&endpoint, json!({ "any": any, "claims_to_headers": { "X-User": "sub" } }));
+    let mut client = gateway.connect();
+    let (ada, bob) = ("Authorization: Bearer ada-s3cret", "Authorization: Bearer bob-s3cret");
+    let asked =
+        [Some(ada), Some(ada), Some(bob), Some("Authorization: Bearer xxx-s3cret"), Some(ada), None, Some(bob), Some(bob), Some(ada)];
+    for (step, line) in asked.into_iter().enumerate() {
+        let answer = client.ask(with(&format!("/{step}"), line.as_slice()));
+        let user = [(ada, "ada"), (bob, "bob")].into_iter().find(|(known, _)| line == Some(known)).map(|(_, user)| user);
+        assert_eq!(answer.status(), if user.is_some() { 200 } else { 401 }, "step {step}");
+        if user.is_some() {
+            assert_eq!(endpoint.last().field("x-user"), user, "step {step}");
+        }
+    }
+    // Where keys may stand in the query, the same lines prove nothing.
+    let gateway = guarded(&endpoint, json!({ "any": [{ "api_key": { "query": "key", "list": "ada ada-s3cret\nbob bob-s3cret\n" } }] }));
+    let mut client = gateway.connect();
+    for (target, status) in
+        [("/?key=ada-s3cret", 200), ("/?key=ada-s3cret", 200), ("/?key=bad-s3cret", 401), ("/", 401), ("/?key=bob-s3cret", 200)]
+    {
+        assert_eq!(client.ask(with(target, &[])).status(), status, "{target}");
+    }
+}
+
+#[test]
 fn tokens_and_keys_let_in_and_nothing_else_does() {
     let endpoint = Hostile::answering(OK);
     let any = json!([
