@@ -1,0 +1,59 @@
+//! The load generator: sends requests when they are due, and tells how long the answers took.
+//!
+//! What decides (`schedule`, `dispatch`, `response`, `target`, `verdict`, `tally`, `report`, `args`) knows no clock, socket or thread; `connection`,
+//! `worker` and `pace` move bytes, `run` has the threads. Of the gateway it uses the engine and the streams (`net`), never its HTTP: what
+//! one misreads, the other must not misread alike.
+
+mod args;
+mod connection;
+mod dispatch;
+mod files;
+mod pace;
+mod report;
+mod response;
+mod run;
+mod schedule;
+mod tally;
+mod target;
+mod verdict;
+mod words;
+mod worker;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use args::Arguments;
+use run::Problem;
+
+/// Keeps memory of a thread on that thread.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The result isn't good, or there is none.
+const NOT_GOOD: u8 = 1;
+/// The command line is wrong.
+const BAD_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let wrong = |problem: String| {
+        eprintln!("ringload: {problem}\nhint: see `ringload --help`");
+        ExitCode::from(BAD_USAGE)
+    };
+    let arguments = match Arguments::read(std::env::args_os().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(problem) => return wrong(problem),
+    };
+    if arguments.help {
+        let _ = io::stdout().write_all(args::USAGE.as_bytes());
+        return ExitCode::SUCCESS;
+    }
+    match run::run(arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(NOT_GOOD),
+        Err(Problem::Usage(problem)) => wrong(problem),
+        Err(Problem::Cannot(problem)) => {
+            eprintln!("ringload: {problem}");
+            ExitCode::from(NOT_GOOD)
+        }
+    }
+}
