@@ -12,7 +12,7 @@ use crate::tally::{Failure, Outcome};
 use crate::worker::Worker;
 
 /// Bytes that are received at once.
-const WINDOW: usize = 64 << 10;
+const WINDOW: usize = 16 << 10;
 /// A connection that was idle for so many nanoseconds is looked at before it is used: the target may have closed it.
 const IDLE: u64 = 10_000_000;
 /// Pause behind a connection that could not be had, so that a target that refuses isn't asked without a break.

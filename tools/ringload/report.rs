@@ -20,6 +20,8 @@ pub struct Result<'a> {
     pub size: (usize, usize),
     /// Of the time, the part for which the busiest thread was on its core.
     pub busiest: f64,
+    /// Of the time, the part for which a thread waited for its core at most, because other programs had it.
+    pub kept_off: f64,
     /// The last fault in words.
     pub note: Option<String>,
     /// Why it can't be believed.
@@ -31,6 +33,9 @@ pub struct Result<'a> {
 /// The quantiles of the ladder, and their names.
 pub const LADDER: [(f64, &str); 8] =
     [(0.5, "p50"), (0.75, "p75"), (0.9, "p90"), (0.95, "p95"), (0.99, "p99"), (0.999, "p99.9"), (0.9999, "p99.99"), (1.0, "max")];
+
+/// Where more than this part of all requests was sent late, though not by this program's own fault, connections were missing.
+const CROWDED: f64 = 0.01;
 
 /// A line about what was counted from one moment of a run to another, in nanoseconds from the start.
 pub fn progress(schedule: Option<&Schedule>, (from, to): (u64, u64), end: u64, tally: &Tally) -> String {
@@ -143,6 +148,11 @@ impl Result<'_> {
             let _ = write!(out, "  {:>13}  {:>17}", show_time(tally.service.mean() as u64), show_time(gap));
         }
         out.push_str("\n\n");
+        if open && tally.late as f64 > CROWDED * tally.due as f64 && tally.lag.value_at_quantile(0.99) <= LATE {
+            let connections = self.size.1;
+            let _ =
+                writeln!(out, "More than {connections} connections were needed: the target is at its limit, or --connections too low.\n");
+        }
         if !open {
             out.push_str("A closed loop asks less while the target is slow, so stalls hardly show: use --rate to see them.\n\n");
         }
@@ -152,7 +162,11 @@ impl Result<'_> {
         let lag = &self.tally.lag;
         let at = |quantile| show_time(lag.value_at_quantile(quantile));
         let _ = writeln!(out, "own lag     p50 {}, p99 {}, max {}", at(0.5), at(0.99), show_time(lag.max()));
-        let _ = writeln!(out, "own CPU     {:.0} % of a core on the busiest thread", self.busiest * 100.0);
+        let (busy, kept_off) = (self.busiest * 100.0, self.kept_off * 100.0);
+        let _ = writeln!(
+            out,
+            "own CPU     {busy:.0} % of a core on the busiest thread; for {kept_off:.0} % of the time other programs had its core"
+        );
         for (_, line) in &self.judged {
             let _ = writeln!(out, "expected    {line}");
         }
@@ -189,6 +203,7 @@ mod tests {
             time: 2 * SECOND,
             size: (1, 8),
             busiest: 0.12,
+            kept_off: 0.03,
             note: Some("cut off".into()),
             doubts: Vec::new(),
             judged: vec![(true, "p99<1s: holds".into())],
@@ -211,7 +226,8 @@ mod tests {
             "p50           2.00 ms        2.00 ms               0 ns",
             "max           20.0 ms        2.00 ms            18.0 ms",
             "p50 40.0 us",
-            "12 % of a core",
+            "12 % of a core on the busiest thread; for 3 % of the time",
+            "More than 8 connections were needed",
             "p99<1s: holds",
             "result      valid",
         ] {

@@ -107,6 +107,7 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Problem> {
         time: gathered.time.max(1),
         size: (arguments.threads, arguments.connections),
         busiest: gathered.busiest,
+        kept_off: gathered.kept_off,
         note: gathered.note,
     };
     publish(&result, &arguments, outputs).map_err(cannot("cannot write the result".into()))?;
@@ -188,6 +189,7 @@ struct Gathered {
     tally: Tally,
     time: u64,
     busiest: f64,
+    kept_off: f64,
     note: Option<String>,
 }
 
@@ -205,15 +207,15 @@ fn gather(
     let mut serializer = V2DeflateSerializer::new();
     let mut hlog = outputs.hlog.as_mut().map(|out| files::begin_hlog(out, &mut serializer, began)).transpose()?;
     let mut progress = Progress { quiet: arguments.quiet, terminal: io::stderr().is_terminal() };
-    let mut all = Gathered { tally: Tally::default(), time: 0, busiest: 0.0, note: None };
+    let mut all = Gathered { tally: Tally::default(), time: 0, busiest: 0.0, kept_off: 0.0, note: None };
     let (mut interval, mut from) = (Tally::default(), 0);
-    let mut busy = vec![(0, 0); backs.len()];
+    let mut cores = vec![(0, 0, 0); backs.len()];
     let (mut running, mut missing) = (backs.len(), backs.len());
     while running > 0 {
         let Ok(mut report) = reports.recv() else { break };
         interval.add(&report.tally);
-        busy[report.thread].0 += report.busy;
-        busy[report.thread].1 += report.time;
+        let core = &mut cores[report.thread];
+        *core = (core.0 + report.busy, core.1 + report.kept_off, core.2 + report.time);
         all.time = all.time.max(report.ended);
         all.note = report.note.take().or(all.note);
         if report.last {
@@ -241,7 +243,11 @@ fn gather(
         missing = running;
     }
     progress.end();
-    all.busiest = busy.iter().map(|(busy, time)| *busy as f64 / (*time).max(1) as f64).fold(0.0, f64::max);
+    for (busy, kept_off, time) in cores {
+        let time = time.max(1) as f64;
+        all.busiest = all.busiest.max(busy as f64 / time);
+        all.kept_off = all.kept_off.max(kept_off as f64 / time);
+    }
     Ok(all)
 }
 

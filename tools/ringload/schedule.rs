@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::words::{SECOND, rate, time};
+use crate::words::{MILLISECOND, SECOND, rate, time};
 
 /// A rate over time: pieces one behind the other, and bursts on top of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -171,8 +171,10 @@ impl Burst {
             return Err(format!("`{text}` is no burst: write RATE:LENGTH:EVERY, such as 5k:200ms:10s"));
         };
         let burst = Burst { rate: rate(requests)?, length: time(length)?, every: time(every)? };
-        if burst.length == 0 || burst.length > burst.every {
-            return Err(format!("`{text}`: a burst has to last longer than nothing and at most until the next"));
+        if burst.length == 0 || burst.length > burst.every || burst.every < MILLISECOND {
+            return Err(format!(
+                "`{text}`: a burst has to last longer than nothing and at most until the next, a millisecond later or more"
+            ));
         }
         Ok(burst)
     }
@@ -268,7 +270,6 @@ fn draw(seed: u64, number: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::MILLISECOND;
     use proptest::prelude::*;
 
     fn all(schedule: &Arc<Schedule>) -> Vec<u64> {
@@ -359,7 +360,7 @@ mod tests {
         for wrong in ["", "a", "1..", "1:2:3", "10:10s,5", "0", "5,,5", "0.01"] {
             assert!(pieces(wrong).is_err(), "{wrong}");
         }
-        for wrong in ["5", "5:1s", "5:2s:1s", "5:0s:1s", "5:1s:1s:1s"] {
+        for wrong in ["5", "5:1s", "5:2s:1s", "5:0s:1s", "5:1s:1s:1s", "5:1us:2us"] {
             assert!(Schedule::read("5", SECOND, Some(wrong), Arrivals::Even).is_err(), "{wrong}");
         }
     }

@@ -45,6 +45,8 @@ pub struct Report {
     pub tally: Box<Tally>,
     /// Nanoseconds for which the thread was on its core since the last one.
     pub busy: u64,
+    /// Nanoseconds for which it waited for its core, which others had, since the last one.
+    pub kept_off: u64,
     /// Nanoseconds since the last one.
     pub time: u64,
     /// Nanoseconds from the start to the last request that ended.
@@ -126,11 +128,12 @@ impl Worker {
         let (mut next_sweep, mut next_report) = (self.start, self.start + SECOND);
         pace.wait(Duration::from_nanos(self.start.saturating_sub(self.now()))).await?;
         self.state.set(State::Running);
-        let (mut busy, mut reported) = (busy(), self.now());
+        let (mut core, mut reported) = (core_time(), self.now());
         let mut report = |tally, last| {
-            let (was_busy, was) = (std::mem::replace(&mut busy, self::busy()), std::mem::replace(&mut reported, self.now()));
+            let (before, since) = (std::mem::replace(&mut core, core_time()), std::mem::replace(&mut reported, self.now()));
             let note = self.note.take();
-            let report = Report { thread, tally, busy: busy - was_busy, time: reported - was, ended: self.ended.get(), note, last };
+            let [busy, kept_off] = [core[0] - before[0], core[1] - before[1]];
+            let report = Report { thread, tally, busy, kept_off, time: reported - since, ended: self.ended.get(), note, last };
             // There is room for two of each thread, which has one tally beside its own.
             let _ = reports.try_send(report);
         };
@@ -264,8 +267,9 @@ impl Worker {
     }
 }
 
-/// Nanoseconds for which this thread was on its core.
-fn busy() -> u64 {
+/// Nanoseconds for which this thread was on its core, and for which it waited for it.
+fn core_time() -> [u64; 2] {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    text.split_whitespace().next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0)
+    let mut numbers = text.split_whitespace().map(|nanos| nanos.parse().unwrap_or(0));
+    [numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)]
 }
