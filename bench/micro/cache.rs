@@ -1,4 +1,5 @@
-//! Nanoseconds for a look into a shard of a million stored responses, asked for in no order, and for writing a hit's head and body.
+//! Nanoseconds for a look into a shard of a million stored responses, asked for in no order, and for writing a hit's head and body;
+//! beside it what memory alone takes for as much.
 
 use std::hint::black_box;
 
@@ -18,6 +19,30 @@ pub fn run() {
         let nanos = stores.each_ref().map(|stored| format!("{:>12.1}", stored.measure(popular, answers)));
         println!("{name:<24}{}", nanos.concat());
     }
+    let reads = [1_000, 1_000_000].map(|count| format!("{:>12.1}", reads(count)));
+    println!(
+        "{:<24}{}   two reads of such memory, one after the other: the least that a lookup among so many costs",
+        "memory",
+        reads.concat()
+    );
+}
+
+/// Nanoseconds for two reads that depend on each other, of as many places in no order as there are responses: memory's own part.
+fn reads(count: usize) -> f64 {
+    let mut places = vec![[0u64; RESPONSE_BYTES / 8]; count];
+    places.iter_mut().enumerate().for_each(|(number, place)| place[0] = mix(number as u64));
+    let clock = Clock::start();
+    let mut at = 0;
+    let mut round = |round: u64| {
+        let begun = clock.now();
+        for step in 0..2 * REQUESTS {
+            at = places[at][0].wrapping_add(round * REQUESTS + step) as usize % count;
+        }
+        clock.now().since(begun).as_nanos() as f64 / REQUESTS as f64
+    };
+    let fastest = (0..ROUNDS).map(&mut round).fold(f64::MAX, f64::min);
+    black_box(at);
+    fastest
 }
 
 /// A client's head; the path's number is written over for each request.
@@ -117,5 +142,7 @@ fn write(bytes: &mut [u8], mut number: u64) {
 }
 
 const DATE: &[u8] = b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+/// What one of the responses takes in memory, roughly.
+const RESPONSE_BYTES: usize = 512;
 const REQUESTS: u64 = 200_000;
 const ROUNDS: u64 = 10;

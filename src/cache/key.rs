@@ -3,7 +3,6 @@
 use std::hash::{BuildHasher, Hasher};
 
 use super::Ask;
-use crate::http::{Known, RequestHead};
 
 /// A URL in parts, each in the form it is stored in.
 #[derive(Clone, Copy)]
@@ -134,18 +133,9 @@ pub(super) fn extra(ask: &Ask<'_>) -> Vec<u8> {
         add(all.as_deref());
     }
     for name in &ask.policy.key_cookies {
-        add(cookie(ask.head, ask.bytes, name));
+        add(ask.head.cookies(ask.bytes, name).next());
     }
     out
-}
-
-/// The value of the first cookie of this name (RFC 6265 section 4.2.1).
-fn cookie<'a>(head: &RequestHead, bytes: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let lines = head.fields.iter().filter(|field| field.known == Known::Cookie);
-    lines.flat_map(|field| field.value.of(bytes).split(|&byte| byte == b';')).find_map(|pair| {
-        let pair = pair.trim_ascii();
-        pair.strip_prefix(name)?.strip_prefix(b"=")
-    })
 }
 
 /// A host without the port that goes without saying.

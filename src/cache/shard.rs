@@ -374,7 +374,7 @@ fn mark(hash: u64) -> u32 {
 
 const NONE: u32 = u32::MAX;
 /// Places of the tables by hash that forget.
-const SLOTS: usize = 1024;
+const SLOTS: usize = 1 << 16;
 /// Bytes that a response is expected to take, when room is set aside for entries, and for how many at most.
 const EXPECTED: usize = 1024;
 const EXPECTED_MAX: usize = 1 << 20;

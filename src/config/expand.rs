@@ -12,7 +12,7 @@ use super::tree::{Expanded, Kind, Value};
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// Bytes of a file that a `${file:...}` may stand for, at most.
-const FILE_MAX: u64 = 64 << 10;
+const FILE_MAX: u64 = 1 << 20;
 
 /// Expands every text of a tree; tells where one can't be, and why.
 pub(super) fn expand(value: &mut Value, environment: Environment<'_>, problem: &mut dyn FnMut(u32, String, &'static str)) {
@@ -157,6 +157,11 @@ mod tests {
         for (content, value) in [("s3cret\n", "s3cret"), ("a\n\n", "a\n"), ("a\r\n", "a"), ("", ""), ("b", "b")] {
             std::fs::write(&path, content).unwrap();
             assert_eq!(text(&format!("${{file:{}}}", path.display())).as_deref(), Ok(value));
+        }
+        let most = "x".repeat(FILE_MAX as usize);
+        for (content, fits) in [(most.clone(), true), (format!("{most}x"), false)] {
+            std::fs::write(&path, content).unwrap();
+            assert_eq!(text(&format!("${{file:{}}}", path.display())).is_ok(), fits);
         }
         std::fs::remove_file(path).unwrap();
     }

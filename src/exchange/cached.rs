@@ -149,10 +149,6 @@ impl Exchange {
     ) -> Judged {
         let view = self.view.clone();
         let Some(cache) = view.cache() else { return Judged::Relay(None, Vec::new()) };
-        if let Some(outcome) = self.passes_again(incoming, scratch, head) {
-            scratch.notes.response.add_lines(&scratch.told);
-            return Judged::Relay(Some(outcome), Vec::new());
-        }
         let none;
         let policy = match &view.plan.routes[self.route].cache {
             Some(policy) => policy,
@@ -191,12 +187,13 @@ impl Exchange {
         }
     }
 
-    /// Whether the answer is one that was passed on before, to the same request: it is again.
+    /// Whether the answer is one that was passed on before, to the same request: it is again, and needn't be judged.
     #[inline]
-    fn passes_again(&mut self, incoming: &Incoming<'_>, scratch: &Scratch, head: &ResponseHead) -> Option<Outcome> {
+    pub fn passes_again(&mut self, incoming: &Incoming<'_>, scratch: &mut Scratch, head: &ResponseHead) -> Option<Outcome> {
         let last = scratch.last.as_ref().filter(|last| last.is_of(&self.view, incoming, scratch))?;
         let (_, outcome) = last.passed.filter(|(passed, _)| *passed == head.seen.heads)?;
         self.caching.as_mut()?.fetch.take_if(|fetch| fetch.is_lone())?;
+        scratch.notes.response.add_lines(&scratch.told);
         Some(outcome)
     }
 

@@ -1,6 +1,6 @@
 //! The chain of a request's route: asked link by link on the way in, and in reverse order on the answer's way out.
 
-use super::{Exchange, Incoming, Refusal, Scratch, Stage, Step};
+use super::{Exchange, Incoming, Refusal, Scratch, Stage, Step, View};
 use crate::clock::Instant;
 use crate::error::Reason;
 use crate::http::{Framing, ResponseHead};
@@ -11,28 +11,54 @@ impl Exchange {
     /// Asks the links that haven't let the request pass yet; `None` once all have.
     pub(super) fn pass_chain(&mut self, incoming: &Incoming<'_>, scratch: &mut Scratch, now: Instant, draw: u64) -> Option<Step> {
         let view = self.view.clone();
-        let chain = view.chain(self.route);
-        while let Some(link) = chain.get(self.links) {
-            let path = if scratch.normal.is_empty() { incoming.head.path.of(incoming.bytes) } else { &scratch.normal };
-            let mut request = Request {
-                incoming,
-                path,
-                route: &view.plan.routes[self.route].name,
-                found: Found {
-                    router: &view.plan.router,
-                    route: RouteIndex(self.route as u32),
-                    captures: &scratch.captures,
-                    path: if scratch.path.is_empty() { path } else { &scratch.path },
-                },
-                request_id: scratch.id.as_bytes(),
-                trusted: &view.plan.trusted,
-                again: std::mem::take(&mut self.again),
-                reply: scratch.reply.take(),
-                draw,
-                notes: &mut scratch.notes,
-            };
+        if self.links < view.chain(self.route).len()
+            && let Some(step) = self.ask_links(&view, incoming, scratch, now, draw)
+        {
+            return Some(step);
+        }
+        if self.preflight {
+            // No link knows what it asks about, and the route doesn't serve its method.
+            return Some(self.refuse(Reason::MethodNotAllowed));
+        }
+        if incoming.head.framing != Framing::None
+            && let Some(step) = self.weigh_body(incoming.head.framing, &mut scratch.notes)
+        {
+            return Some(step);
+        }
+        if let Some(split) = &view.plan.routes[self.route].split {
+            self.choose_arm(&view, split, incoming, scratch, draw);
+        }
+        self.stage = if view.plan.routes[self.route].cache.is_some() { Stage::Looking } else { Stage::Admitting };
+        None
+    }
+
+    fn ask_links(&mut self, view: &View, incoming: &Incoming<'_>, scratch: &mut Scratch, now: Instant, draw: u64) -> Option<Step> {
+        let path = if scratch.normal.is_empty() { incoming.head.path.of(incoming.bytes) } else { &scratch.normal };
+        let mut request = Request {
+            incoming,
+            path,
+            route: &view.plan.routes[self.route].name,
+            found: Found {
+                router: &view.plan.router,
+                route: RouteIndex(self.route as u32),
+                captures: &scratch.captures,
+                path: if scratch.path.is_empty() { path } else { &scratch.path },
+            },
+            request_id: scratch.id.as_bytes(),
+            trusted: &view.plan.trusted,
+            again: std::mem::take(&mut self.again),
+            reply: scratch.reply.take(),
+            draw,
+            address_key: &mut scratch.address_key,
+            notes: &mut scratch.notes,
+        };
+        while let Some(link) = view.chain(self.route).get(self.links) {
             match link.on_request(&mut request, now) {
-                Flow::Next => self.links += 1,
+                Flow::Next => {
+                    self.links += 1;
+                    // What was answered was this link's question.
+                    (request.again, request.reply) = (false, None);
+                }
                 Flow::Answer(answer) => return Some(Step::Answer(answer)),
                 Flow::Refuse(denial) => {
                     let refusal = self.refusal(denial.reason);
@@ -53,19 +79,6 @@ impl Exchange {
                 }
             }
         }
-        if self.preflight {
-            // No link knows what it asks about, and the route doesn't serve its method.
-            return Some(self.refuse(Reason::MethodNotAllowed));
-        }
-        if incoming.head.framing != Framing::None
-            && let Some(step) = self.weigh_body(incoming.head.framing, &mut scratch.notes)
-        {
-            return Some(step);
-        }
-        if let Some(split) = &view.plan.routes[self.route].split {
-            self.choose_arm(&view, split, incoming, scratch, draw);
-        }
-        self.stage = if view.plan.routes[self.route].cache.is_some() { Stage::Looking } else { Stage::Admitting };
         None
     }
 

@@ -24,6 +24,7 @@ mod split;
 mod step;
 mod view;
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -111,6 +112,8 @@ pub struct Scratch {
     pub notes: Notes,
     /// The answer to what a link of the chain asked.
     pub reply: Option<Box<Reply>>,
+    /// The client's address and its own key, as the request before had them.
+    address_key: Option<(IpAddr, u128)>,
     /// Where the request before went: the same head goes there again.
     found: Option<Found>,
     /// What the cache made of the request before.

@@ -1,5 +1,6 @@
 //! Changes to one message's headers, decided while it passes; those that are the same for every message are [`super::Edits`].
 
+use super::alike::are_alike;
 use super::write_line;
 
 /// Headers taken away and lines added. Reused from message to message.
@@ -70,6 +71,11 @@ impl Changes {
     /// Whether a received header of this name is taken away.
     pub fn drops(&self, name: &[u8]) -> bool {
         self.dropped.split(|&byte| byte == b'\n').any(|dropped| dropped.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether a request header of this name is taken away, or of one that an endpoint may take for it.
+    pub fn drops_alike(&self, name: &[u8]) -> bool {
+        self.dropped.split(|&byte| byte == b'\n').any(|dropped| are_alike(dropped, name))
     }
 
     /// The names taken away, for comparing.

@@ -1,5 +1,7 @@
 //! A route's changes to a message's headers, made ready once so that applying them copies one block.
 
+use super::alike::are_alike;
+
 /// Headers taken away, and a block of header lines added. Setting a header is taking it away and adding it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edits {
@@ -54,6 +56,11 @@ impl Edits {
     /// Whether a received header of this name is taken away.
     pub fn drops(&self, name: &[u8]) -> bool {
         self.dropped.iter().any(|dropped| dropped.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether a request header of this name is taken away, or of one that an endpoint may take for it.
+    pub fn drops_alike(&self, name: &[u8]) -> bool {
+        self.dropped.iter().any(|dropped| are_alike(dropped, name))
     }
 
     /// What ends the head, as it goes on the wire: the lines to add and the blank line.

@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::net::IpAddr;
 
+use super::alike::is_disguised;
 use super::{Changes, Edits, Field, Framing, Known, RequestHead, ResponseHead, Span, Version};
 
 /// What the gateway adds to requests, whatever their route.
@@ -117,6 +118,7 @@ pub fn write_request(out: &mut Vec<u8>, request: &RequestOut<'_>) -> WrittenRequ
     let id_kept = kept_request_id(head, bytes, trusted).is_some();
     let start = as_received.then_some(head.method_name.start);
     let edited = request.edits.drop_any() || request.changes.drop_any();
+    let underscores = memchr::memchr(b'_', &bytes[..head.length]).is_some();
     copy_fields(out, bytes, start, &head.fields, head.length, |field| {
         let dropped = match field.known {
             Known::Host => !as_received,
@@ -129,7 +131,8 @@ pub fn write_request(out: &mut Vec<u8>, request: &RequestOut<'_>) -> WrittenRequ
             Known::XRequestId => request.additions.request_id && !id_kept,
             _ => field.hop,
         };
-        dropped || (edited && drops(request.edits, request.changes, field.name.of(bytes)))
+        let name = field.name.of(bytes);
+        dropped || (edited && (request.edits.drops_alike(name) || request.changes.drops_alike(name))) || (underscores && is_disguised(name))
     });
     if head.framing == Framing::Chunked && !request.sized {
         out.extend_from_slice(CHUNKED);
@@ -152,10 +155,6 @@ pub fn write_request(out: &mut Vec<u8>, request: &RequestOut<'_>) -> WrittenRequ
     out.extend_from_slice(request.edits.tail());
     tell_version(out, head.version, request.edits);
     WrittenRequest { line, id, changes }
-}
-
-fn drops(edits: &Edits, changes: &Changes, name: &[u8]) -> bool {
-    edits.drops(name) || changes.drops(name)
 }
 
 /// The request line, and the Host with it.
@@ -294,7 +293,8 @@ pub fn write_response(out: &mut Vec<u8>, response: &ResponseOut<'_>) -> WrittenR
             }
             _ => field.hop,
         };
-        dropped || (edited && drops(response.edits, response.changes, field.name.of(bytes)))
+        let name = field.name.of(bytes);
+        dropped || (edited && (response.edits.drops(name) || response.changes.drops(name)))
     });
     match response.framing {
         Framing::Chunked => out.extend_from_slice(CHUNKED),

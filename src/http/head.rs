@@ -210,6 +210,21 @@ impl RequestHead {
         first(&self.fields, known).map(|field| field.value.of(bytes))
     }
 
+    /// The values of the cookies of this name, in order (RFC 6265 section 4.2.1).
+    pub fn cookies<'a>(&'a self, bytes: &'a [u8], name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+        let lines = self.fields.iter().filter(|field| field.known == Known::Cookie);
+        let pairs = lines.flat_map(|field| {
+            let mut rest = Some(field.value.of(bytes));
+            std::iter::from_fn(move || {
+                let text = rest.take()?;
+                let end = memchr::memchr(b';', text);
+                rest = end.map(|end| &text[end + 1..]);
+                Some(&text[..end.unwrap_or(text.len())])
+            })
+        });
+        pairs.filter_map(move |pair| pair.trim_ascii().strip_prefix(name)?.strip_prefix(b"="))
+    }
+
     /// The value of the first field of this name, compared without regard to case.
     pub fn header<'a>(&self, bytes: &'a [u8], name: &str) -> Option<&'a [u8]> {
         self.fields.iter().find(|field| field.name.of(bytes).eq_ignore_ascii_case(name.as_bytes())).map(|field| field.value.of(bytes))

@@ -1,6 +1,7 @@
 //! What a message means, whatever its wire form: methods, versions, heads as offsets over received bytes.
 
 mod again;
+mod alike;
 mod changes;
 mod date;
 mod edits;

@@ -55,6 +55,8 @@ pub struct Request<'a> {
     pub reply: Option<Box<Reply>>,
     /// A number by chance.
     pub draw: u64,
+    /// The address of the connection's last client and the key of its own: making it costs more than seeing that it is the same.
+    pub address_key: &'a mut Option<(IpAddr, u128)>,
     /// What is to become of the request and its answer.
     pub notes: &'a mut Notes,
 }

@@ -97,12 +97,7 @@ impl<'a> Incoming<'a> {
 
     /// The value of a cookie (RFC 6265 section 4.2.1).
     pub fn cookie(&self, name: &str) -> Option<&'a [u8]> {
-        let lines = self.head.fields.iter().filter(|field| field.known == Known::Cookie);
-        lines.flat_map(|field| field.value.of(self.bytes).split(|&byte| byte == b';')).find_map(|pair| {
-            let pair = pair.trim_ascii();
-            let split = pair.iter().position(|&byte| byte == b'=')?;
-            (&pair[..split] == name.as_bytes()).then(|| &pair[split + 1..])
-        })
+        self.head.cookies(self.bytes, name.as_bytes()).next()
     }
 }
 

@@ -57,7 +57,20 @@ pub struct Secret(pub [u8; 16]);
 impl Secret {
     /// A request's key.
     #[inline]
-    pub(super) fn key(&self, keys: &[Key], request: &Request<'_>) -> u128 {
+    pub(super) fn key(&self, keys: &[Key], request: &mut Request<'_>) -> u128 {
+        if keys != [Key::Ip] {
+            return self.make(keys, request);
+        }
+        let client = request.client();
+        if let Some((_, key)) = request.address_key.filter(|(known, _)| *known == client) {
+            return key;
+        }
+        let key = self.make(keys, request);
+        *request.address_key = Some((client, key));
+        key
+    }
+
+    fn make(&self, keys: &[Key], request: &Request<'_>) -> u128 {
         let mut hasher = SipHasher13::new_with_key(&self.0);
         for key in keys {
             match key {

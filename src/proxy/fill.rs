@@ -7,28 +7,16 @@ use std::rc::Rc;
 use futures_util::FutureExt;
 
 use super::attempt::{Answered, Received, key};
-use super::core::{Core, Session, after};
+use super::core::{Core, Session};
+use super::receive::Fetching;
 use super::serve::Request;
 use crate::cache::{Fetch, Filling, Hit, Outcome, Status};
 use crate::client::{Connection, KeepAlive};
-use crate::error::Reason;
 use crate::exchange::{Attempt, Attempted, Ending, Exchange, Judged, Place, Plan, Refusal, Step};
 use crate::http::Framing;
-use crate::http1::{Chunked, as_response, parse_request};
-use crate::net::{self, Stream};
+use crate::http1::{Chunked, parse_request};
+use crate::net;
 use crate::server::{Inbound, Next};
-
-/// An answer being received into the cache.
-struct Fetching {
-    core: Rc<Core>,
-    exchange: Exchange,
-    attempt: Attempt,
-    connection: Rc<Connection>,
-    /// What has come: the head, and the body's beginning.
-    buf: Vec<u8>,
-    head: Received,
-    filling: Filling,
-}
 
 impl Core {
     /// Runs a task beside all connections; a panic ends it alone.
@@ -175,6 +163,11 @@ impl Request<'_> {
     /// The cache sees the endpoint's answer. `None`: it is relayed, as nearly all are, and stored by now if all of it has come.
     pub(super) fn judge(&mut self, exchange: &mut Exchange, got: &Answered<'_>) -> Option<Judged> {
         let core = self.core;
+        let (incoming, scratch, head) = self.session.parts(self.inbound.bytes(), core.wall.get());
+        if let Some(outcome) = exchange.passes_again(&incoming, scratch, head) {
+            core.count_cached(self.session, outcome);
+            return None;
+        }
         match core.judge(self.session, self.inbound.bytes(), exchange, got) {
             Judged::Relay(..) => None,
             Judged::Store(filling, status) => match self.store_whole(got, filling) {
@@ -284,114 +277,5 @@ impl Request<'_> {
         let aside = exchange.aside(fetch, &incoming, scratch, core.now());
         let work = own.clone().fetch_for_cache(session, Inbound::new(bytes), aside);
         own.beside(work);
-    }
-}
-
-/// How receiving stands.
-enum Stand {
-    /// So many bytes are to come, or as many as a decoder says.
-    Counted(u64),
-    Chunked(Box<Chunked>),
-    /// All has come; whether the connection is clean.
-    Done(bool),
-}
-
-impl Fetching {
-    fn new(core: Rc<Core>, exchange: Exchange, attempt: Attempt, answered: Answered<'_>, head: Received, filling: Filling) -> Self {
-        let Answered { connection, buf, .. } = answered;
-        connection.timer.clear();
-        Fetching { core, exchange, attempt, connection, buf, head, filling }
-    }
-
-    async fn run(mut self) {
-        let begun = self.begin();
-        self.go_on(begun).await;
-    }
-
-    /// Takes what has come with the head.
-    fn begin(&mut self) -> Result<Stand, Reason> {
-        let stand = match self.head.framing {
-            Framing::Length(length) => Stand::Counted(length),
-            Framing::Chunked => Stand::Chunked(Box::new(Chunked::new(&self.exchange.view().plan.head_limits))),
-            Framing::None | Framing::UntilClose => Stand::Done(self.buf.len() == self.head.length),
-        };
-        self.take(stand, self.head.length)
-    }
-
-    /// Takes what stands in the buffer from there on.
-    fn take(&mut self, stand: Stand, from: usize) -> Result<Stand, Reason> {
-        let piece = &mut self.buf[from..];
-        let (count, stand) = match stand {
-            Stand::Counted(left) => {
-                let count = piece.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-                let left = left - count as u64;
-                (count, if left == 0 { Stand::Done(count == piece.len()) } else { Stand::Counted(left) })
-            }
-            Stand::Chunked(mut decoder) => {
-                let decoded = decoder.decode(piece).map_err(as_response)?;
-                let clean = decoded.consumed == piece.len();
-                (decoded.data, if decoded.done { Stand::Done(clean) } else { Stand::Chunked(decoder) })
-            }
-            done @ Stand::Done(_) => (0, done),
-        };
-        if count > 0 {
-            self.filling.push(&self.buf[from..from + count]);
-        }
-        self.buf.clear();
-        Ok(stand)
-    }
-
-    /// Receives the rest, to the end.
-    async fn go_on(mut self, begun: Result<Stand, Reason>) {
-        let result = match begun {
-            Ok(stand) => self.receive(stand).await,
-            Err(reason) => Err(Some(reason)),
-        };
-        let Fetching { core, mut exchange, attempt, connection, buf, head, filling } = self;
-        core.buffers.give(buf);
-        let fill = filling.fill().id();
-        match result {
-            Ok(clean) => {
-                filling.finish(core.now());
-                exchange.ended(None, core.now());
-                if clean && head.keep_alive {
-                    core.give_back(&connection, &attempt, &exchange.view().plan);
-                }
-            }
-            Err(reason) => {
-                drop(filling);
-                // Without a reason nobody wanted more of it, which isn't the endpoint's fault.
-                exchange.ended(reason, core.now());
-            }
-        }
-        drop(exchange);
-        core.wake_fill(fill);
-        core.wake_places(attempt.route, attempt.pool);
-    }
-
-    /// Says whether the connection is clean afterwards; an error without a reason if nobody wants more.
-    async fn receive(&mut self, mut stand: Stand) -> Result<bool, Option<Reason>> {
-        let core = self.core.clone();
-        let idle = self.exchange.view().plan.config.timeouts.body_idle.get();
-        let fill = self.filling.fill().id();
-        loop {
-            core.wake_fill(fill);
-            if let Stand::Done(clean) = stand {
-                return Ok(clean);
-            }
-            while !self.filling.room().ok_or(None)? {
-                core.waiters.wait(Place::Room(fill), core.waiters.ticket()).await;
-            }
-            self.connection.timer.close_at(after(core.now(), idle));
-            let (received, buf) = self.connection.link.recv(std::mem::take(&mut self.buf)).await;
-            core.woke();
-            self.buf = buf;
-            match received {
-                Ok(received) if received > 0 => self.connection.timer.clear(),
-                _ if self.connection.timer.expired() => return Err(Some(Reason::ResponseBodyTimeout)),
-                _ => return Err(Some(Reason::ClosedMidBody)),
-            }
-            stand = self.take(stand, 0)?;
-        }
     }
 }

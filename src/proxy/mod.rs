@@ -14,6 +14,7 @@ mod hedge;
 mod hit;
 mod mirror;
 mod note;
+mod receive;
 mod relay;
 mod serve;
 mod source;

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::answer::{Extra, Own, afterwards, skip};
-use super::attempt::Answered;
+use super::attempt::{Answered, Failed};
 use super::core::{Core, Session};
 use super::note::{Asked, Begun, Ended};
 use super::relay::{Relayed, Terms, outlives};
@@ -128,7 +128,7 @@ impl<'a> Request<'a> {
         let body = if let Framing::Length(length) = head.framing { length } else { u64::MAX };
         *arrived = head.length as u64 + body.min((self.inbound.bytes().len() - head.length) as u64);
         let mut exchange = Exchange::new(view, self.started);
-        let (mut answered, mut ticket, mut awaited) = (None, None, false);
+        let (mut ticket, mut awaited) = (None, false);
         let mut step = self.step(&mut exchange);
         loop {
             match step {
@@ -159,7 +159,11 @@ impl<'a> Request<'a> {
                     if let Some(fetch) = fetch {
                         self.fetch_aside(&exchange, *fetch);
                     }
-                    return self.hit(exchange, hit).await;
+                    self.pass_chain(&mut exchange, &hit);
+                    let (view, route) = (exchange.view().clone(), exchange.route());
+                    // Dropped where it is: it is large, and moving it costs more.
+                    drop(exchange);
+                    return self.send_hit(&view, route, &hit).await;
                 }
                 Step::AwaitFill(fill) => {
                     self.core.counters.cache_waits.add(u64::from(!std::mem::replace(&mut awaited, true)));
@@ -204,23 +208,21 @@ impl<'a> Request<'a> {
                         }
                     };
                     let (now, draw) = (self.core.now(), self.core.draw());
-                    let (ending, trace) = match outcome {
-                        Ok(got) => {
-                            self.ended.asked = Some(Asked { answered: Some(now), ..asked });
-                            let trace = got.trace;
-                            answered = Some((got, attempt));
-                            (Ending::Answered(self.session.response.status), trace)
-                        }
-                        Err(failed) => {
+                    let mut got = match outcome {
+                        Ok(got) => got,
+                        Err(Failed { reason, trace }) => {
                             self.ended.asked = Some(asked);
-                            (Ending::Failed(failed.reason), failed.trace)
+                            let ending = Ending::Failed(reason);
+                            step = exchange.attempted(Attempted { ending, trace }, &self.session.head, now, draw);
+                            continue;
                         }
                     };
-                    step = exchange.attempted(Attempted { ending, trace }, &self.session.head, now, draw);
-                    continue;
-                }
-                Step::Relay => {
-                    let (mut got, attempt) = answered.take().expect("an answer is relayed only when there is one");
+                    self.ended.asked = Some(Asked { answered: Some(now), ..asked });
+                    let ending = Ending::Answered(self.session.response.status);
+                    step = exchange.attempted(Attempted { ending, trace: got.trace }, &self.session.head, now, draw);
+                    if !matches!(step, Step::Relay) {
+                        continue;
+                    }
                     if exchange.is_judged(self.session.head.method)
                         && let Some(judged) = self.judge(&mut exchange, &got)
                     {
@@ -233,6 +235,7 @@ impl<'a> Request<'a> {
                     }
                     return self.relay(&mut exchange, &mut got, &attempt).await;
                 }
+                Step::Relay => unreachable!("an answer is relayed only when there is one"),
             }
             step = self.step(&mut exchange);
         }

@@ -54,6 +54,21 @@ fn a_stranger_is_not_believed() {
 }
 
 #[test]
+fn what_endpoints_take_for_the_gateways_own_words_is_left_out() {
+    let request = "GET / HTTP/1.1\r\nHost: a.example\r\nX_Forwarded_For: 1.1.1.1\r\nX-Real_IP: 3.3.3.3\r\nContent_Length: 5\r\nx_team: root\r\n\
+        X_Harmless: yes\r\n\r\n";
+    let routes = json!([{ "path": "/", "upstream": "up", "request": { "set_headers": { "X-Team": "web" } } }]);
+    for mut config in [json!({}), trusting()] {
+        config["routes"] = routes.clone();
+        let seen = forwarded(config, request);
+        for name in ["x_forwarded_for", "x-real_ip", "content_length", "x_team"] {
+            assert_eq!(seen.field(name), None, "{name}");
+        }
+        assert_eq!((seen.field("x-team"), seen.field("x_harmless")), (Some("web"), Some("yes")));
+    }
+}
+
+#[test]
 fn a_trusted_proxy_is_believed() {
     let seen = forwarded(trusting(), CLAIMS);
     assert_eq!(seen.field("x-forwarded-for"), Some("1.1.1.1, 2.2.2.2, 127.0.0.1"));

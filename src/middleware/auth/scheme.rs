@@ -118,9 +118,7 @@ pub(super) fn query<'a>(incoming: &'a Incoming<'a>, name: &str) -> Found<'a> {
 
 /// The value of a cookie that must not be there twice.
 pub(super) fn cookie<'a>(incoming: &'a Incoming<'a>, name: &str) -> Found<'a> {
-    let lines = incoming.head.fields.iter().filter(|field| field.known == Known::Cookie);
-    let pairs = lines.flat_map(|field| field.value.of(incoming.bytes).split(|&byte| byte == b';'));
-    one(pairs.filter_map(|pair| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")))
+    one(incoming.head.cookies(incoming.bytes, name.as_bytes()))
 }
 
 fn one<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Found<'a> {

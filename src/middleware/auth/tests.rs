@@ -73,6 +73,7 @@ impl World {
             again,
             reply,
             draw: 0,
+            address_key: &mut None,
             notes: &mut notes,
         };
         let came = match self.link.on_request(&mut request, self.now) {

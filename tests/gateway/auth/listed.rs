@@ -17,7 +17,7 @@ fn tokens_and_keys_let_in_and_nothing_else_does() {
     let gateway = guarded(&endpoint, json!({ "any": any, "claims_to_headers": { "X-User": "sub" } }));
     let long = format!("Authorization: Bearer {}", "x".repeat(20_000));
     for (target, lines, expected) in [
-        ("/", &["Authorization: Bearer ci-s3cret", "X-User: root"][..], (200, "")),
+        ("/", &["Authorization: Bearer ci-s3cret", "X-User: root", "X_User: root"][..], (200, "")),
         ("/", &["Authorization: Bearer abc"], (200, "")),
         ("/", &["X-API-Key: shop-s3cret"], (200, "")),
         ("/?api_key=shop-s3cret", &[], (200, "")),
@@ -40,6 +40,7 @@ fn tokens_and_keys_let_in_and_nothing_else_does() {
     assert_eq!(endpoint.seen().len(), 5, "nothing else reaches the endpoint");
     let users: Vec<_> = endpoint.seen().iter().map(|request| request.field("x-user").map(str::to_owned)).collect();
     assert_eq!(users, ["ci", "abc", "shop", "shop", "shop"].map(|user| Some(user.to_owned())), "a client's own is taken away");
+    assert!(endpoint.seen().iter().all(|request| request.field("x_user").is_none()), "and what may be taken for it");
     gateway.wait("gateway_auth_failures_total{kind=\"bearer\",reason=\"auth_invalid\"}", 5.0);
     gateway.wait("gateway_auth_failures_total{kind=\"none\",reason=\"auth_missing\"}", 2.0);
     gateway.wait_log("\"identity\":\"shop\"");
