@@ -251,6 +251,11 @@ fn files_are_written_for_other_tools() {
     let (hgrm_path, hlog_path) = (hgrm.display(), hlog.display());
     let numbers = numbers(&format!("--rate 100 -d 1200ms --hgrm {hgrm_path} --hlog {hlog_path} {}", origin.url("/")));
     all_answered(&numbers, 120);
+    let json = folder.join("ringload.json");
+    std::fs::write(&json, numbers.to_string()).unwrap();
+    let merged = ringload(&format!("merge --json - -e p99<1m {} {}", json.display(), json.display()));
+    let merged: Value = serde_json::from_slice(&merged.stdout).unwrap();
+    all_answered(&merged, 240);
     let percentiles = std::fs::read_to_string(hgrm).unwrap();
     assert!(percentiles.trim_start().starts_with("Value") && percentiles.contains("Total count    =          120]"), "{percentiles}");
     let log = std::fs::read_to_string(hlog).unwrap();

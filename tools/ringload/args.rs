@@ -17,6 +17,8 @@ ringload: sends HTTP/1.1 requests at a rate you choose, and tells how long the a
 USAGE
     ringload --rate RATE [OPTIONS] URL      open loop: requests are due at their time, whatever the target does
     ringload [OPTIONS] URL                  closed loop: each connection asks again as soon as it is answered
+    ringload merge [--json FILE] [--hgrm FILE] [--expect WHAT]... RESULT.json...
+                                            one result of several runs at the same time, as from several machines
 
 EXAMPLES
     ringload --rate 1000 http://127.0.0.1:8080/                        1000 requests a second for 10 seconds

@@ -25,11 +25,12 @@ pub fn json(result: &Result) -> Value {
     json!({
         "ringload": env!("CARGO_PKG_VERSION"),
         "target": result.target,
-        "loop": if result.schedule.is_some() { "open" } else { "closed" },
+        "loop": if result.asked.is_some() { "open" } else { "closed" },
         "threads": result.size.0,
         "connections": result.size.1,
         "time_ns": result.time,
-        "asked": result.schedule.map(|schedule| schedule.total()),
+        "asked": result.asked.map(|(total, _)| total),
+        "asked_time_ns": result.asked.map(|(_, length)| length),
         "due": tally.due,
         "answered": tally.answered(),
         "answered_per_second": result.rate(),
@@ -139,7 +140,7 @@ mod tests {
         let tally = tally();
         let result = Result {
             target: "GET http://a/".into(),
-            schedule: None,
+            asked: None,
             tally: &tally,
             time: 2_000_000_000,
             size: (1, 8),

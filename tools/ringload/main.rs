@@ -8,6 +8,7 @@ mod args;
 mod connection;
 mod dispatch;
 mod files;
+mod merge;
 mod pace;
 mod report;
 mod response;
@@ -23,6 +24,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use args::Arguments;
+use merge::Merge;
 use run::Problem;
 
 /// Keeps memory of a thread on that thread.
@@ -39,15 +41,23 @@ fn main() -> ExitCode {
         eprintln!("ringload: {problem}\nhint: see `ringload --help`");
         ExitCode::from(BAD_USAGE)
     };
-    let arguments = match Arguments::read(std::env::args_os().skip(1)) {
-        Ok(arguments) => arguments,
-        Err(problem) => return wrong(problem),
+    let mut words = std::env::args_os().skip(1).peekable();
+    let ended = if words.next_if(|word| word == "merge").is_some() {
+        match Merge::read(words) {
+            Ok(arguments) => run::merge(&arguments),
+            Err(problem) => return wrong(problem),
+        }
+    } else {
+        match Arguments::read(words) {
+            Ok(arguments) if arguments.help => {
+                let _ = io::stdout().write_all(args::USAGE.as_bytes());
+                return ExitCode::SUCCESS;
+            }
+            Ok(arguments) => run::run(arguments),
+            Err(problem) => return wrong(problem),
+        }
     };
-    if arguments.help {
-        let _ = io::stdout().write_all(args::USAGE.as_bytes());
-        return ExitCode::SUCCESS;
-    }
-    match run::run(arguments) {
+    match ended {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(NOT_GOOD),
         Err(Problem::Usage(problem)) => wrong(problem),

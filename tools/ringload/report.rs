@@ -10,8 +10,8 @@ use crate::words::{SECOND, show_bytes, show_count, show_part, show_rate, show_ti
 pub struct Result<'a> {
     /// Whom it asked.
     pub target: String,
-    /// When requests were due; none in a closed loop.
-    pub schedule: Option<&'a Schedule>,
+    /// Requests asked for in all, and in how many nanoseconds; none in a closed loop.
+    pub asked: Option<(f64, u64)>,
     /// Everything.
     pub tally: &'a Tally,
     /// Nanoseconds from the start to the last request's end.
@@ -82,7 +82,7 @@ impl Result<'_> {
         let (threads, connections) = self.size;
         let plural = |count: usize| if count == 1 { "" } else { "s" };
         let _ = writeln!(out, "{}", self.target);
-        let how = if self.schedule.is_some() { "open loop, up to" } else { "closed loop of" };
+        let how = if self.asked.is_some() { "open loop, up to" } else { "closed loop of" };
         let (many, more) = (plural(connections), plural(threads));
         let _ = writeln!(out, "{how} {connections} connection{many} on {threads} thread{more}, {}\n", show_time(self.time));
     }
@@ -91,10 +91,7 @@ impl Result<'_> {
         let tally = self.tally;
         let (answered, failed) = (show_count(tally.answered()), show_count(tally.failed()));
         let _ = writeln!(out, "requests    {} due = {answered} answered + {failed} without an answer", show_count(tally.due));
-        let asked = self.schedule.map(|schedule| {
-            let asked = schedule.total() * SECOND as f64 / schedule.length() as f64;
-            format!("{} asked, ", show_rate(asked))
-        });
+        let asked = self.asked.map(|(total, length)| format!("{} asked, ", show_rate(total * SECOND as f64 / length.max(1) as f64)));
         let _ = writeln!(out, "rate        {}{} answered", asked.unwrap_or_default(), show_rate(self.rate()));
         let statuses = (0..).zip(tally.statuses).filter(|(_, count)| *count > 0);
         let statuses: Vec<String> = statuses.map(|(class, count)| format!("{class}xx {}", show_count(count))).collect();
@@ -106,7 +103,7 @@ impl Result<'_> {
         if let Some(note) = &self.note {
             let _ = writeln!(out, "            last: {note}");
         }
-        if self.schedule.is_some() {
+        if self.asked.is_some() {
             let part = show_part(tally.late, tally.due);
             let _ = writeln!(out, "late        {} sent more than {} after they were due ({part})", show_count(tally.late), show_time(LATE));
         }
@@ -125,7 +122,7 @@ impl Result<'_> {
         if tally.response.is_empty() {
             return;
         }
-        let open = self.schedule.is_some();
+        let open = self.asked.is_some();
         if !open {
             // Both begin with the send here.
             out.push_str("        response time\n");
@@ -195,10 +192,10 @@ mod tests {
         tally
     }
 
-    fn result<'a>(tally: &'a Tally, schedule: Option<&'a Schedule>) -> Result<'a> {
+    fn result(tally: &Tally, asked: Option<(f64, u64)>) -> Result<'_> {
         Result {
             target: "GET http://a/".into(),
-            schedule,
+            asked,
             tally,
             time: 2 * SECOND,
             size: (1, 8),
@@ -212,8 +209,8 @@ mod tests {
 
     #[test]
     fn nothing_is_left_out_of_the_summary() {
-        let (tally, schedule) = (tally(), Schedule::read("2", 2 * SECOND, None, Arrivals::Even).unwrap());
-        let text = result(&tally, Some(&schedule)).summary();
+        let tally = tally();
+        let text = result(&tally, Some((4.0, 2 * SECOND))).summary();
         for told in [
             "open loop, up to 8 connections on 1 thread, 2.00 s",
             "4 due = 3 answered + 1 without an answer",

@@ -20,6 +20,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use crate::args::Arguments;
 use crate::dispatch::Dispatch;
 use crate::files;
+use crate::merge::{self, Merge};
 use crate::report::{self, Result as Outcome};
 use crate::schedule::{Arrivals, Piece, Schedule};
 use crate::tally::Tally;
@@ -100,7 +101,7 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Problem> {
     let gathered = gathered.map_err(cannot("cannot write the log of histograms".into()))?;
     let result = Outcome {
         target,
-        schedule: schedule.as_deref(),
+        asked: schedule.as_ref().map(|schedule| (schedule.total(), schedule.length())),
         doubts: verdict::doubts(&gathered.tally, gathered.busiest, &arguments.limits),
         judged: arguments.expectations.iter().map(|expectation| expectation.judge(&gathered.tally)).collect(),
         tally: &gathered.tally,
@@ -110,7 +111,26 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Problem> {
         kept_off: gathered.kept_off,
         note: gathered.note,
     };
-    publish(&result, &arguments, outputs).map_err(cannot("cannot write the result".into()))?;
+    publish(&result, arguments.json.as_deref(), outputs).map_err(cannot("cannot write the result".into()))?;
+    Ok(result.is_good())
+}
+
+/// Merges results, prints what comes of it, and says whether it is good.
+///
+/// # Errors
+/// When there is no result.
+pub fn merge(arguments: &Merge) -> Result<bool, Problem> {
+    let mut results = Vec::new();
+    for path in &arguments.results {
+        let name = path.display().to_string();
+        let text = std::fs::read(path).map_err(|error| Problem::Cannot(format!("cannot read {name}: {error}")))?;
+        let value = serde_json::from_slice(&text).map_err(|error| Problem::Cannot(format!("{name} is no JSON: {error}")))?;
+        results.push((name, value));
+    }
+    let mut tally = Tally::default();
+    let result = merge::merge(&results, &arguments.expectations, &mut tally).map_err(Problem::Cannot)?;
+    let outputs = Outputs { json: open(&arguments.json)?, hgrm: open(&arguments.hgrm)?, hlog: None };
+    publish(&result, arguments.json.as_deref(), outputs).map_err(|error| Problem::Cannot(format!("cannot write the result: {error}")))?;
     Ok(result.is_good())
 }
 
@@ -275,7 +295,7 @@ impl Progress {
 }
 
 /// Writes the result wherever it is wanted.
-fn publish(result: &Outcome, arguments: &Arguments, mut outputs: Outputs) -> io::Result<()> {
+fn publish(result: &Outcome, json: Option<&Path>, mut outputs: Outputs) -> io::Result<()> {
     if let Some(out) = &mut outputs.hlog {
         out.flush()?;
     }
@@ -287,7 +307,7 @@ fn publish(result: &Outcome, arguments: &Arguments, mut outputs: Outputs) -> io:
         writeln!(out, "{:#}", files::json(result))?;
         out.flush()?;
     }
-    if arguments.json.as_deref() != Some(Path::new("-")) {
+    if json != Some(Path::new("-")) {
         let mut out = io::stdout();
         out.write_all(result.summary().as_bytes())?;
         out.flush()?;
