@@ -256,6 +256,9 @@ fn files_are_written_for_other_tools() {
     let merged = ringload(&format!("merge --json - -e p99<1m {} {}", json.display(), json.display()));
     let merged: Value = serde_json::from_slice(&merged.stdout).unwrap();
     all_answered(&merged, 240);
+    let compared = ringload(&format!("diff {} {}", json.display(), json.display()));
+    assert!(String::from_utf8_lossy(&compared.stdout).contains(" 0.0 %") && compared.status.code() == Some(0));
+    assert_eq!(ringload("diff only-one").status.code(), Some(2));
     let percentiles = std::fs::read_to_string(hgrm).unwrap();
     assert!(percentiles.trim_start().starts_with("Value") && percentiles.contains("Total count    =          120]"), "{percentiles}");
     let log = std::fs::read_to_string(hlog).unwrap();

@@ -19,6 +19,7 @@ USAGE
     ringload [OPTIONS] URL                  closed loop: each connection asks again as soon as it is answered
     ringload merge [--json FILE] [--hgrm FILE] [--expect WHAT]... RESULT.json...
                                             one result of several runs at the same time, as from several machines
+    ringload diff A.json B.json             two results side by side
 
 EXAMPLES
     ringload --rate 1000 http://127.0.0.1:8080/                        1000 requests a second for 10 seconds

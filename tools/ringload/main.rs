@@ -1,11 +1,12 @@
 //! The load generator: sends requests when they are due, and tells how long the answers took.
 //!
-//! What decides (`schedule`, `dispatch`, `response`, `target`, `verdict`, `tally`, `report`, `args`) knows no clock, socket or thread; `connection`,
+//! What decides (`schedule`, `dispatch`, `response`, `target`, `verdict`, `tally`, `merge`, `diff`, `report`, `args`) knows no clock, socket or thread; `connection`,
 //! `worker` and `pace` move bytes, `run` has the threads. Of the gateway it uses the engine and the streams (`net`), never its HTTP: what
 //! one misreads, the other must not misread alike.
 
 mod args;
 mod connection;
+mod diff;
 mod dispatch;
 mod files;
 mod merge;
@@ -21,6 +22,7 @@ mod words;
 mod worker;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use args::Arguments;
@@ -46,6 +48,11 @@ fn main() -> ExitCode {
         match Merge::read(words) {
             Ok(arguments) => run::merge(&arguments),
             Err(problem) => return wrong(problem),
+        }
+    } else if words.next_if(|word| word == "diff").is_some() {
+        match words.collect::<Vec<_>>().as_slice() {
+            [first, second] => run::diff(Path::new(first), Path::new(second)),
+            _ => return wrong("say which two results to compare: files that --json wrote".to_owned()),
         }
     } else {
         match Arguments::read(words) {

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -15,9 +15,11 @@ use hdrhistogram::serialization::V2DeflateSerializer;
 use ringway::address::Address;
 use ringway::clock::{Clock, Instant};
 use ringway::net::{self, Engine};
+use serde_json::Value;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::args::Arguments;
+use crate::diff;
 use crate::dispatch::Dispatch;
 use crate::files;
 use crate::merge::{self, Merge};
@@ -105,7 +107,7 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Problem> {
         doubts: verdict::doubts(&gathered.tally, gathered.busiest, &arguments.limits),
         judged: arguments.expectations.iter().map(|expectation| expectation.judge(&gathered.tally)).collect(),
         tally: &gathered.tally,
-        time: gathered.time.max(1),
+        time: if plan.stop.load(Relaxed) { gathered.time } else { gathered.time.max(end) },
         size: (arguments.threads, arguments.connections),
         busiest: gathered.busiest,
         kept_off: gathered.kept_off,
@@ -120,18 +122,30 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Problem> {
 /// # Errors
 /// When there is no result.
 pub fn merge(arguments: &Merge) -> Result<bool, Problem> {
-    let mut results = Vec::new();
-    for path in &arguments.results {
-        let name = path.display().to_string();
-        let text = std::fs::read(path).map_err(|error| Problem::Cannot(format!("cannot read {name}: {error}")))?;
-        let value = serde_json::from_slice(&text).map_err(|error| Problem::Cannot(format!("{name} is no JSON: {error}")))?;
-        results.push((name, value));
-    }
+    let results = arguments.results.iter().map(|path| load(path)).collect::<Result<Vec<_>, _>>()?;
     let mut tally = Tally::default();
     let result = merge::merge(&results, &arguments.expectations, &mut tally).map_err(Problem::Cannot)?;
     let outputs = Outputs { json: open(&arguments.json)?, hgrm: open(&arguments.hgrm)?, hlog: None };
     publish(&result, arguments.json.as_deref(), outputs).map_err(|error| Problem::Cannot(format!("cannot write the result: {error}")))?;
     Ok(result.is_good())
+}
+
+/// Prints two results side by side.
+///
+/// # Errors
+/// When one of them can't be read.
+pub fn diff(first: &Path, second: &Path) -> Result<bool, Problem> {
+    let text = diff::diff(&load(first)?, &load(second)?).map_err(Problem::Cannot)?;
+    io::stdout().write_all(text.as_bytes()).map_err(|error| Problem::Cannot(format!("cannot write: {error}")))?;
+    Ok(true)
+}
+
+/// A result that `--json` wrote, with its file's name.
+fn load(path: &Path) -> Result<(String, Value), Problem> {
+    let name = path.display().to_string();
+    let text = std::fs::read(path).map_err(|error| Problem::Cannot(format!("cannot read {name}: {error}")))?;
+    let value = serde_json::from_slice(&text).map_err(|error| Problem::Cannot(format!("{name} is no JSON: {error}")))?;
+    Ok((name, value))
 }
 
 /// The target's address, which has to be this machine's own unless others are allowed; of several, the first that takes a connection.
