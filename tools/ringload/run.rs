@@ -49,6 +49,8 @@ struct Outputs {
 const ENTRIES: u32 = 1024;
 /// Time in which threads open their connections, before the first request is due.
 const LEAD: Duration = Duration::from_millis(200);
+/// More of it for each connection.
+const LEAD_EACH: Duration = Duration::from_micros(200);
 /// Time for the first look at the target.
 const FIRST_LOOK: Duration = Duration::from_secs(2);
 /// Descriptors beside those of connections.
@@ -97,7 +99,7 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Problem> {
     let closes = arguments.message.closes;
     let plan = Arc::new(Plan { address: Address::Tcp(address), requests, closes, timeout: arguments.timeout, end, stop });
     let clock = Clock::start();
-    let start = clock.now() + LEAD;
+    let start = clock.now() + LEAD + LEAD_EACH * arguments.connections as u32;
     let (reports, backs) = spawn(&arguments, &plan, schedule.as_ref(), (clock, start));
     let gathered = gather(&arguments, schedule.as_deref(), &plan, (clock, start), &reports, &backs, &mut outputs);
     let gathered = gathered.map_err(cannot("cannot write the log of histograms".into()))?;
