@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 /// A password's hash. Checking a password against it takes long on purpose: some ten milliseconds to a second.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Hash(Box<str>);
 
 impl std::fmt::Debug for Hash {

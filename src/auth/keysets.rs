@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 /// The key sets that are known, by their URLs. A snapshot: the newest replaces all before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeySets(pub Vec<KeySet>);
@@ -31,4 +34,41 @@ pub struct Source {
     pub url: String,
     /// How often.
     pub refresh: std::time::Duration,
+    /// Certificates of the authorities that are trusted there, as DER; empty is those that browsers trust.
+    pub roots: Vec<Vec<u8>>,
+}
+
+/// The certificates of a text, as DER (RFC 7468 section 5); what stands between them is no part of them.
+///
+/// # Errors
+/// When there is none, or one that is broken.
+pub fn certificates(pem: &str) -> Result<Vec<Vec<u8>>, &'static str> {
+    let certificate = |rest: &str| {
+        let (body, _) = rest.split_once("-----END CERTIFICATE-----").ok_or("has a PEM that breaks off")?;
+        let base64: String = body.split_ascii_whitespace().collect();
+        STANDARD.decode(base64).ok().filter(|der| !der.is_empty()).ok_or("has a PEM whose base64 is broken")
+    };
+    let found: Vec<_> = pem.split("-----BEGIN CERTIFICATE-----").skip(1).map(certificate).collect::<Result<_, _>>()?;
+    if found.is_empty() { Err("is not a PEM of \"CERTIFICATE\"s") } else { Ok(found) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_are_found_among_other_text() {
+        let one = "-----BEGIN CERTIFICATE-----\nAQID\nBA==\n-----END CERTIFICATE-----\n";
+        assert_eq!(certificates(&format!("# ours\n{one}and\n{one}")), Ok(vec![vec![1, 2, 3, 4]; 2]));
+        for bad in [
+            "",
+            "AQID",
+            "-----BEGIN PUBLIC KEY-----\nAQID\n-----END PUBLIC KEY-----",
+            &one[..40],
+            &one.replace("BA==", "B"),
+            &one.replace("AQID\nBA==", ""),
+        ] {
+            assert!(certificates(bad).is_err(), "{bad}");
+        }
+    }
 }

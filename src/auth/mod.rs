@@ -18,7 +18,7 @@ pub use claims::{Claims, Verified};
 pub use jwks::key_set;
 pub use jwt::{Demands, Fault, Valid, is_token, verify};
 pub use keys::{Algorithm, Key};
-pub use keysets::{KeySet, KeySets, Source};
+pub use keysets::{KeySet, KeySets, Source, certificates};
 pub use memory::Memory;
 pub use secret::{Hashed, Seed};
 pub use tokens::{List, Token, Tokens};

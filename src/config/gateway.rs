@@ -149,8 +149,9 @@ pub struct Timeouts {
     pub connect: Time,
     /// For the first byte of an endpoint's answer once the request is sent (504).
     pub first_byte: Time,
-    /// From a request's head to the head of its answer, retries included (504). Bodies and upgraded connections have limits of their
-    /// own, so that streams aren't cut. A route's `timeout` goes before it.
+    /// From the whole request to the head of its answer, retries included (504). A body that is still coming has `body_idle` between its
+    /// pieces and no limit in all, so that a long upload isn't cut; answers' bodies and upgraded connections have limits of their own as
+    /// well. A route's `timeout` goes before it.
     pub request: Time,
     /// On upgraded connections, without a byte in either direction.
     pub upgrade_idle: Time,

@@ -64,7 +64,7 @@ pub struct Route {
     pub response: HeaderEdits,
     /// Headers added to the request; the same as `request.add_headers`.
     pub add_headers: BTreeMap<String, String>,
-    /// From a request's head to the head of its answer, retries included; else `timeouts.request`. `0s` is no limit, as long polls
+    /// From the whole request to the head of its answer, retries included; else `timeouts.request`. `0s` is no limit, as long polls
     /// need.
     pub timeout: Option<Time>,
     /// How often a failed request is tried again on another endpoint, where that is safe: at most 10 times, else once.

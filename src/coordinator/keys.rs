@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use super::Coordinator;
 use crate::auth::{KeySet, KeySets, Source, key_set};
@@ -18,6 +19,7 @@ use crate::{log, middleware};
 #[derive(Default)]
 struct Set {
     refresh: Duration,
+    roots: Arc<Vec<Vec<u8>>>,
     text: Option<Arc<str>>,
     version: u64,
     /// When it was last fetched, else first wanted.
@@ -28,10 +30,13 @@ struct Set {
     failures: u32,
 }
 
+/// A URL that is to be fetched, and the authorities that are trusted there.
+type Ask = (Arc<str>, Arc<Vec<Vec<u8>>>);
+
 /// The key sets of a configuration.
 pub(super) struct Keys {
     sets: BTreeMap<Arc<str>, Set>,
-    asks: Sender<Arc<str>>,
+    asks: Sender<Ask>,
     answers: Receiver<(Arc<str>, Result<String, String>)>,
     versions: u64,
 }
@@ -47,12 +52,12 @@ pub(super) struct News {
 
 impl Keys {
     /// Starts the thread; it ends when this is dropped.
-    pub fn start(get: impl Fn(&str) -> Result<String, String> + Send + 'static) -> io::Result<Self> {
-        let (asks, todo) = bounded::<Arc<str>>(QUEUE);
+    pub fn start(get: impl Fn(&str, &[Vec<u8>]) -> Result<String, String> + Send + 'static) -> io::Result<Self> {
+        let (asks, todo) = bounded::<Ask>(QUEUE);
         let (done, answers) = bounded(QUEUE);
         std::thread::Builder::new().name("keys".into()).spawn(move || {
-            for url in todo {
-                let text = get(&url);
+            for (url, roots) in todo {
+                let text = get(&url, &roots);
                 if done.send((url, text)).is_err() {
                     return;
                 }
@@ -68,8 +73,11 @@ impl Keys {
             let url = source.url.as_str();
             let twice = self.sets.remove(url);
             let refresh = twice.as_ref().map_or(source.refresh, |set| set.refresh.min(source.refresh));
+            let roots = twice.as_ref().map_or_else(|| Arc::new(source.roots.clone()), |set| set.roots.clone());
             let set = twice.or_else(|| before.remove(url)).unwrap_or(Set { due: now, since: now, ..Set::default() });
-            self.sets.insert(url.into(), Set { refresh, due: set.due.min(now + refresh), ..set });
+            // Where others are trusted than before, what they vouch for is fetched at once.
+            let due = if set.roots == roots { set.due.min(now + refresh) } else { now };
+            self.sets.insert(url.into(), Set { refresh, roots, due, ..set });
         }
     }
 
@@ -107,7 +115,7 @@ impl Keys {
             news.push(News { failures: set.failures, url, result });
         }
         for (url, set) in self.sets.iter_mut().filter(|(_, set)| now >= set.due) {
-            if self.asks.try_send(url.clone()).is_ok() {
+            if self.asks.try_send((url.clone(), set.roots.clone())).is_ok() {
                 set.asked = Some(now);
                 // Until the answer comes.
                 set.due = now + GIVEN_UP;
@@ -161,9 +169,14 @@ pub(super) fn configured(config: &Config) -> Vec<Source> {
     middleware::key_sets(config.middlewares.iter().chain(config.routes.iter().flat_map(|route| &route.middlewares)))
 }
 
-/// Fetches a text over HTTP or HTTPS.
-pub(super) fn get(url: &str) -> Result<String, String> {
-    let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).max_redirects(3).build();
+/// Fetches a text over HTTP or HTTPS. Trusts these authorities (DER), else those that browsers trust.
+pub(super) fn get(url: &str, roots: &[Vec<u8>]) -> Result<String, String> {
+    let trusted = match roots {
+        [] => RootCerts::WebPki,
+        roots => roots.iter().map(|root| Certificate::from_der(root).to_owned()).into(),
+    };
+    let tls = TlsConfig::builder().root_certs(trusted).build();
+    let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).max_redirects(3).tls_config(tls).build();
     let answer = ureq::Agent::new_with_config(config).get(url).header("Accept", "application/json").call();
     let mut answer = answer.map_err(|error| error.to_string())?;
     let mut text = String::new();
@@ -195,6 +208,10 @@ mod tests {
         Instant::ZERO + Duration::from_secs(secs)
     }
 
+    fn source(url: &str, secs: u64) -> Source {
+        Source { url: url.into(), refresh: Duration::from_secs(secs), roots: Vec::new() }
+    }
+
     const KEY: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
 
     /// Ticks until something came of a fetch.
@@ -213,8 +230,8 @@ mod tests {
     fn keys_are_kept_while_they_can_not_be_fetched() {
         let answer = Arc::new(Mutex::new(Err("down".to_owned())));
         let given = answer.clone();
-        let mut keys = Keys::start(move |_| given.lock().unwrap().clone()).unwrap();
-        keys.reconfigure(&[Source { url: "http://a/".into(), refresh: Duration::from_secs(60) }], at(0));
+        let mut keys = Keys::start(move |_, _| given.lock().unwrap().clone()).unwrap();
+        keys.reconfigure(&[source("http://a/", 60)], at(0));
         assert_eq!(news(&mut keys, at(0)).result, Err("down".into()));
         assert_eq!((keys.snapshot(), keys.ages(at(7))[0].1), (KeySets::default(), 7.0));
         assert!(keys.tick(at(0), 0).is_empty());
@@ -229,14 +246,14 @@ mod tests {
             assert_eq!(keys.snapshot(), known);
         }
         assert_eq!(keys.ages(at(101))[0].1, 100.0);
-        keys.reconfigure(&[Source { url: "http://b/".into(), refresh: Duration::from_secs(60) }], at(101));
+        keys.reconfigure(&[source("http://b/", 60)], at(101));
         assert_eq!(keys.snapshot(), KeySets::default());
     }
 
     #[test]
     fn an_unknown_key_has_the_set_fetched_early_but_seldom() {
-        let mut keys = Keys::start(|_| Ok(KEY.to_owned())).unwrap();
-        keys.reconfigure(&[Source { url: "http://a/".into(), refresh: Duration::from_secs(600) }], at(0));
+        let mut keys = Keys::start(|_, _| Ok(KEY.to_owned())).unwrap();
+        keys.reconfigure(&[source("http://a/", 600)], at(0));
         assert_eq!(news(&mut keys, at(0)).result, Ok(true));
         keys.want("http://a/", at(3));
         keys.want("http://other/", at(3));

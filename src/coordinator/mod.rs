@@ -177,6 +177,7 @@ impl Coordinator {
         let Setup { clock, shared, workers, reports, limit_reports, loaded, path, load, build, signals, .. } = setup;
         let Loaded { config, hash, .. } = loaded;
         keys.reconfigure(&keys::configured(&config), clock.now());
+        show::warn_of_trials(&config);
         shared.switch_metrics_page(config.features.metrics);
         let generation = shared.loading().generation;
         let cores = u32::try_from(workers.len()).expect("fewer than 2^32 workers");

@@ -70,6 +70,7 @@ impl Coordinator {
         self.workers.iter_mut().for_each(|(_, post, _)| post.plan(plan.clone(), reply.cloned()));
         let (upstreams, routes) = (self.config.upstreams.len(), self.config.routes.len());
         log::info(format_args!("reloaded: a new configuration is in force hash={hash:016x} upstreams={upstreams} routes={routes}"));
+        super::show::warn_of_trials(&self.config);
         Some(hash)
     }
 

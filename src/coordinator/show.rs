@@ -2,9 +2,10 @@
 
 use super::limits::Rates;
 use crate::admin::{self, Circuit, EndpointState, Shared, UpstreamState};
+use crate::config::Config;
 use crate::metrics::Family;
 use crate::reconcile::{BreakerState, Reconciler};
-use crate::{breaker, log};
+use crate::{breaker, log, middleware};
 
 /// Replaces what pages show.
 pub(super) fn publish(reconciler: &Reconciler, rates: &mut Rates, shared: &Shared) {
@@ -34,14 +35,31 @@ pub(super) fn publish(reconciler: &Reconciler, rates: &mut Rates, shared: &Share
     shared.set_upstreams(upstreams.collect());
     let counts = reconciler.counts();
     let before = shared.counts();
-    for count in counts.iter().filter(|count| count.family == Family::IpFilterShadow) {
+    for count in &counts {
+        let what = match count.family {
+            Family::IpFilterShadow => ("IP filter", "filter", "route"),
+            Family::AuthShadow => ("auth, which isn't enforced,", "auth", "reason"),
+            _ => continue,
+        };
         let told = before.iter().find(|told| told.family == count.family && told.labels == count.labels).map_or(0, |told| told.total);
-        let ([filter, route], requests) = (&count.labels, count.total.saturating_sub(told));
+        let ([rule, other], requests) = (&count.labels, count.total.saturating_sub(told));
         if requests > 0 {
-            log::info(format_args!("IP filter would have refused filter={filter} route={route} requests={requests}"));
+            let (what, rule_is, other_is) = what;
+            log::info(format_args!("{what} would have refused {rule_is}={rule} {other_is}={other} requests={requests}"));
         }
     }
     shared.set_counts(counts);
+}
+
+/// Tells of each `auth` that refuses nobody: nobody is to take that for protection.
+pub(super) fn warn_of_trials(config: &Config) {
+    if !config.features.authentication {
+        return;
+    }
+    let routes = config.routes.iter().map(|route| (route.name(), &route.middlewares[..]));
+    for auth in middleware::unenforced(&config.middlewares, routes) {
+        log::warn(format_args!("auth is not enforced, everybody is let in: its mode is \"shadow\" auth={auth}"));
+    }
 }
 
 fn shown(breaker: BreakerState) -> admin::BreakerState {

@@ -42,8 +42,15 @@ impl Exchange {
         let route = &self.view.plan.routes[self.route];
         self.upstream = route.upstream;
         self.retries_left = route.retries;
-        if !route.timeout.is_zero() {
-            self.deadline = now + route.timeout;
+        self.begin_answer(now);
+    }
+
+    /// The time that the answer may take begins: the request is there.
+    #[inline]
+    pub(super) fn begin_answer(&mut self, now: Instant) {
+        let timeout = self.view.plan.routes[self.route].timeout;
+        if !timeout.is_zero() {
+            self.deadline = now + timeout;
         }
     }
 

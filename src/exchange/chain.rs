@@ -96,6 +96,11 @@ impl Exchange {
         (most != 0 && length > most).then(|| self.refuse(Reason::BodyTooLarge))
     }
 
+    /// The request's body has been gathered. What the client took for that isn't the answer's time.
+    pub fn collected(&mut self, now: Instant) {
+        self.begin_answer(now);
+    }
+
     /// The request's body couldn't be gathered.
     pub fn uncollected(&mut self, reason: Reason) -> Step {
         self.refuse(reason)

@@ -21,7 +21,8 @@ pub enum Step {
     Answer(Box<Answer>),
     /// Answer with a refusal. The request is over.
     Refuse(Refusal),
-    /// Gather the request's body in its notes, of so many bytes at most, then step again; else tell by [`super::Exchange::uncollected`].
+    /// Gather the request's body in its notes, of so many bytes at most, tell by [`super::Exchange::collected`] and step again; else tell by
+    /// [`super::Exchange::uncollected`].
     Collect(u64),
     /// Wait until such a place may have become free, at most until the next tick, then step again.
     Wait(Place),

@@ -49,6 +49,8 @@ pub struct View {
     keys: Rc<Keyring>,
     /// Requests that rules on trial would have refused.
     shadowed: Rc<Tallies>,
+    /// Those that authentication on trial would have refused.
+    admitted: Rc<Tallies>,
     /// This core's shard of the cache, if any route is cached.
     cache: Option<Cache>,
     /// Keeps the cache's hashes from being foreseen.
@@ -76,6 +78,7 @@ impl View {
             failures: Rc::default(),
             keys: Rc::default(),
             shadowed: Rc::default(),
+            admitted: Rc::default(),
             cache: None,
             seed,
             seat,
@@ -112,8 +115,14 @@ impl View {
         let routes = plan.routes.iter().map(|route| self.share(route, shares.get(&*route.name).copied(), limits.queue));
         let routes = routes.collect();
         let limiters = self.limiters.clone();
-        let (chains, states) =
-            chains(&plan, self.seat, &self.states, [&self.failures, &self.shadowed], &self.keys, &mut limiters.borrow_mut());
+        let (chains, states) = chains(
+            &plan,
+            self.seat,
+            &self.states,
+            [&self.failures, &self.shadowed, &self.admitted],
+            &self.keys,
+            &mut limiters.borrow_mut(),
+        );
         let arms = plan.routes.iter().map(|route| self.arms_of(&plan, route)).collect();
         let copies = plan.routes.iter().map(|route| self.copies_of(route)).collect();
         View {
@@ -128,6 +137,7 @@ impl View {
             failures: self.failures.clone(),
             keys: self.keys.clone(),
             shadowed: self.shadowed.clone(),
+            admitted: self.admitted.clone(),
             cache: self.next_cache(&plan),
             seed: self.seed,
             seat: self.seat,
@@ -289,7 +299,8 @@ impl View {
             let labels = [route.name.clone(), self.members[upstream].upstream.borrow().name().clone()];
             Count { family: Family::SplitRequests, labels, total: count.get() }
         });
-        let tallies = [(Family::AuthFailures, &self.failures), (Family::IpFilterShadow, &self.shadowed)];
+        let tallies =
+            [(Family::AuthFailures, &self.failures), (Family::AuthShadow, &self.admitted), (Family::IpFilterShadow, &self.shadowed)];
         let count = |family| move |(labels, total)| Count { family, labels, total };
         let tallied = tallies.into_iter().flat_map(|(family, tally)| tally.counts().into_iter().map(count(family)));
         arms.chain(tallied).chain(self.copied(&self.plan)).collect()
@@ -301,7 +312,7 @@ fn chains(
     plan: &Plan,
     seat: Seat,
     before: &States,
-    [failures, shadowed]: [&Rc<Tallies>; 2],
+    [failures, shadowed, admitted]: [&Rc<Tallies>; 3],
     keys: &Rc<Keyring>,
     limiters: &mut Limiters,
 ) -> (Vec<Chain>, States) {
@@ -317,6 +328,7 @@ fn chains(
         failures: failures.clone(),
         keys: keys.clone(),
         shadowed: shadowed.clone(),
+        admitted: admitted.clone(),
     };
     let build = |entry: &Entry, name: &str| {
         let settings = entry.settings()?;

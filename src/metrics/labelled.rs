@@ -11,6 +11,8 @@ pub enum Family {
     SplitRequests,
     /// Requests that weren't let in.
     AuthFailures,
+    /// Requests that an `auth` in shadow mode would have refused.
+    AuthShadow,
     /// Requests that an `ip_filter` in shadow mode would have refused.
     IpFilterShadow,
     /// Copies of requests.
@@ -29,7 +31,8 @@ pub struct Count {
 }
 
 impl Family {
-    const ALL: [Family; 4] = [Family::SplitRequests, Family::AuthFailures, Family::IpFilterShadow, Family::MirrorRequests];
+    const ALL: [Family; 5] =
+        [Family::SplitRequests, Family::AuthFailures, Family::AuthShadow, Family::IpFilterShadow, Family::MirrorRequests];
 
     /// Name, help and the names of the labels.
     const fn meta(self) -> (&'static str, &'static str, [&'static str; 2]) {
@@ -41,6 +44,11 @@ impl Family {
                 "gateway_ip_filter_shadow_total",
                 "Requests that an IP filter would have refused, were it not for mode \"shadow\".",
                 ["filter", "route"],
+            ),
+            Family::AuthShadow => (
+                "gateway_auth_shadow_total",
+                "Requests that authentication would have refused, were it not for mode \"shadow\".",
+                ["auth", "reason"],
             ),
             Family::AuthFailures => (
                 "gateway_auth_failures_total",

@@ -88,6 +88,11 @@ pub trait Settings {
         false
     }
 
+    /// Whether it lets those in as well that it would refuse.
+    fn lets_all_in(&self) -> bool {
+        false
+    }
+
     /// The key sets that it needs fetched.
     fn key_sets(&self) -> Vec<Source> {
         Vec::new()
@@ -145,6 +150,8 @@ pub struct Ground<'a> {
     pub keys: Rc<Keyring>,
     /// Where requests are counted that a rule on trial would have refused, by its name and route.
     pub shadowed: Rc<Tallies>,
+    /// Where those are counted that authentication on trial would have refused, by its name and the reason.
+    pub admitted: Rc<Tallies>,
 }
 
 /// What links remember beyond a reload, by the entry's name and settings.
@@ -181,6 +188,16 @@ pub fn rate_limits<'a>(gateway: &'a [Entry], routes: impl Iterator<Item = (&'a s
         limits.extend(entries.iter().filter_map(|entry| limit(entry, format!("{route}/{}", entry.id()))));
     }
     limits
+}
+
+/// The authentication of a configuration that refuses nobody (`mode: "shadow"`), by the names of its entries.
+pub fn unenforced<'a>(gateway: &'a [Entry], routes: impl Iterator<Item = (&'a str, &'a [Entry])>) -> Vec<String> {
+    let on_trial = |entry: &&Entry| entry.enabled && entry.settings().is_some_and(Settings::lets_all_in);
+    let mut names: Vec<_> = gateway.iter().filter(on_trial).map(|entry| entry.id().to_owned()).collect();
+    for (route, entries) in routes {
+        names.extend(entries.iter().filter(on_trial).map(|entry| format!("{route}/{}", entry.id())));
+    }
+    names
 }
 
 /// The key sets that a configuration needs fetched.

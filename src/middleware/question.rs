@@ -4,13 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::auth::Hash;
+use crate::auth;
 
 /// Something that only the outside can tell, or that takes too long for a core that serves.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub enum Question {
     /// Whether this is the hash of that password.
-    Password(Arc<Hash>, Password),
+    Password(Arc<auth::Hash>, Password),
     /// What a service says.
     Fetch(Fetch),
 }
@@ -29,7 +29,7 @@ pub enum Reply {
 }
 
 /// A password, which is never shown.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Password(pub Vec<u8>);
 
 impl fmt::Debug for Password {
@@ -39,7 +39,7 @@ impl fmt::Debug for Password {
 }
 
 /// A request to a service.
-#[derive(PartialEq, Eq)]
+#[derive(PartialEq, Eq, Hash)]
 pub struct Fetch {
     /// The upstream's id.
     pub upstream: String,
@@ -53,6 +53,8 @@ pub struct Fetch {
     pub body: Vec<u8>,
     /// How long the answer may take.
     pub timeout: Duration,
+    /// Whether requests that ask the same at the same time on one core share one answer.
+    pub shared: bool,
 }
 
 impl fmt::Debug for Fetch {

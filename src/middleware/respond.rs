@@ -18,7 +18,8 @@ pub struct Respond {
     /// The status.
     #[schemars(range(min = 200, max = 599))]
     pub status: u16,
-    /// The body; `${file:..}` reads it from a file.
+    /// The body; `${file:..}` reads it from a file. It goes as it is: `compress` and `transform` leave the gateway's own answers alone, so
+    /// let an endpoint serve what is large.
     pub body: String,
     /// The body's media type.
     pub content_type: String,

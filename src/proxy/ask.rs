@@ -5,9 +5,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::core::Core;
+use super::merge::Merged;
 use crate::auth::Hash;
 use crate::exchange::{Place, View};
-use crate::middleware::{Password, Question, Reply};
+use crate::middleware::{Fetch, Password, Question, Reply};
 
 /// Checks passwords, elsewhere.
 pub trait Checks {
@@ -17,10 +18,13 @@ pub trait Checks {
     fn take(&self) -> Option<(u64, bool)>;
 }
 
-/// Questions under way, each with its answer once there is one.
+/// Questions under way that several may ask, each with the generation of the plan that it is asked by.
+pub(super) type Shared = Merged<(u64, Question), Reply>;
+
+/// Passwords being checked, each with what came of it once it is known.
 pub(super) type Asked = HashMap<u64, Option<bool>>;
 
-/// Forgets a question whose request is gone.
+/// Forgets a check whose request is gone.
 struct Under<'a>(&'a Core, u64);
 
 impl Drop for Under<'_> {
@@ -32,12 +36,22 @@ impl Drop for Under<'_> {
 impl Core {
     /// The answer to a question. Waits for it.
     pub(super) async fn reply(&self, view: &Rc<View>, question: Question) -> Reply {
+        if let Question::Fetch(Fetch { shared: false, .. }) = question {
+            return self.ask(view, &question).await;
+        }
+        let question = Rc::new((view.plan.generation, question));
+        let reply = self.questions.ask(&self.waiters, self.waiters.ticket(), question.clone(), self.ask(view, &question.1)).await;
+        self.woke();
+        reply
+    }
+
+    async fn ask(&self, view: &Rc<View>, question: &Question) -> Reply {
         let (hash, password) = match question {
             Question::Password(hash, password) => (hash, password),
-            Question::Fetch(fetch) => return self.fetch(view, &fetch).await.map_or(Reply::Failed, Reply::Fetched),
+            Question::Fetch(fetch) => return self.fetch(view, fetch).await.map_or(Reply::Failed, Reply::Fetched),
         };
         let number = self.waiters.ticket();
-        if !self.checks.ask(number, &hash, password) {
+        if !self.checks.ask(number, hash, password.clone()) {
             return Reply::Busy;
         }
         self.asked.borrow_mut().insert(number, None);

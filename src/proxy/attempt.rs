@@ -1,5 +1,6 @@
 //! One attempt: get a connection to the endpoint, send the request, wait for the head of its answer.
 
+use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -121,7 +122,8 @@ impl Core {
         // An endpoint may answer and close before it has taken everything, so its answer is looked for even then.
         let mut trace = Trace { reused, sent: true, body_lost: upload.is_some(), ..Trace::default() };
         let first_byte = plan.config.timeouts.first_byte.get();
-        let patience = || connection.timer.close_at(after(self.now(), first_byte).min(deadline));
+        let deadline = Cell::new(deadline);
+        let patience = || connection.timer.close_at(after(self.now(), first_byte).min(deadline.get()));
         if upload.is_none() {
             patience();
         } else {
@@ -153,6 +155,8 @@ impl Core {
                                 // What the client did wrong ends the wait; an endpoint that stopped taking may have answered.
                                 Err(reason) if reason.fault() == Fault::Client => Some(reason),
                                 _ => {
+                                    // The whole request is there: the time for its answer begins.
+                                    deadline.set(after(self.now(), plan.routes[attempt.route].timeout));
                                     patience();
                                     None
                                 }
@@ -179,7 +183,7 @@ impl Core {
             // What ended the sending may have ended the connection: the limit on it, most often.
             let sending = upload.as_ref().and_then(|upload| upload.ended()?.result.err());
             break match error {
-                HeadError::Expired if self.now() >= deadline => Reason::RequestTimeout,
+                HeadError::Expired if self.now() >= deadline.get() => Reason::RequestTimeout,
                 HeadError::Expired => Reason::FirstByteTimeout,
                 HeadError::Refused(reason) => reason,
                 HeadError::Closed { clean: true } if sent.is_err() => Reason::SendFailed,

@@ -13,7 +13,7 @@ use crate::error::Reason;
 use crate::exchange::{Exchange, View};
 use crate::http::{Framing, Mark};
 use crate::http1::as_response;
-use crate::middleware::Editing;
+use crate::middleware::{Editing, Response};
 use crate::net::Stream;
 use crate::server::{Client, Next};
 
@@ -123,6 +123,19 @@ impl Request<'_> {
         self.tell_id(&view.plan);
         let extra = Extra { upstream: Some(upstream), ..Extra::default() };
         self.refuse(reason, &extra, view.plan.response_edits(exchange.routed())).await
+    }
+
+    /// The same, where the answer is the cache's.
+    pub(super) async fn hit_replaced(&mut self, view: &View, route: usize, before: Mark, reason: Reason) -> Next {
+        let core = self.core;
+        let (incoming, scratch, _) = self.session.parts(self.inbound.bytes(), core.wall.get());
+        scratch.notes.response.rewind(before);
+        scratch.notes.encoding = None;
+        let mut response = Response { incoming: &incoming, status: reason.status(), head: None, notes: &mut scratch.notes };
+        // Only who has passed all of it is served from the cache.
+        view.chain(route).iter().rev().for_each(|link| link.on_response(&mut response, core.now()));
+        self.tell_id(&view.plan);
+        self.refuse(reason, &Extra::default(), view.plan.response_edits(Some(route))).await
     }
 }
 

@@ -6,7 +6,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ask::{Asked, Checks};
+use super::ask::{Asked, Checks, Shared};
 use super::mirror::Copying;
 use super::waiters::Waiters;
 use crate::access::{Batch, Journal};
@@ -65,6 +65,7 @@ pub struct Core {
     /// Checks passwords.
     pub(super) checks: Box<dyn Checks>,
     pub(super) asked: RefCell<Asked>,
+    pub(super) questions: Shared,
     /// This core's number.
     pub(super) index: u16,
     /// The `Date` line of the present second, with its line end.
@@ -152,6 +153,7 @@ impl Core {
             scribe,
             checks,
             asked: RefCell::default(),
+            questions: Shared::default(),
             index,
             now: Cell::new(clock.now()),
             clock,

@@ -240,13 +240,13 @@ impl Request<'_> {
         self.tally(exchange.tally());
         // The chain is shown another head, in the same place.
         let head = Received::of(&self.session.response);
-        self.pass_chain(&mut exchange, &hit);
+        let before = self.pass_chain(&mut exchange, &hit);
         let (view, route) = (exchange.view().clone(), exchange.route());
         let mut fetching = Fetching::new(own.clone(), exchange, attempt, got, head, *filling);
         // What is there goes along with the head.
         let begun = fetching.begin();
         own.beside(fetching.go_on(begun));
-        self.send_hit(&view, route, &hit).await
+        self.send_hit(&view, route, &hit, before).await
     }
 
     /// Fetches what is stored anew, without this request waiting for it.

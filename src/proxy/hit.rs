@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::answer::{Extra, skip};
+use super::answer::skip;
 use super::chunks::{FRONT, finish, frame};
 use super::core::{Core, after};
 use super::note::Ended;
@@ -11,7 +11,7 @@ use super::serve::Request;
 use crate::cache::{Copied, Hit};
 use crate::error::Reason;
 use crate::exchange::{Exchange, Place, Plan, View};
-use crate::http::{Changes, Edits, Framing, Method, Version, connection_line, write_line};
+use crate::http::{Changes, Edits, Framing, Mark, Method, Version, connection_line, write_line};
 use crate::http1::{Limits, parse_response};
 use crate::net::Stream;
 use crate::server::{Client, Next};
@@ -19,20 +19,22 @@ use crate::server::{Client, Next};
 impl Request<'_> {
     /// Answers from the cache. What the exchange holds is given back.
     pub(super) async fn hit(&mut self, mut exchange: Exchange, hit: Box<Hit>) -> Next {
-        self.pass_chain(&mut exchange, &hit);
+        let before = self.pass_chain(&mut exchange, &hit);
         let (view, route) = (exchange.view().clone(), exchange.route());
         drop(exchange);
-        self.send_hit(&view, route, &hit).await
+        self.send_hit(&view, route, &hit, before).await
     }
 
-    /// The chain sees the answer's head.
-    pub(super) fn pass_chain(&mut self, exchange: &mut Exchange, hit: &Hit) {
+    /// The chain sees the answer's head. What it noted before that is marked.
+    pub(super) fn pass_chain(&mut self, exchange: &mut Exchange, hit: &Hit) -> Mark {
+        let before = self.session.scratch.notes.response.mark();
         if exchange.reads_heads() {
             self.show_chain(exchange, hit);
         } else if exchange.is_chained() {
             let (incoming, scratch, _) = self.session.parts(self.inbound.bytes(), self.core.wall.get());
             exchange.respond(&incoming, hit.status(), None, &mut scratch.notes, self.core.now());
         }
+        before
     }
 
     #[cold]
@@ -48,7 +50,7 @@ impl Request<'_> {
         exchange.respond(&incoming, hit.status(), head, &mut scratch.notes, now);
     }
 
-    pub(super) async fn send_hit(&mut self, view: &Rc<View>, route: usize, hit: &Hit) -> Next {
+    pub(super) async fn send_hit(&mut self, view: &Rc<View>, route: usize, hit: &Hit, before: Mark) -> Next {
         let (core, plan) = (self.core, &view.plan);
         self.ended = Ended { status: hit.status(), route: Some(route), ..self.ended };
         core.count_cached(self.session, hit.outcome());
@@ -57,11 +59,7 @@ impl Request<'_> {
         if !self.session.scratch.notes.rewrites.is_empty() {
             match Box::pin(self.rewritten(&way, hit)).await {
                 Ok(body) => whole = body,
-                Err(reason) => {
-                    self.session.scratch.notes.response.clear();
-                    self.session.scratch.notes.encoding = None;
-                    return Box::pin(self.refuse(reason, &Extra::default(), view.plan.response_edits(Some(route)))).await;
-                }
+                Err(reason) => return Box::pin(self.hit_replaced(view, route, before, reason)).await,
             }
         }
         self.tell_id(plan);

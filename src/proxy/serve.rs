@@ -154,16 +154,17 @@ impl<'a> Request<'a> {
                         step = exchange.uncollected(reason);
                         continue;
                     }
+                    exchange.collected(self.core.now());
                 }
                 Step::Serve(hit, fetch) => {
                     if let Some(fetch) = fetch {
                         self.fetch_aside(&exchange, *fetch);
                     }
-                    self.pass_chain(&mut exchange, &hit);
+                    let before = self.pass_chain(&mut exchange, &hit);
                     let (view, route) = (exchange.view().clone(), exchange.route());
                     // Dropped where it is: it is large, and moving it costs more.
                     drop(exchange);
-                    return self.send_hit(&view, route, &hit).await;
+                    return self.send_hit(&view, route, &hit, before).await;
                 }
                 Step::AwaitFill(fill) => {
                     self.core.counters.cache_waits.add(u64::from(!std::mem::replace(&mut awaited, true)));

@@ -340,3 +340,18 @@ fn curl_understands_it() {
     assert!(got.stdout == words(50_000).as_bytes(), "{}", String::from_utf8_lossy(&got.stderr));
     assert!(gateway.metric("gateway_compression_input_bytes_total") == 50_000.0);
 }
+
+#[test]
+fn the_gateways_own_answers_go_as_they_are() {
+    let endpoint = Hostile::answering(answer("", &words(50_000)));
+    let own = words(20_000);
+    let routes = json!([
+        { "path": "/", "upstream": "up" },
+        { "path": "/own", "middlewares": [{ "respond": { "body": own } }] },
+    ]);
+    let changes = json!({ "middlewares": [{ "compress": {} }], "routes": routes });
+    let gateway = Gateway::with(&endpoint.address, changes);
+    assert_eq!(ask(&gateway, "/", &["Accept-Encoding: gzip"]).field("content-encoding"), Some("gzip"));
+    let answer = ask(&gateway, "/own", &["Accept-Encoding: gzip"]);
+    assert_eq!((answer.field("content-encoding"), answer.field("content-length"), answer.text()), (None, Some("20000"), &*own));
+}

@@ -93,3 +93,41 @@ fn an_upload_that_ends_does_not_free_its_answer_of_limits() {
         gateway.wait("gateway_active_connections", 0.0);
     }
 }
+
+#[test]
+fn an_uploads_time_is_not_its_answers() {
+    let endpoint = Hostile::start(|peer| {
+        while let Some(request) = peer.request() {
+            if request.target() == "/silent" {
+                return drop(peer.rest());
+            }
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+    });
+    let limit = std::time::Duration::from_millis(400);
+    let edits = json!([{ "transform": { "request": { "remove": ["x"] } } }]);
+    for driver in DRIVERS {
+        let routes = json!([{ "path": "/", "upstream": "up" }, { "path": "/edited", "upstream": "up", "middlewares": edits }]);
+        let changes = json!({
+            "runtime": { "driver": driver, "workers": 1 },
+            "timeouts": { "request": "400ms" },
+            "features": { "retries": false },
+            "routes": routes,
+        });
+        let gateway = Gateway::with(&endpoint.address, changes);
+        // The body comes when the limit is over, as that of another request says.
+        let upload = |target: &str| {
+            let mut client = gateway.connect();
+            client.send(format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 8\r\n\r\n{{\"a\""));
+            assert_eq!(gateway.get("/silent").refusal(), (504, "request_timeout"));
+            let sent = std::time::Instant::now();
+            (client.ask(":10}"), sent.elapsed())
+        };
+        for target in ["/", "/edited"] {
+            assert_eq!(upload(target).0.status(), 200, "{target}");
+        }
+        let (answer, took) = upload("/silent");
+        assert_eq!(answer.refusal(), (504, "request_timeout"));
+        assert!(took >= limit, "{took:?} from its end");
+    }
+}

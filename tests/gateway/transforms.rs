@@ -207,3 +207,29 @@ fn with_the_cache_and_compression() {
         assert_eq!(endpoint.seen().len() - seen, 1);
     }
 }
+
+#[test]
+fn a_refusal_in_place_of_a_stored_answer_has_the_lines_of_the_chain() {
+    let endpoint = Hostile::answering(answer("Cache-Control: max-age=60\r\nETag: \"e\"\r\n", &format!("{{broken {}", "x".repeat(5000))));
+    let middlewares = json!([
+        { "compress": {} },
+        { "cors": { "origins": ["https://app.example"] } },
+        { "rate_limit": {} },
+        { "security_headers": {} },
+        { "transform": { "response": { "remove": ["secret"] } } },
+    ]);
+    let routes = json!([{ "path": "/", "upstream": "up", "cache": {}, "middlewares": middlewares }]);
+    let gateway = Gateway::start(&config(&endpoint.address, json!({ "routes": routes, "runtime": { "workers": 1, "pin": false } })));
+    let mut client = gateway.connect();
+    for round in 0..3 {
+        let got = client.ask("GET / HTTP/1.1\r\nHost: a\r\nOrigin: https://app.example\r\nAccept-Encoding: gzip\r\n\r\n");
+        assert_eq!(got.refusal(), (502, "bad_answer_json"), "{round}");
+        for name in ["access-control-allow-origin", "ratelimit", "ratelimit-policy", "x-content-type-options"] {
+            assert_eq!(got.all(name).len(), 1, "{round}: {name} in {got:?}");
+        }
+        for name in ["etag", "content-encoding", "age"] {
+            assert_eq!(got.field(name), None, "{round}: that is the stored answer's");
+        }
+    }
+    assert_eq!(endpoint.seen().len(), 1);
+}

@@ -11,6 +11,7 @@ mod goals;
 mod rates;
 mod scenario;
 mod servers;
+mod splits;
 mod traffic;
 mod world;
 
@@ -32,6 +33,11 @@ fn whatever_happens_the_rules_hold() {
 #[test]
 fn a_rate_limit_keeps_its_bound_however_requests_are_spread() {
     for_all_seeds(SEEDS, rates::run);
+}
+
+#[test]
+fn users_of_a_split_stay_but_for_those_who_are_due() {
+    for_all_seeds(SEEDS, splits::run);
 }
 
 fn for_all_seeds(seeds: u64, run: fn(u64)) {

@@ -289,7 +289,7 @@ impl Drop for World {
     }
 }
 
-fn plan(config: &Config, generation: u64) -> Plan {
+pub fn plan(config: &Config, generation: u64) -> Plan {
     let problems = |problems: Vec<ringway::exchange::PlanProblem>| -> Plan { panic!("{problems:?}") };
     Plan::build(config.clone(), generation, generation).unwrap_or_else(problems)
 }

@@ -126,7 +126,10 @@ fn a_link_that_wants_the_body_gets_it_and_the_endpoint_hears_its_length() {
     let mut request = core.raw(text, at(0));
     assert!(matches!(request.step(at(0)), Step::Collect(7)));
     request.scratch.notes.body = Some(b"whole".to_vec());
-    request.attempt(at(0));
+    let before = request.exchange.deadline();
+    request.exchange.collected(at(7));
+    assert_eq!(request.exchange.deadline().since(before), at(7).since(at(0)), "the answer has all of its time");
+    request.attempt(at(7));
     assert_eq!(seen(), ">a, >a again, >b");
     assert_eq!(request.scratch.notes.request.lines(), b"Content-Length: 5\r\n");
     drop(request);

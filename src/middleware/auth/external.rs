@@ -33,7 +33,8 @@ pub struct External {
     pub identity_header: String,
     /// How long an answer may take; then 503.
     pub timeout: Time,
-    /// How long a core remembers that the same request was let in; `0s` asks for each.
+    /// How long a core remembers that the same request was let in. While it is asked about one, others like it wait for the answer. `0s`
+    /// asks for each.
     pub remember: Time,
     /// How long it remembers that one was refused.
     pub remember_refused: Time,
@@ -178,6 +179,7 @@ impl Scheme for Service {
                 lines: credential.to_vec(),
                 body: Vec::new(),
                 timeout: self.0.timeout.get(),
+                shared: !self.0.remember.get().is_zero(),
             }))),
             Some(Reply::Fetched(fetched)) => self.judge(&fetched),
             Some(_) => Judgement::Refused(Reason::AuthUnavailable, None, Duration::ZERO),

@@ -31,7 +31,8 @@ pub struct Introspection {
     pub audiences: Vec<String>,
     /// How long an answer may take; then 503.
     pub timeout: Time,
-    /// How long a core remembers that a token is active; never beyond its `exp`. `0s` asks for each request.
+    /// How long a core remembers that a token is active; never beyond its `exp`. While it is asked about one, others with that
+    /// token wait for the answer. `0s` asks for each request.
     pub remember: Time,
     /// How long it remembers that one isn't.
     pub remember_inactive: Time,
@@ -130,6 +131,7 @@ impl Scheme for Asked {
                 lines: self.lines.clone(),
                 body: format!("token={}&token_type_hint=access_token", escaped(credential)).into_bytes(),
                 timeout: self.settings.timeout.get(),
+                shared: !self.settings.remember.get().is_zero(),
             }))),
             Some(Reply::Fetched(fetched)) if fetched.status == 200 && call.wall != 0 => {
                 self.judge(fetched.body.as_deref().unwrap_or_default(), call.wall)

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::super::Request;
 use super::scheme::{Call, Found, Judgement, Scheme, authorization, cookie, strip_cookie};
 use super::{Keyring, Proof};
-use crate::auth::{Algorithm, Demands, Fault, Key, Seed, Source, Valid, Verified, is_token, key_set, verify};
+use crate::auth::{Algorithm, Demands, Fault, Key, Seed, Source, Valid, Verified, certificates, is_token, key_set, verify};
 use crate::clock::Instant;
 use crate::config::{Time, Wrong};
 use crate::error::Reason;
@@ -28,6 +28,9 @@ pub struct Jwt {
     pub jwks: String,
     /// Where the issuer's key set is fetched from: `https://` or `http://`.
     pub jwks_url: String,
+    /// Certificates (PEM) of the authorities that sign the certificate there, in place of those that browsers trust; most often
+    /// `${file:/etc/ringway/ca.pem}`. Where several entries fetch the same URL, that of the first counts.
+    pub jwks_ca: String,
     /// How often it is fetched again. A key that isn't known has it fetched early, once in ten seconds at most; while it can't be fetched,
     /// the keys known before stay in use.
     pub refresh: Time,
@@ -53,6 +56,7 @@ impl Default for Jwt {
             public_key: String::new(),
             jwks: String::new(),
             jwks_url: String::new(),
+            jwks_ca: String::new(),
             refresh: Time::from_secs(300),
             algorithms: Vec::new(),
             issuers: Vec::new(),
@@ -94,6 +98,14 @@ impl Proof for Jwt {
         if !scheme || !url.bytes().all(|byte| byte.is_ascii_graphic()) {
             return vec![Wrong::new("jwks_url", "is no URL", "it begins with \"https://\" or \"http://\"")];
         }
+        if !self.jwks_ca.is_empty() {
+            if !url.starts_with("https://") {
+                return vec![Wrong::new("jwks_ca", "is there, but jwks_url isn't \"https://\"", "")];
+            }
+            if let Err(problem) = certificates(&self.jwks_ca) {
+                return vec![Wrong::new("jwks_ca", problem, "")];
+            }
+        }
         if self.refresh.get() < Duration::from_secs(1) {
             return vec![Wrong::new("refresh", "must be at least \"1s\"", "")];
         }
@@ -111,7 +123,11 @@ impl Proof for Jwt {
     }
 
     fn key_set(&self) -> Option<Source> {
-        (!self.jwks_url.is_empty()).then(|| Source { url: self.jwks_url.clone(), refresh: self.refresh.get() })
+        (!self.jwks_url.is_empty()).then(|| Source {
+            url: self.jwks_url.clone(),
+            refresh: self.refresh.get(),
+            roots: certificates(&self.jwks_ca).unwrap_or_default(),
+        })
     }
 
     fn build(&self, _: Seed, ring: &Rc<Keyring>) -> Box<dyn Scheme> {

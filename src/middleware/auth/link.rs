@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::super::{Denial, Flow, Middleware, Request, Scope, Tallies};
+use super::super::{Denial, Flow, Middleware, Mode, Request, Scope, Tallies};
 use super::scheme::{Call, Found, Judgement, Scheme};
 use super::{Auth, Way};
 use crate::auth::{Memory, Seed, Verified};
@@ -29,6 +29,8 @@ pub(super) struct Link {
     require_roles: Vec<String>,
     roles_claim: String,
     failures: Rc<Tallies>,
+    /// Where those are counted, under which name, that are let in all the same.
+    shadowed: Option<(Box<str>, Rc<Tallies>)>,
 }
 
 /// Somebody who isn't let in.
@@ -60,12 +62,13 @@ impl Link {
             challenges: challenges.concat(),
             schemes,
             realm: settings.realm.clone(),
-            strip: settings.strip_credential,
+            strip: settings.strip_credential && settings.mode == Mode::Enforce,
             claims_to_headers: settings.claims_to_headers.clone().into_iter().collect(),
             require_scopes: settings.require_scopes.clone(),
             require_roles: settings.require_roles.clone(),
             roles_claim: settings.roles_claim.clone(),
             failures: scope.ground.failures.clone(),
+            shadowed: (settings.mode == Mode::Shadow).then(|| (scope.name.into(), scope.ground.admitted.clone())),
         }
     }
 
@@ -126,15 +129,23 @@ impl Link {
     }
 
     #[cold]
+    fn count(&self, kind: &str, reason: Reason) {
+        match &self.shadowed {
+            Some((name, tally)) => tally.add([name, reason.code()]),
+            None => self.failures.add([kind, reason.code()]),
+        }
+    }
+
+    #[cold]
     fn turn_away(&self, scheme: &dyn Scheme, refusal: &Refusal) -> Flow {
         let Some(lines) = &refusal.lines else { return self.refuse(scheme, refusal.reason) };
-        self.failures.add([scheme.kind(), refusal.reason.code()]);
+        self.count(scheme.kind(), refusal.reason);
         Flow::Refuse(Box::new(Denial { reason: refusal.reason, lines: lines.clone() }))
     }
 
     #[cold]
     fn refuse(&self, scheme: &dyn Scheme, reason: Reason) -> Flow {
-        self.failures.add([scheme.kind(), reason.code()]);
+        self.count(scheme.kind(), reason);
         let bearer = scheme.challenge().0 == "Bearer";
         let lines = match reason.status() {
             // RFC 6750 section 3.1.
@@ -148,10 +159,9 @@ impl Link {
         };
         Flow::Refuse(Box::new(Denial { reason, lines }))
     }
-}
 
-impl Middleware for Link {
-    fn on_request(&self, request: &mut Request<'_>, now: Instant) -> Flow {
+    #[inline]
+    fn decide(&self, request: &mut Request<'_>, now: Instant) -> Flow {
         let mut foreign = None;
         for (index, scheme) in self.schemes.iter().enumerate() {
             let credential = match scheme.find(request) {
@@ -172,8 +182,17 @@ impl Middleware for Link {
         if let Some(scheme) = foreign {
             return self.refuse(&**scheme, Reason::AuthInvalid);
         }
-        self.failures.add(["none", Reason::AuthMissing.code()]);
+        self.count("none", Reason::AuthMissing);
         Flow::Refuse(Box::new(Denial { reason: Reason::AuthMissing, lines: self.challenges.clone() }))
+    }
+}
+
+impl Middleware for Link {
+    fn on_request(&self, request: &mut Request<'_>, now: Instant) -> Flow {
+        match self.decide(request, now) {
+            Flow::Refuse(_) if self.shadowed.is_some() => Flow::Next,
+            flow => flow,
+        }
     }
 }
 

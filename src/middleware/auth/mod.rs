@@ -17,7 +17,7 @@ use std::rc::Rc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Middleware, Scope, Settings};
+use super::{Middleware, Mode, Scope, Settings};
 use crate::auth::{Seed, Source};
 use crate::config::Wrong;
 use crate::http::{Edits, is_token};
@@ -38,9 +38,13 @@ use scheme::Scheme;
 pub struct Auth {
     /// The ways to prove it, in this order: the first whose credential a request has decides. Without any credential: 401.
     pub any: Vec<Way>,
+    /// Whether it refuses, or lets all in and only counts and logs whom it would have refused. In `shadow` endpoints get the credential
+    /// whatever `strip_credential` and `replace_authorization` say, and are told of claims that were proved only.
+    pub mode: Mode,
     /// What clients are told they need a credential for.
     pub realm: String,
-    /// Whether endpoints get the credential, or it is taken away once it is checked.
+    /// Whether endpoints get the credential, or it is taken away once it is checked. Of cookies only the one that a way names is: an
+    /// `external` service is shown all, and endpoints need theirs.
     pub strip_credential: bool,
     /// The `Authorization` that endpoints get in place of the client's; empty leaves that as it is.
     pub replace_authorization: String,
@@ -60,6 +64,7 @@ impl Default for Auth {
     fn default() -> Self {
         Auth {
             any: Vec::new(),
+            mode: Mode::Enforce,
             realm: "ringway".into(),
             strip_credential: false,
             replace_authorization: String::new(),
@@ -184,6 +189,9 @@ impl Settings for Auth {
         self.claims_to_headers.keys().for_each(|name| request.remove(name));
         let ways = || self.any.iter().flat_map(Way::kinds);
         ways().flat_map(|(_, proof)| proof.sets()).for_each(|name| request.remove(name));
+        if self.mode == Mode::Shadow {
+            return;
+        }
         if self.strip_credential {
             ways().flat_map(|(_, proof)| proof.headers()).for_each(|name| request.remove(name));
         }
@@ -194,6 +202,10 @@ impl Settings for Auth {
 
     fn authenticates(&self) -> bool {
         true
+    }
+
+    fn lets_all_in(&self) -> bool {
+        self.mode == Mode::Shadow
     }
 
     fn key_sets(&self) -> Vec<Source> {

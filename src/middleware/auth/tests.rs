@@ -16,6 +16,7 @@ use crate::router::{Captures, RouteIndex, Router};
 struct World {
     link: Rc<dyn Middleware>,
     failures: Rc<Tallies>,
+    admitted: Rc<Tallies>,
     now: Instant,
 }
 
@@ -32,7 +33,8 @@ impl World {
         let auth: Auth = serde_json::from_value(settings).unwrap();
         assert!(auth.problems().is_empty(), "{:?}", auth.problems());
         let entry = Entry { auth: Some(auth), ..Entry::default() };
-        let (registry, before, failures) = (Registry::default(), States::default(), Rc::<Tallies>::default());
+        let (registry, before, failures, admitted) =
+            (Registry::default(), States::default(), Rc::<Tallies>::default(), Rc::<Tallies>::default());
         let ground = Ground {
             registry: &registry,
             secret: Secret([3; 16]),
@@ -43,9 +45,10 @@ impl World {
             failures: failures.clone(),
             keys: Default::default(),
             shadowed: Default::default(),
+            admitted: admitted.clone(),
         };
         let link = entry.settings().unwrap().build(&Scope::new((0, 1), "auth", &entry, &ground)).unwrap();
-        World { link, failures, now: Instant::ZERO }
+        World { link, failures, admitted, now: Instant::ZERO }
     }
 
     fn ask(&self, target: &str, lines: &[&str]) -> Came {
@@ -262,4 +265,34 @@ fn settings_that_let_nobody_in_or_break_a_line_are_told() {
         "claims_to_headers": { "a b": "sub", "Content-Length": "sub" }, "require_scopes": [""], "require_roles": ["a\""],
     });
     assert_eq!(problems(broken).len(), 7);
+}
+
+#[test]
+fn on_trial_nobody_is_refused_and_only_what_is_proved_is_told() {
+    let world = World::new(serde_json::json!({
+        "mode": "shadow",
+        "any": [
+            { "bearer": { "tokens": [{ "name": "ci", "secret": "t0ken", "scopes": ["read"] }, { "name": "other", "secret": "weak" }] } },
+            { "api_key": { "query": "key", "keys": [{ "name": "shop", "secret": "k3y", "scopes": ["read"] }] } },
+            { "introspection": { "upstream": "iam" } },
+        ],
+        "strip_credential": true,
+        "claims_to_headers": { "X-User": "sub" },
+        "require_scopes": ["read"],
+    }));
+    let lines = |target: &str, lines: &[&str]| {
+        let (came, notes) = world.ask_with(target, lines, None);
+        (came, String::from_utf8(notes.request.lines().to_vec()).unwrap(), notes.verified.is_some(), notes.query)
+    };
+    assert_eq!(lines("/", &["Authorization: Bearer t0ken"]), (in_as("ci"), "X-User: ci\r\n".into(), true, None));
+    assert_eq!(lines("/?key=k3y", &[]), (in_as("shop"), "X-User: shop\r\n".into(), true, None), "the key stays");
+    assert_eq!(lines("/", &[]), (in_as(""), String::new(), false, None));
+    assert_eq!(lines("/", &["Authorization: Bearer no"]), (in_as(""), String::new(), false, None));
+    assert_eq!(lines("/", &["Authorization: Bearer weak"]), (in_as("other"), String::new(), false, None), "known, but not let in");
+    let mut counts: Vec<_> =
+        world.admitted.counts().iter().map(|(labels, count)| (labels[0].to_string(), labels[1].to_string(), *count)).collect();
+    counts.sort();
+    let count = |reason: &str| ("auth".to_owned(), reason.to_owned(), 1);
+    assert_eq!(counts, ["auth_forbidden", "auth_invalid", "auth_missing"].map(count));
+    assert!(world.failures.counts().is_empty(), "nobody was refused");
 }

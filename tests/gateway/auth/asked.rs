@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::tokens::{bearing, now};
 use super::{OK, assert_hidden, guarded_with, outcome, with};
-use crate::harness::{Gateway, Hostile, up};
+use crate::harness::{Gateway, Hostile, Wire, until, up};
 
 /// A gateway whose requests pass `auth`, which may ask the upstream `iam`.
 fn asking(endpoint: &Hostile, iam: &str, auth: Value) -> Gateway {
@@ -39,6 +39,10 @@ fn issuer() -> Hostile {
                 "garbage" => return drop(peer.try_send("HTTP/1.1 2")),
                 "noise" => return drop(peer.try_send("\0\0\r\n\r\n")),
                 "slow" => return peer.wait_told(),
+                "patient" => {
+                    peer.wait_told();
+                    json!({ "active": true, "sub": "pat", "aud": "api" }).to_string()
+                }
                 "error" => {
                     if peer.try_send(answer("500 Oops", "", "{\"active\":true,\"aud\":\"api\"}")).is_err() {
                         return;
@@ -63,8 +67,13 @@ fn issuer() -> Hostile {
 }
 
 fn introspection() -> Value {
+    introspecting("60s", "400ms")
+}
+
+fn introspecting(remember: &str, timeout: &str) -> Value {
     let settings = json!({
-        "upstream": "iam", "path": "/introspect", "client_id": "gate", "client_secret": "gate-s3cret", "audiences": ["api"], "timeout": "400ms",
+        "upstream": "iam", "path": "/introspect", "client_id": "gate", "client_secret": "gate-s3cret", "audiences": ["api"],
+        "timeout": timeout, "remember": remember,
     });
     json!({ "any": [{ "introspection": settings }], "claims_to_headers": { "X-User": "sub" } })
 }
@@ -110,12 +119,58 @@ fn the_issuer_is_asked_once_and_what_it_says_counts() {
     issuer.tell();
 }
 
+/// Clients that ask at the same time, each with these lines, once all of them wait.
+fn waiting(gateway: &Gateway, count: usize, lines: &str) -> Vec<Wire> {
+    let mut clients: Vec<_> = (0..count).map(|_| gateway.connect()).collect();
+    for client in &mut clients {
+        client.send(with("/", &[lines]));
+    }
+    gateway.wait("gateway_http_requests_in_flight", count as f64);
+    clients
+}
+
+#[test]
+fn those_who_ask_the_same_at_once_share_one_answer() {
+    let (endpoint, issuer) = (Hostile::answering(OK), issuer());
+    let gateway = asking(&endpoint, &issuer.address, introspecting("60s", "10s"));
+    let mut clients = waiting(&gateway, 6, "Authorization: Bearer patient");
+    // Whoever leaves, the first among them, takes no answer along.
+    clients.drain(..2);
+    issuer.tell();
+    assert_eq!(clients.iter_mut().map(|client| client.message().status()).collect::<Vec<_>>(), [200; 4]);
+    assert_eq!(issuer.seen().len(), 1);
+    gateway.wait_idle();
+    assert!(endpoint.seen().iter().all(|request| request.field("x-user") == Some("pat")));
+}
+
+#[test]
+fn those_who_ask_the_same_of_a_silent_issuer_wait_no_longer_than_one() {
+    let (endpoint, issuer) = (Hostile::answering(OK), issuer());
+    let gateway = asking(&endpoint, &issuer.address, introspecting("60s", "1s"));
+    let mut clients = waiting(&gateway, 4, "Authorization: Bearer slow");
+    for client in &mut clients {
+        assert_eq!(client.message().refusal(), (503, "auth_unavailable"));
+    }
+    assert_eq!(issuer.seen().len(), 1);
+    issuer.tell();
+}
+
+#[test]
+fn nothing_is_shared_where_each_request_is_to_be_asked_about() {
+    let (endpoint, issuer) = (Hostile::answering(OK), issuer());
+    let gateway = asking(&endpoint, &issuer.address, introspecting("0s", "10s"));
+    let mut clients = waiting(&gateway, 3, "Authorization: Bearer patient");
+    until("all to be asked about", || (issuer.seen().len() == 3).then_some(()));
+    (0..3).for_each(|_| issuer.tell());
+    clients.iter_mut().for_each(|client| assert_eq!(client.message().status(), 200));
+}
+
 #[test]
 fn an_answer_is_not_remembered_beyond_the_end_of_its_token() {
     let (endpoint, issuer) = (Hostile::answering(OK), issuer());
     let gateway = asking(&endpoint, &issuer.address, introspection());
     assert_eq!(bearing(&gateway, "ending").status(), 200);
-    crate::harness::until("the issuer to be asked again", || {
+    until("the issuer to be asked again", || {
         assert_eq!(bearing(&gateway, "ending").status(), 200);
         (issuer.seen().len() > 1).then_some(())
     });
@@ -213,4 +268,16 @@ fn an_upstream_that_is_not_there_is_told_with_its_place() {
     assert_eq!(answer.status(), 422);
     let told = "middlewares[0].auth.any[0].external.upstream: no upstream is named \"upp\"; did you mean \"up\"?";
     assert!(answer.text().contains(told), "{}", answer.text());
+}
+
+#[test]
+fn endpoints_keep_their_cookies_when_what_a_service_was_shown_is_stripped() {
+    let (endpoint, guard) = (Hostile::answering(OK), guard());
+    let mut auth = external("0s");
+    auth["strip_credential"] = json!(true);
+    auth["any"][0]["external"]["headers"] = json!(["Authorization", "Cookie"]);
+    let gateway = asking(&endpoint, &guard.address, auth);
+    let answer = gateway.connect().ask(with("/", &["Cookie: in=yes", "Authorization: Bearer x"]));
+    assert_eq!((answer.status(), guard.last().field("authorization")), (200, Some("Bearer x")));
+    assert_eq!((endpoint.last().field("authorization"), endpoint.last().field("cookie")), (None, Some("in=yes")));
 }

@@ -135,3 +135,37 @@ fn a_cached_answer_is_not_for_who_is_not_let_in() {
         assert_eq!((ask("cc"), gateway.get("/").status()), (401, 401));
     }
 }
+
+#[test]
+fn on_trial_it_lets_all_in_counts_and_warns() {
+    let endpoint = Hostile::answering(OK);
+    let auth = |mode: &str| {
+        json!({
+            "mode": mode,
+            "any": [{ "bearer": { "tokens": [{ "name": "ci", "secret": "t0ken-s3cret" }] } }],
+            "claims_to_headers": { "X-User": "sub" },
+            "strip_credential": true,
+            "replace_authorization": "Bearer upstream",
+        })
+    };
+    let gateway = guarded(&endpoint, auth("shadow"));
+    gateway.wait_log("warn  auth is not enforced, everybody is let in: its mode is \"shadow\" auth=auth");
+    for (lines, user, authorization) in [
+        (&["X-User: root"][..], None, None),
+        (&["X-User: root", "Authorization: Bearer wrong-s3cret"], None, Some("Bearer wrong-s3cret")),
+        (&["X-User: root", "Authorization: Bearer t0ken-s3cret"], Some("ci"), Some("Bearer t0ken-s3cret")),
+    ] {
+        assert_eq!(gateway.connect().ask(with("/", lines)).status(), 200, "{lines:?}");
+        let seen = endpoint.last();
+        assert_eq!((seen.field("x-user"), seen.all("x-user").len()), (user, user.iter().len()), "{lines:?}");
+        assert_eq!(seen.field("authorization"), authorization, "{lines:?}");
+    }
+    for reason in ["auth_missing", "auth_invalid"] {
+        gateway.wait(&format!("gateway_auth_shadow_total{{auth=\"auth\",reason=\"{reason}\"}}"), 1.0);
+        gateway.wait_log(&format!("auth, which isn't enforced, would have refused auth=auth reason={reason} requests=1"));
+    }
+    assert_hidden(&gateway, &["s3cret"]);
+    let config = json!({ "middlewares": [{ "auth": auth("enforce") }] });
+    assert_eq!(gateway.reload(&crate::harness::config(&endpoint.address, config)).status(), 200);
+    assert_eq!(gateway.get("/").refusal(), (401, "auth_missing"));
+}

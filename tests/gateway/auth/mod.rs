@@ -5,6 +5,7 @@ mod keysets;
 mod listed;
 mod passwords;
 mod signer;
+mod tls;
 mod tokens;
 
 use serde_json::{Value, json};
