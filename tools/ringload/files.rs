@@ -1,0 +1,202 @@
+//! What programs read: JSON, and HdrHistogram's two text formats.
+
+use std::io::{self, Write};
+use std::time::{Duration, SystemTime};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::interval_log::{IntervalLogWriter, IntervalLogWriterBuilder, Tag};
+use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
+use serde_json::{Map, Value, json};
+
+use crate::report::{LADDER, Result};
+use crate::tally::{Failure, Tally};
+
+/// Histograms are in nanoseconds; HdrHistogram's tools show milliseconds.
+const SCALE: f64 = 1e6;
+
+/// All numbers of a result. Times are nanoseconds; `histogram` is HdrHistogram's V2 format, deflated, in base64.
+pub fn json(result: &Result) -> Value {
+    let tally = result.tally;
+    let failures: Map<String, Value> =
+        Failure::ALL.into_iter().map(|failure| (failure.names().0.to_owned(), tally.failures_of(failure).into())).collect();
+    let statuses: Map<String, Value> = (1..6).map(|class| (format!("{class}xx"), tally.statuses[class].into())).collect();
+    json!({
+        "ringload": env!("CARGO_PKG_VERSION"),
+        "target": result.target,
+        "loop": if result.asked.is_some() { "open" } else { "closed" },
+        "threads": result.size.0,
+        "connections": result.size.1,
+        "time_ns": result.time,
+        "asked": result.asked.map(|(total, _)| total),
+        "asked_time_ns": result.asked.map(|(_, length)| length),
+        "due": tally.due,
+        "answered": tally.answered(),
+        "answered_per_second": result.rate(),
+        "failed": tally.failed(),
+        "failures": failures,
+        "last_fault": result.note,
+        "statuses": statuses,
+        "late": tally.late,
+        "connections_opened": tally.opened,
+        "connections_closed_idle": tally.closed_idle,
+        "bytes_sent": tally.sent_bytes,
+        "bytes_received": tally.received_bytes,
+        "response_ns": times(&tally.response),
+        "service_ns": times(&tally.service),
+        "connect_ns": times(&tally.connect),
+        "own_lag_ns": times(&tally.lag),
+        "own_cpu": result.busiest,
+        "own_cpu_kept_off": result.kept_off,
+        "expected": result.judged.iter().map(|(holds, what)| json!({ "holds": holds, "what": what })).collect::<Vec<_>>(),
+        "valid": result.doubts.is_empty(),
+        "doubts": result.doubts,
+    })
+}
+
+fn times(histogram: &Histogram<u64>) -> Value {
+    let mut fields = Map::new();
+    fields.insert("count".into(), histogram.len().into());
+    fields.insert("mean".into(), histogram.mean().into());
+    fields.insert("min".into(), histogram.min().into());
+    for (quantile, name) in LADDER {
+        fields.insert(name.into(), histogram.value_at_quantile(quantile).into());
+    }
+    let mut bytes = Vec::new();
+    V2DeflateSerializer::new().serialize(histogram, &mut bytes).expect("memory takes any number of bytes");
+    fields.insert("histogram".into(), STANDARD.encode(bytes).into());
+    Value::Object(fields)
+}
+
+/// Writes percentiles as HdrHistogram's `outputPercentileDistribution` does, in milliseconds.
+///
+/// # Errors
+/// What writing says.
+pub fn write_hgrm(out: &mut dyn Write, histogram: &Histogram<u64>) -> io::Result<()> {
+    writeln!(out, "{:>12} {:>14} {:>10} {:>14}\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)")?;
+    let mut count = 0;
+    for value in histogram.iter_quantiles(5) {
+        count += value.count_since_last_iteration();
+        let (shown, quantile) = (value.value_iterated_to() as f64 / SCALE, value.quantile_iterated_to());
+        write!(out, "{shown:12.6} {quantile:.12} {count:10}")?;
+        if quantile < 1.0 { writeln!(out, " {:14.2}", 1.0 / (1.0 - quantile))? } else { writeln!(out)? }
+    }
+    let (mean, deviation) = (histogram.mean() / SCALE, histogram.stdev() / SCALE);
+    writeln!(out, "#[Mean    = {mean:12.6}, StdDeviation   = {deviation:12.6}]")?;
+    writeln!(out, "#[Max     = {:12.6}, Total count    = {:12}]", histogram.max() as f64 / SCALE, histogram.len())?;
+    writeln!(out, "#[Buckets = {:12}, SubBuckets     = {:12}]", histogram.buckets(), 2048)
+}
+
+/// Begins a log of histograms, an interval a line; intervals count from `start`.
+///
+/// # Errors
+/// What writing says.
+pub fn begin_hlog<'a>(
+    out: &'a mut Box<dyn Write>,
+    serializer: &'a mut V2DeflateSerializer,
+    start: SystemTime,
+) -> io::Result<IntervalLogWriter<'a, 'a, Box<dyn Write>, V2DeflateSerializer>> {
+    IntervalLogWriterBuilder::new()
+        .add_comment("[Response time without a tag, service time and ringload's own lag with theirs; nanoseconds, shown as milliseconds]")
+        .with_start_time(start)
+        .with_base_time(start)
+        .with_max_value_divisor(SCALE)
+        .begin_log_with(out, serializer)
+}
+
+/// Writes the lines of an interval, given from its begin to its end in nanoseconds from the start.
+///
+/// # Errors
+/// What writing says.
+pub fn write_interval(
+    log: &mut IntervalLogWriter<'_, '_, Box<dyn Write>, V2DeflateSerializer>,
+    (from, to): (u64, u64),
+    tally: &Tally,
+) -> io::Result<()> {
+    let (begin, length) = (Duration::from_nanos(from), Duration::from_nanos(to.saturating_sub(from)));
+    for (tag, histogram) in [(None, &tally.response), (Tag::new("service"), &tally.service), (Tag::new("lag"), &tally.lag)] {
+        log.write_histogram(histogram, begin, length, tag).map_err(|error| io::Error::other(error.to_string()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tally::Outcome;
+    use hdrhistogram::serialization::Deserializer;
+
+    fn tally() -> Tally {
+        let mut tally = Tally { due: 1000, ..Tally::default() };
+        for micros in 1..=1000u64 {
+            tally.settle(Outcome::Answer(200), micros * 1000, Some(micros * 500));
+        }
+        tally
+    }
+
+    #[test]
+    fn json_has_all_and_its_histograms_can_be_read_again() {
+        let tally = tally();
+        let result = Result {
+            target: "GET http://a/".into(),
+            asked: None,
+            tally: &tally,
+            time: 2_000_000_000,
+            size: (1, 8),
+            busiest: 0.5,
+            kept_off: 0.0,
+            note: None,
+            doubts: Vec::new(),
+            judged: vec![(true, "p99<1s".into())],
+        };
+        let value = json(&result);
+        assert_eq!((&value["answered"], &value["statuses"]["2xx"], &value["failures"]["unsent"]), (&json!(1000), &json!(1000), &json!(0)));
+        assert_eq!((&value["answered_per_second"], &value["valid"], &value["due"]), (&json!(500.0), &json!(true), &json!(1000)));
+        let bytes = STANDARD.decode(value["response_ns"]["histogram"].as_str().unwrap()).unwrap();
+        let read: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap();
+        assert!(read == tally.response);
+        assert_eq!(value["response_ns"]["p99"], json!(tally.response.value_at_quantile(0.99)));
+    }
+
+    #[test]
+    fn hgrm_goes_from_the_least_to_the_most_in_milliseconds() {
+        let mut out = Vec::new();
+        write_hgrm(&mut out, &tally().response).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines[0], ["Value", "Percentile", "TotalCount", "1/(1-Percentile)"]);
+        assert_eq!(lines[2][1..], ["0.000000000000", "1", "1.00"]);
+        let half = lines.iter().find(|line| line.get(1) == Some(&"0.500000000000")).unwrap();
+        assert!(half[0].starts_with("0.50") && half[2].starts_with("50"), "{half:?}");
+        let last = lines.iter().rfind(|line| !line.is_empty() && !line[0].starts_with('#')).unwrap();
+        assert_eq!((last.len(), last[1], last[2]), (3, "1.000000000000", "1000"));
+        assert!(text.contains("Total count    =         1000]"), "{text}");
+    }
+
+    #[test]
+    fn hlog_can_be_read_again() {
+        use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+        let path = std::env::temp_dir().join(format!("ringload-{}.hlog", std::process::id()));
+        let mut file: Box<dyn Write> = Box::new(std::fs::File::create(&path).unwrap());
+        let mut serializer = V2DeflateSerializer::new();
+        let mut log = begin_hlog(&mut file, &mut serializer, SystemTime::UNIX_EPOCH).unwrap();
+        write_interval(&mut log, (0, 1_000_000_000), &tally()).unwrap();
+        write_interval(&mut log, (1_000_000_000, 1_500_000_000), &tally()).unwrap();
+        drop(file);
+        let text = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let mut found = Vec::new();
+        for entry in IntervalLogIterator::new(&text) {
+            if let LogEntry::Interval(interval) = entry.unwrap() {
+                let bytes = STANDARD.decode(interval.encoded_histogram()).unwrap();
+                let histogram: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap();
+                let tag = interval.tag().map(|tag| tag.as_str().to_owned());
+                found.push((tag, interval.start_timestamp().as_millis(), interval.duration().as_millis(), histogram.len()));
+            }
+        }
+        let tag = |tag: &str| Some(tag.to_owned());
+        assert_eq!(found[..3], [(None, 0, 1000, 1000), (tag("service"), 0, 1000, 1000), (tag("lag"), 0, 1000, 0)]);
+        assert_eq!((found.len(), &found[3]), (6, &(None, 1000, 500, 1000)));
+    }
+}

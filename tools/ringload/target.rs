@@ -1,0 +1,228 @@
+//! What is asked of whom: URLs, and the bytes of their requests.
+
+use std::net::IpAddr;
+
+/// An `http://` URL, as far as a request needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Url {
+    /// The host as written, an IPv6 address without its brackets.
+    pub host: String,
+    /// The port, 80 if none is written.
+    pub port: u16,
+    /// What the `Host` field says.
+    pub authority: String,
+    /// Path and query.
+    pub path: String,
+}
+
+/// A request, ready to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// All its bytes.
+    pub bytes: Vec<u8>,
+    /// Whether it is a HEAD, whose answer has no body.
+    pub is_head: bool,
+}
+
+/// What requests have in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Message {
+    /// The method, unless the line of a file of URLs has its own.
+    pub method: String,
+    /// Header fields, in order.
+    pub fields: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// Whether each request has a connection of its own.
+    pub closes: bool,
+}
+
+impl Url {
+    /// Reads a URL; without `http://` in front it is taken for one all the same.
+    ///
+    /// # Errors
+    /// A sentence about what is wrong.
+    pub fn read(text: &str) -> Result<Url, String> {
+        let wrong = |what: &str| format!("`{text}` {what}");
+        let rest = match text.split_once("://") {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
+            Some((scheme, _)) => return Err(wrong(&format!("begins with {scheme}://, and only http:// can be asked"))),
+            None => text,
+        };
+        let rest = rest.split('#').next().unwrap_or(rest);
+        if rest.bytes().any(|byte| !byte.is_ascii_graphic()) {
+            return Err(wrong("has spaces or other characters that a URL writes as %XX"));
+        }
+        let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        if authority.contains('@') {
+            return Err(wrong("has a user name in it; give it by --header 'Authorization: ...'"));
+        }
+        let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((host, port)) => (host, port.strip_prefix(':').or(port.is_empty().then_some("80"))),
+            None => match authority.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (authority, Some("80")),
+            },
+        };
+        let port = port.and_then(|port| port.parse().ok()).filter(|port| *port > 0).ok_or_else(|| wrong("has no valid port"))?;
+        if host.is_empty() {
+            return Err(wrong("names no host"));
+        }
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        Ok(Url { host: host.to_owned(), port, authority: authority.to_owned(), path })
+    }
+}
+
+impl Message {
+    /// The request for a URL.
+    pub fn request(&self, method: &str, url: &Url) -> Request {
+        let has = |name: &str| self.fields.iter().any(|(field, _)| field.eq_ignore_ascii_case(name));
+        let mut head = format!("{method} {} HTTP/1.1\r\n", url.path);
+        let mut field = |name: &str, value: &str| {
+            head.push_str(name);
+            head.push_str(": ");
+            head.push_str(value);
+            head.push_str("\r\n");
+        };
+        if !has("host") {
+            field("Host", &url.authority);
+        }
+        if !has("user-agent") {
+            field("User-Agent", concat!("ringload/", env!("CARGO_PKG_VERSION")));
+        }
+        if self.closes {
+            field("Connection", "close");
+        }
+        self.fields.iter().for_each(|(name, value)| field(name, value));
+        if !self.body.is_empty() || matches!(method, "POST" | "PUT" | "PATCH") {
+            field("Content-Length", &self.body.len().to_string());
+        }
+        head.push_str("\r\n");
+        let mut bytes = head.into_bytes();
+        bytes.extend_from_slice(&self.body);
+        Request { bytes, is_head: method == "HEAD" }
+    }
+
+    /// The requests of a file: a URL a line, a method in front of it if it isn't the usual one; empty lines and those with `#` in front
+    /// don't count. All have to go to one host and port.
+    ///
+    /// # Errors
+    /// A sentence about what is wrong, with the line.
+    pub fn requests(&self, file: &str) -> Result<(Url, Vec<Request>), String> {
+        let (mut first, mut requests) = (None::<Url>, Vec::new());
+        for (number, line) in file.lines().enumerate().map(|(index, line)| (index + 1, line.trim())) {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let (method, url) = match line.split_once([' ', '\t']) {
+                Some((method, url)) => (token(method).map_err(|problem| format!("line {number}: {problem}"))?, url.trim()),
+                None => (self.method.as_str(), line),
+            };
+            let url = Url::read(url).map_err(|problem| format!("line {number}: {problem}"))?;
+            requests.push(self.request(method, &url));
+            let first = first.get_or_insert_with(|| url.clone());
+            if (&first.host, first.port) != (&url.host, url.port) {
+                return Err(format!("line {number}: all URLs have to go to one host and port, {}", first.authority));
+            }
+        }
+        first.map(|url| (url, requests)).ok_or_else(|| "there is no URL in it".to_owned())
+    }
+}
+
+/// A method or a field's name (RFC 9110, section 5.6.2).
+///
+/// # Errors
+/// A sentence that it is none.
+pub fn token(text: &str) -> Result<&str, String> {
+    let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if text.is_empty() || !text.bytes().all(valid) { Err(format!("`{text}` is no name that HTTP knows")) } else { Ok(text) }
+}
+
+/// Reads `NAME: VALUE`.
+///
+/// # Errors
+/// A sentence about what is wrong; also for fields that say where a message ends, as ringload says that itself.
+pub fn field(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or_else(|| format!("`{text}` is no header: write 'NAME: VALUE'"))?;
+    let value = value.trim();
+    if value.bytes().any(|byte| byte != b'\t' && (byte < b' ' || byte == 0x7f)) {
+        return Err(format!("`{text}` has control characters in it"));
+    }
+    let name = token(name)?;
+    if ["content-length", "transfer-encoding", "connection"].iter().any(|own| name.eq_ignore_ascii_case(own)) {
+        return Err(format!("ringload sets {name} itself; see --body and --no-keep-alive"));
+    }
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Whether an address is this machine's own, so that nobody else gets the load.
+pub fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message() -> Message {
+        Message { method: "GET".into(), ..Message::default() }
+    }
+
+    #[test]
+    fn urls_are_read() {
+        let read = |text| Url::read(text).map(|url| (url.host, url.port, url.authority, url.path)).unwrap();
+        let of = |host: &str, port, authority: &str, path: &str| (host.to_owned(), port, authority.to_owned(), path.to_owned());
+        assert_eq!(read("http://localhost:8080/a?b=c#d"), of("localhost", 8080, "localhost:8080", "/a?b=c"));
+        assert_eq!(read("HTTP://a"), of("a", 80, "a", "/"));
+        assert_eq!(read("127.0.0.1:9?q"), of("127.0.0.1", 9, "127.0.0.1:9", "/?q"));
+        assert_eq!(read("http://[::1]:9001/x"), of("::1", 9001, "[::1]:9001", "/x"));
+        assert_eq!(read("http://[::1]"), of("::1", 80, "[::1]", "/"));
+        for wrong in ["", "https://a/", "http://", "http:///a", "a:b", "a:0", "a:70000", "http://[::1]9/", "http://u@a/", "a/b c", "a/ä"] {
+            assert!(Url::read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn requests_are_written() {
+        let url = Url::read("http://a:9/b?c").unwrap();
+        let agent = concat!("User-Agent: ringload/", env!("CARGO_PKG_VERSION"), "\r\n");
+        let written = |message: &Message, method: &str| String::from_utf8(message.request(method, &url).bytes).unwrap();
+        assert_eq!(written(&message(), "GET"), format!("GET /b?c HTTP/1.1\r\nHost: a:9\r\n{agent}\r\n"));
+        let own = Message {
+            fields: vec![("HOST".into(), "x".into()), ("user-agent".into(), "y".into())],
+            body: b"12".to_vec(),
+            closes: true,
+            ..message()
+        };
+        let text = "PUT /b?c HTTP/1.1\r\nConnection: close\r\nHOST: x\r\nuser-agent: y\r\nContent-Length: 2\r\n\r\n12";
+        assert_eq!(written(&own, "PUT"), text);
+        assert!(written(&message(), "POST").contains("Content-Length: 0\r\n"));
+        assert!(message().request("HEAD", &url).is_head);
+    }
+
+    #[test]
+    fn files_of_urls_are_read() {
+        let (url, requests) = message().requests("# first\nhttp://a:9/b\n\n  HEAD a:9/c\n").unwrap();
+        assert_eq!((url.port, requests.len(), requests[1].is_head), (9, 2, true));
+        assert!(requests[1].bytes.starts_with(b"HEAD /c HTTP/1.1\r\n"));
+        for (wrong, told) in [("", "no URL"), ("a\nb", "line 2: all URLs"), ("a\n\nG@T a", "line 3"), ("https://a", "line 1")] {
+            let problem = message().requests(wrong).unwrap_err();
+            assert!(problem.contains(told), "{problem}");
+        }
+    }
+
+    #[test]
+    fn fields_are_read() {
+        assert_eq!(field("X-A:  b: c "), Ok(("X-A".into(), "b: c".into())));
+        for wrong in ["a", ": b", "a b: c", "a: b\r\nc: d", "Content-Length: 3", "connection: close"] {
+            assert!(field(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_known() {
+        for (text, own) in [("127.8.9.1", true), ("::1", true), ("::ffff:127.0.0.1", true), ("10.0.0.1", false), ("0.0.0.0", false)] {
+            assert_eq!(is_loopback(text.parse().unwrap()), own, "{text}");
+        }
+    }
+}
