@@ -145,7 +145,7 @@ impl std::error::Error for StartError {}
 /// # Errors
 /// When it could not start; nothing is left running that matters, the process should exit.
 pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
-    let config = Arc::new(loaded.config.clone());
+    let config = loaded.config.clone();
     log::configure(config.features.logging.then_some(config.logging.level));
     log::start().map_err(|error| StartError::Process { what: "start the log's thread", error })?;
     let signals = Signals::install().map_err(|error| StartError::Process { what: "handle signals", error })?;

@@ -25,7 +25,7 @@ const FILE_MAX: u64 = 64 << 20;
 #[derive(Clone, Debug, Default)]
 pub struct Loaded {
     /// The settings.
-    pub config: Config,
+    pub config: Arc<Config>,
     /// Hash of their meaning: the same whatever the file's format, comments and order of settings.
     pub hash: u64,
     /// Where each setting stands.
@@ -140,7 +140,7 @@ pub(super) fn load_with(mut text: String, name: &Path, environment: Environment<
     let mut problems = Problems::new(findings.into_iter().map(problem).collect()).with_meant(meant);
     problems.extend(broken.into_iter().map(|rule| source.problem(source.root.find(&rule.path).at, rule.path, rule.message, rule.hint)));
     let hash = hash(&mut config);
-    let loaded = Loaded { config, hash, source: Arc::new(source) };
+    let loaded = Loaded { config: Arc::new(config), hash, source: Arc::new(source) };
     if problems.list().is_empty() { Ok(loaded) } else { Err(problems.with_draft(loaded)) }
 }
 

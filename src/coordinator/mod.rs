@@ -155,10 +155,10 @@ struct Coordinator {
     workers: Vec<(Seat, Post, bool)>,
     reports: Receiver<Report>,
     /// The configuration in force.
-    config: Config,
+    config: Arc<Config>,
     hash: u64,
     /// The configuration of the start: what needs a restart is still as it says.
-    started: Config,
+    started: Arc<Config>,
     path: Option<PathBuf>,
     load: Load,
     build: Build,

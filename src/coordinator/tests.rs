@@ -36,7 +36,7 @@ fn loaded(change: impl FnOnce(&mut Config)) -> Loaded {
     config.features.logging = false;
     change(&mut config);
     let hash = std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::default().hash_one(format!("{config:?}"));
-    Loaded { config, hash, ..Loaded::default() }
+    Loaded { config: config.into(), hash, ..Loaded::default() }
 }
 
 fn stage(change: impl FnOnce(&mut Config)) -> Stage {

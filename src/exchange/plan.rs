@@ -16,7 +16,7 @@ use crate::router::{RouteIndex, Router};
 /// A configuration made ready to serve.
 pub struct Plan {
     /// The settings it was made from.
-    pub config: Config,
+    pub config: Arc<Config>,
     /// Hash of their meaning.
     pub hash: u64,
     /// Grows with each plan that is put to work, so that reports and updates about another one are told apart.
@@ -114,7 +114,7 @@ impl Plan {
     ///
     /// # Errors
     /// Every pattern that can't be matched and every rewrite that can't be made.
-    pub fn build(config: Config, hash: u64, generation: u64) -> Result<Plan, Vec<PlanProblem>> {
+    pub fn build(config: impl Into<Arc<Config>>, hash: u64, generation: u64) -> Result<Plan, Vec<PlanProblem>> {
         Plan::build_with(config, hash, generation, &Registry::default())
     }
 
@@ -122,7 +122,8 @@ impl Plan {
     ///
     /// # Errors
     /// As [`Plan::build`], and what those middlewares say of their settings.
-    pub fn build_with(config: Config, hash: u64, generation: u64, registry: &Registry) -> Result<Plan, Vec<PlanProblem>> {
+    pub fn build_with(config: impl Into<Arc<Config>>, hash: u64, generation: u64, registry: &Registry) -> Result<Plan, Vec<PlanProblem>> {
+        let config = config.into();
         let router = Router::new(&config.routes).map_err(|problems| {
             problems
                 .into_iter()

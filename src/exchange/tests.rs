@@ -28,7 +28,7 @@ struct Core {
 }
 
 impl Core {
-    fn new(config: Config) -> Core {
+    fn new(config: impl Into<Arc<Config>>) -> Core {
         let plan = Plan::build(config, 1, 1).expect("a plan");
         Core { view: Rc::new(View::new(Arc::new(plan), Seat { core: 0, cores: 1 }, 1, at(0))) }
     }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use ringway::config::{self, Loaded, LogLevel, Problems};
 
@@ -12,10 +13,11 @@ pub fn load(port: u16, admin: u16, endpoints: &[(&'static str, SocketAddr)]) -> 
         text = text.replace(&format!("${{{variable}:-{usual}}}"), &address.port().to_string());
     }
     let mut loaded = config::load_text(&text, Path::new("config/demo.json"))?;
-    loaded.config.listener.port = port;
-    loaded.config.admin.port = admin;
+    let config = Arc::make_mut(&mut loaded.config);
+    config.listener.port = port;
+    config.admin.port = admin;
     // What changes is shown, so that log lines needn't tell.
-    loaded.config.logging.level = LogLevel::Error;
+    config.logging.level = LogLevel::Error;
     Ok(loaded)
 }
 

@@ -94,7 +94,7 @@ fn defaults_are_what_the_explanation_says() {
     assert_eq!((&shown.admin, &shown.runtime, &shown.timeouts), (&default.admin, &default.runtime, &default.timeouts));
     assert_eq!((&shown.limits, &shown.features, &shown.logging), (&default.limits, &default.features, &default.logging));
     assert_eq!((&shown.forwarding, &shown.built_in), (&default.forwarding, &default.built_in));
-    let breaker = crate::config::CircuitBreaker { latency: None, mode: Default::default(), ..shown.circuit_breaker.unwrap() };
+    let breaker = crate::config::CircuitBreaker { latency: None, mode: Default::default(), ..shown.circuit_breaker.clone().unwrap() };
     assert_eq!(breaker, crate::config::CircuitBreaker::default());
     let (shown, default) = (&shown.upstreams[0], crate::config::Upstream::default());
     assert_eq!((&shown.health_check.path, shown.health_check.rise), (&default.health_check.path, default.health_check.rise));

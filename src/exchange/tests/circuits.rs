@@ -120,7 +120,7 @@ fn switching_it_off_lets_all_through_and_on_again_begins_anew() {
     (0..2).for_each(|_| _ = answer(&core, 500, at(0)));
     let mut trial = core.request_at("GET /", at(5000));
     trial.attempt(at(5000));
-    let mut config = core.view.plan.config.clone();
+    let mut config = Config::clone(&core.view.plan.config);
     config.features.circuit_breaker = false;
     let next = |config: &Config, generation| Arc::new(Plan::build(config.clone(), generation, generation).expect("a plan"));
     let core = Core { view: Rc::new(core.view.next(next(&config, 2), at(5001))) };
