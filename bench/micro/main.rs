@@ -12,7 +12,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringway::balancer::{Choice, Entry, Member, STRATEGIES, Tried, WEIGHT_UNIT, mix};
+use ringway::balancer::{Balance, Choice, Member, STRATEGIES, Tried, WEIGHT_UNIT, mix};
 use ringway::breaker::{self, Attempt, Breaker};
 use ringway::clock::{Clock, Instant};
 use ringway::config::{self, CircuitBreaker};
@@ -33,8 +33,11 @@ fn main() {
     let heads = sizes.map(|size| format!("{size:>12}")).concat();
     println!("{:<24}{heads}   ns a pick alone, each tenth not eligible", "pick");
     for entry in STRATEGIES {
-        println!("{:<24}{}", format!("{:?}", entry.strategy), sizes.map(|size| format!("{:>12.1}", pick(entry, size))).concat());
+        let nanos = sizes.map(|size| format!("{:>12.1}", pick((entry.make)(Seat { core: 0, cores: 1 }, 1.25), entry.tracks_load, size)));
+        println!("{:<24}{}", format!("{:?}", entry.strategy), nanos.concat());
     }
+    let nanos = sizes.map(|size| format!("{:>12.1}", pick(Box::new(Nobody), false, size)));
+    println!("{:<24}{}   what of it is the measuring: a draw, a choice made of it, and a call that picks nobody", "nobody", nanos.concat());
     println!("{:<24}{:>12.1}   ns to pass a closed breaker and tell it of a good answer", "circuit breaker", breaker_alone());
     let splits = [2, 3, 8].map(|arms| format!("{:>12.1}", split(arms)));
     println!("{:<24}{}   ns to choose among 2, 3 and 8 arms of a split", "split", splits.concat());
@@ -54,16 +57,25 @@ fn upstream(strategy: config::Strategy, endpoints: u32, circuit_breaker: Option<
     Upstream::new(Arc::new(settings), switches, Seat { core: 0, cores: 1 }, Instant::ZERO)
 }
 
-fn pick(entry: &Entry, size: u32) -> f64 {
+/// Picks nobody.
+#[derive(Debug)]
+struct Nobody;
+
+impl Balance for Nobody {
+    fn pick(&mut self, _: &Choice<'_>) -> Option<u32> {
+        None
+    }
+}
+
+fn pick(mut balance: Box<dyn Balance>, tracks_load: bool, size: u32) -> f64 {
     let clock = Clock::start();
-    let mut balance = (entry.make)(Seat { core: 0, cores: 1 }, 1.25);
     let members: Vec<Member> = (0..size).map(|slot| Member { id: mix(slot.into()), weight: 1 + slot % 3 }).collect();
     balance.arrange(&members);
     let eligible = |slot: u32| slot % 10 != 9;
     let weights: Vec<u32> = (0..size).map(|slot| if eligible(slot) { members[slot as usize].weight * WEIGHT_UNIT } else { 0 }).collect();
     balance.reweigh(&weights);
     let in_flight: Vec<u32> = (0..size).map(|slot| slot % 4).collect();
-    (0..size).filter(|_| entry.tracks_load).for_each(|slot| balance.load_changed(slot, in_flight[slot as usize]));
+    (0..size).filter(|_| tracks_load).for_each(|slot| balance.load_changed(slot, in_flight[slot as usize]));
     let mut open = vec![0_u64; size.div_ceil(64) as usize];
     (0..size).filter(|&slot| eligible(slot)).for_each(|slot| open[slot as usize / 64] |= 1 << (slot % 64));
     let sum = |numbers: &[u32]| numbers.iter().map(|&number| u64::from(number)).sum();
