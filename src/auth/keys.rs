@@ -107,8 +107,7 @@ impl Key {
     /// When it is none, or one that no algorithm here uses.
     pub fn pem(text: &str) -> Result<Key, &'static str> {
         let body = text.trim().strip_prefix("-----BEGIN PUBLIC KEY-----").and_then(|rest| rest.strip_suffix("-----END PUBLIC KEY-----"));
-        let base64: String = body.ok_or("is not a PEM of one \"PUBLIC KEY\"")?.split_ascii_whitespace().collect();
-        let der = STANDARD.decode(base64).map_err(|_| "has a PEM whose base64 is broken")?;
+        let der = unwrapped(body.ok_or("is not a PEM of one \"PUBLIC KEY\"")?)?;
         spki(&der).unwrap_or(Err("has a PEM that holds no key of RSA, P-256, P-384 or Ed25519"))
     }
 
@@ -174,6 +173,12 @@ impl Key {
             _ => false,
         }
     }
+}
+
+/// What stands between the lines that begin and end a PEM, as DER.
+pub(super) fn unwrapped(body: &str) -> Result<Vec<u8>, &'static str> {
+    let base64: String = body.split_ascii_whitespace().collect();
+    STANDARD.decode(base64).map_err(|_| "has a PEM whose base64 is broken")
 }
 
 /// Compares in constant time.

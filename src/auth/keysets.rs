@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use super::keys::unwrapped;
 
 /// The key sets that are known, by their URLs. A snapshot: the newest replaces all before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,8 +44,7 @@ pub struct Source {
 pub fn certificates(pem: &str) -> Result<Vec<Vec<u8>>, &'static str> {
     let certificate = |rest: &str| {
         let (body, _) = rest.split_once("-----END CERTIFICATE-----").ok_or("has a PEM that breaks off")?;
-        let base64: String = body.split_ascii_whitespace().collect();
-        STANDARD.decode(base64).ok().filter(|der| !der.is_empty()).ok_or("has a PEM whose base64 is broken")
+        unwrapped(body).and_then(|der| if der.is_empty() { Err("has a PEM whose base64 is broken") } else { Ok(der) })
     };
     let found: Vec<_> = pem.split("-----BEGIN CERTIFICATE-----").skip(1).map(certificate).collect::<Result<_, _>>()?;
     if found.is_empty() { Err("is not a PEM of \"CERTIFICATE\"s") } else { Ok(found) }
