@@ -5,9 +5,9 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Duration;
 
 use super::decision::{Decision, Verdict};
-use super::message::{Allot, Tally, Usage};
+use super::message::{Allot, Lapsed, Tally, Usage};
 use super::table::Table;
-use super::terms::{NEVER, Tat, Terms, at};
+use super::terms::{NEVER, PREPAID, Tat, Terms, at, nanos};
 use crate::clock::Instant;
 
 /// One core's buckets of a rate limit.
@@ -29,6 +29,8 @@ pub struct Buckets {
     asked: Vec<u128>,
     /// Moments of keys when parts of them were given up by the last update: part of every report until the next.
     gave_up: Vec<(u128, Tat)>,
+    /// Keys of which requests were paid for not long ago.
+    paid: Vec<u128>,
     /// Something is to be told soon.
     urgent: bool,
     /// Requests told to wait in this while.
@@ -48,13 +50,18 @@ struct Granted {
     /// Requests paid for by the coordinator, and until when.
     prepaid: u32,
     prepaid_until: u64,
+    lapsed: Lapsed,
     demand: Demand,
 }
 
 impl Granted {
-    /// Requests that are paid for still, and until when.
-    const fn paid(&self, now: u64) -> (u32, u64) {
-        (if now < self.prepaid_until { self.prepaid } else { 0 }, self.prepaid_until)
+    /// What nobody asked for in time is not paid for any longer.
+    fn lapse(&mut self, now: u64) {
+        if self.prepaid > 0 && now >= self.prepaid_until {
+            self.lapsed.requests += u64::from(std::mem::take(&mut self.prepaid));
+            self.lapsed.payments += 1;
+            self.lapsed.paid_at += u128::from(nanos(self.prepaid_until)) - PREPAID.as_nanos();
+        }
     }
 }
 
@@ -83,6 +90,8 @@ const TOO_LATE: u64 = 5_000_000;
 const DISILLUSION: u64 = 5_000_000;
 /// Requests that wait at once.
 const WAITING_MAX: u32 = 1024;
+/// How long reports speak of payments that lapsed: longer than a few of them get lost.
+const REPEATED: u64 = 500_000_000;
 /// Keys that a report speaks of at most: those most asked for.
 const REPORT_MAX: usize = 4096;
 /// Keys asked for beyond first parts that are known at once.
@@ -102,6 +111,7 @@ impl Buckets {
             asking: Keys::default(),
             asked: Vec::new(),
             gave_up: Vec::new(),
+            paid: Vec::new(),
             urgent: false,
             waiting: 0,
             waiting_since: 0,
@@ -123,7 +133,6 @@ impl Buckets {
             granted.demand.asked = granted.demand.asked.saturating_add(1);
             granted.demand.waiting = granted.demand.waiting.saturating_sub(u32::from(again));
             let interval = granted.interval;
-            // They lapse, tokens don't.
             if granted.prepaid > 0 && now < granted.prepaid_until {
                 granted.prepaid -= 1;
                 if granted.demand.waiting == 0 {
@@ -191,19 +200,24 @@ impl Buckets {
     pub fn usages(&mut self, now: Instant) -> Vec<Usage> {
         self.urgent = false;
         let now = at(now);
+        self.paid.retain(|key| {
+            let Some(granted) = self.granted.get_mut(key) else { return false };
+            granted.lapse(now);
+            if granted.lapsed.requests > 0 && granted.demand.asked == 0 {
+                self.asked.push(*key);
+            }
+            granted.prepaid > 0 || now < granted.prepaid_until + REPEATED
+        });
         let mut usages: Vec<Usage> = Vec::with_capacity(self.asked.len());
         for key in self.asked.drain(..) {
-            let (demand, prepaid) = match (self.granted.get_mut(&key), self.asking.get_mut(&key)) {
-                (Some(granted), _) => {
-                    let paid = granted.paid(now).0;
-                    (&mut granted.demand, paid)
-                }
-                (None, Some(demand)) => (demand, 0),
+            let (demand, prepaid, lapsed) = match (self.granted.get_mut(&key), self.asking.get_mut(&key)) {
+                (Some(granted), _) => (&mut granted.demand, granted.prepaid, granted.lapsed),
+                (None, Some(demand)) => (demand, 0, Lapsed::default()),
                 (None, None) => continue,
             };
             let (asked, short) = (std::mem::take(&mut demand.asked), std::mem::take(&mut demand.short));
             let waiting = if now + TOO_LATE < demand.wait_until { demand.waiting.saturating_sub(prepaid) } else { 0 };
-            usages.push(Usage { key, asked, short, waiting });
+            usages.push(Usage { key, asked, short, waiting, lapsed });
         }
         if usages.len() > REPORT_MAX {
             usages.select_nth_unstable_by_key(REPORT_MAX, |usage| std::cmp::Reverse((usage.short, usage.asked)));
@@ -229,29 +243,35 @@ impl Buckets {
         }
         self.gave_up.clear();
         for allot in allots {
-            let &Allot { key, parts, gained, prepaid, until, forget } = allot;
-            let (before, tat, demand, paid) = match self.granted.get(&key) {
-                Some(granted) => (granted.parts, granted.tat, granted.demand, granted.paid(at(now))),
-                None => {
-                    let demand = self.asking.remove(&key).unwrap_or_default();
-                    (self.terms.first(key, self.core), self.table.look(key, &self.terms, at(now)), demand, (0, NEVER))
-                }
-            };
-            let until = if paid.0 > 0 { paid.1.min(at(until)) } else { at(until) };
-            let tat = if parts > before { self.terms.join((before, tat), (parts - before, gained), now) } else { tat };
+            let &Allot { key, parts, gained, prepaid, until, returned, forget } = allot;
+            let granted = self.granted.entry(key).or_insert_with(|| {
+                let tat = self.table.look(key, &self.terms, at(now));
+                self.table.remove(key);
+                let demand = self.asking.remove(&key).unwrap_or_default();
+                let parts = self.terms.first(key, self.core);
+                Granted { parts, interval: 0, tat, prepaid: 0, prepaid_until: NEVER, lapsed: Lapsed::default(), demand }
+            });
+            granted.tat = self.terms.give_back((granted.parts, granted.tat), returned, now);
+            if parts > granted.parts {
+                granted.tat = self.terms.join((granted.parts, granted.tat), (parts - granted.parts, gained), now);
+            }
             if forget {
+                self.table.insert(key, granted.tat);
                 self.granted.remove(&key);
-                self.table.insert(key, tat);
                 continue;
             }
-            if parts < before {
-                self.gave_up.push((key, tat));
+            if parts < granted.parts {
+                self.gave_up.push((key, granted.tat));
             }
-            self.table.remove(key);
-            self.granted.insert(
-                key,
-                Granted { parts, interval: self.terms.interval(parts), tat, prepaid: prepaid + paid.0, prepaid_until: until, demand },
-            );
+            (granted.parts, granted.interval) = (parts, self.terms.interval(parts));
+            if prepaid > 0 {
+                granted.lapse(at(now));
+                granted.prepaid_until = if granted.prepaid > 0 { granted.prepaid_until.min(at(until)) } else { at(until) };
+                granted.prepaid += prepaid;
+                if !self.paid.contains(&key) {
+                    self.paid.push(key);
+                }
+            }
         }
     }
 
@@ -272,7 +292,7 @@ impl Buckets {
 
     /// Whether it should hear soon: keys that it looks after are asked for.
     pub const fn is_busy(&self) -> bool {
-        !self.asked.is_empty()
+        !self.asked.is_empty() || !self.paid.is_empty()
     }
 
     /// Counts what became of a request that was not told to wait: refused, or let through though it should have been (`shadow`).

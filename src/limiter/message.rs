@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Limit, Tat};
+use super::{Limit, Tat, Terms};
 use crate::clock::Instant;
 
 /// From a core to the coordinator, about rate limits: at once where a key is short, else with the tick.
@@ -83,6 +83,20 @@ pub struct Usage {
     pub short: bool,
     /// Requests that wait and aren't paid for.
     pub waiting: u32,
+    /// Payments that were of no use.
+    pub lapsed: Lapsed,
+}
+
+/// Payments for requests that were not made in time, since the core holds something of the key that was granted: what nobody used
+/// goes back. All only grow, so that a report may get lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lapsed {
+    /// Requests.
+    pub requests: u64,
+    /// Payments, each of them for one or more.
+    pub payments: u64,
+    /// When they were made: the sum of all of these moments, in nanoseconds of the clock.
+    pub paid_at: u128,
 }
 
 /// What a core is to hold of a key.
@@ -98,6 +112,15 @@ pub struct Allot {
     pub prepaid: u32,
     /// Until when they may be used.
     pub until: Instant,
+    /// What goes back to its bucket of payments that lapsed: worth what the whole limit earns until then.
+    pub returned: Instant,
     /// It holds its first part again, and the coordinator forgets the key.
     pub forget: bool,
+}
+
+impl Allot {
+    /// So many parts, and nothing else.
+    pub fn parts(key: u128, parts: u64, now: Instant) -> Self {
+        Allot { key, parts, gained: Terms::empty(now), prepaid: 0, until: now, returned: now, forget: false }
+    }
 }

@@ -29,7 +29,7 @@ pub use buckets::{Buckets, WAIT};
 pub use decision::{Decision, Verdict};
 pub use gradient::Gradient;
 pub use limiters::{Limiters, Named};
-pub use message::{Allot, LimitReport, LimitUpdate, LimiterReport, LimiterUpdate, Tally, Usage};
+pub use message::{Allot, Lapsed, LimitReport, LimitUpdate, LimiterReport, LimiterUpdate, Tally, Usage};
 pub use share::{Claim, Grant, Share};
 pub use terms::{Limit, PERIOD, Tat, Terms};
 

@@ -147,6 +147,22 @@ impl Terms {
         Tat(start.saturating_add(self.interval(parts).saturating_mul(requests)))
     }
 
+    /// The bucket of so many parts to which goes back what the whole earns until then; what it can't hold is lost.
+    pub fn give_back(&self, (parts, tat): (u64, Tat), returned: Instant, now: Instant) -> Tat {
+        let worth = returned.since(now);
+        if parts == 0 || worth.is_zero() {
+            return tat;
+        }
+        let full = at(now) - self.span;
+        let age = worth.as_nanos() * u128::from(self.whole()) / u128::from(parts);
+        Tat(tat.0.max(full).saturating_sub(u64::try_from(age).unwrap_or(AGES).min(AGES)).max(full))
+    }
+
+    /// In which the whole earns so many requests.
+    pub fn earns(&self, requests: u64) -> Duration {
+        Duration::from_nanos(self.interval.saturating_mul(requests))
+    }
+
     /// Until when a request that is paid for may be made.
     pub fn prepaid_until(now: Instant) -> Instant {
         now + PREPAID
@@ -165,4 +181,9 @@ pub(super) const NEVER: u64 = 1 << 61;
 pub(super) const fn at(now: Instant) -> u64 {
     let nanos = now.as_nanos();
     EPOCH + if nanos < EPOCH { nanos } else { EPOCH }
+}
+
+/// A moment as buckets know it, in nanoseconds of the clock.
+pub(super) const fn nanos(at: u64) -> u64 {
+    at.saturating_sub(EPOCH)
 }

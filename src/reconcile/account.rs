@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Instant;
-use crate::limiter::{Tat, Terms, Usage};
+use crate::limiter::{Lapsed, Tat, Terms, Usage};
 
 /// One key of a rate limit.
 ///
@@ -14,6 +14,9 @@ pub(super) struct Account {
     lots: Vec<Lot>,
     /// Parts that no core holds, and their moment.
     pool: (u64, Tat),
+    /// What payments that lapsed give back is there until then, where the pool had no parts to take it: it is worth the time that is
+    /// left, in which the whole earns it. So it gets less as fast as a bucket that was full all the while could not earn.
+    returned: Instant,
     /// When a core was last short.
     short_at: Instant,
 }
@@ -30,6 +33,8 @@ struct Lot {
     short_at: Instant,
     /// Requests that wait there.
     waiting: u32,
+    /// Payments that lapsed there and were given back.
+    lapsed: Lapsed,
 }
 
 /// What is to become of a key.
@@ -50,12 +55,16 @@ const SHORT: Duration = Duration::from_millis(30);
 impl Account {
     /// A key of which all cores hold first parts.
     pub fn new(key: u128, terms: &Terms, cores: usize, now: Instant) -> Self {
-        let lot = |core| Lot { parts: terms.first(key, core), need: 0.0, at: now, short_at: Instant::ZERO, waiting: 0 };
-        Account { lots: (0..cores as u32).map(lot).collect(), pool: (0, Terms::empty(now)), short_at: now }
+        let lot = |core| {
+            let parts = terms.first(key, core);
+            Lot { parts, need: 0.0, at: now, short_at: Instant::ZERO, waiting: 0, lapsed: Lapsed::default() }
+        };
+        let lots = (0..cores as u32).map(lot).collect();
+        Account { lots, pool: (0, Terms::empty(now)), returned: Instant::ZERO, short_at: now }
     }
 
     /// What a core says of it.
-    pub fn on_usage(&mut self, core: usize, usage: &Usage, now: Instant) {
+    pub fn on_usage(&mut self, core: usize, usage: &Usage, terms: &Terms, now: Instant) {
         let lot = &mut self.lots[core];
         lot.need = lot.need_at(now) + f64::from(usage.asked);
         lot.at = now;
@@ -64,6 +73,36 @@ impl Account {
             lot.short_at = now;
             self.short_at = now;
         }
+        let requests = usage.lapsed.requests.saturating_sub(lot.lapsed.requests);
+        if requests > 0 {
+            // A bucket that was full since would not have earned in that time.
+            let paid_at = usage.lapsed.paid_at - lot.lapsed.paid_at;
+            let payments = usage.lapsed.payments - lot.lapsed.payments;
+            let since = (u128::from(payments) * u128::from(now.as_nanos())).saturating_sub(paid_at);
+            let worth = terms.earns(requests).saturating_sub(Duration::from_nanos(u64::try_from(since).unwrap_or(u64::MAX)));
+            lot.lapsed = usage.lapsed;
+            self.returned = self.returned.max(now) + worth;
+            self.take_back(terms, now);
+        }
+    }
+
+    /// What payments that lapsed give back goes to the pool, if it has parts.
+    fn take_back(&mut self, terms: &Terms, now: Instant) {
+        if self.pool.0 > 0 {
+            self.pool.1 = terms.give_back(self.pool, self.returned, now);
+            self.returned = now;
+        }
+    }
+
+    /// The same to a core of these that holds parts, the one most in need: which, and until when it is there.
+    pub fn give_back(&mut self, free: &[bool], now: Instant) -> Option<(usize, Instant)> {
+        if self.returned <= now {
+            return None;
+        }
+        let (core, _) = (self.lots.iter().enumerate())
+            .filter(|(core, lot)| free[*core] && lot.parts > 0)
+            .max_by(|(_, a), (_, b)| a.need_at(now).total_cmp(&b.need_at(now)))?;
+        Some((core, std::mem::replace(&mut self.returned, now)))
     }
 
     /// A core has taken over what it was told: it holds no more than this.
@@ -74,6 +113,7 @@ impl Account {
         let Some(freed) = lot.parts.checked_sub(parts).filter(|&freed| freed > 0) else { return };
         lot.parts = parts;
         self.pool = (self.pool.0 + freed, terms.join(self.pool, (freed, tat), now));
+        self.take_back(terms, now);
     }
 
     /// Lets free cores come nearer to what they are to hold: what each is told, and the moment of what it gains. First those that give

@@ -105,13 +105,16 @@ impl Limits {
         }
         seat.sequence = report.sequence;
         let taken = seat.under_way.take_if(|(update, _)| report.applied >= update.version).map(|(update, _)| update);
+        let under_way = seat.under_way.as_ref().map_or(&[][..], |(update, _)| &update.limiters);
         for book in &mut self.books {
             let here = |limiter: &&LimiterReport| limiter.name == book.name && limiter.limit == book.terms.limit;
             let Some(said) = report.limiters.iter().find(here) else { continue };
-            let allots = taken
-                .as_ref()
-                .and_then(|update| update.limiters.iter().find(|limiter| limiter.name == book.name && limiter.born == book.born));
-            book.on_report(core, said, allots.map_or(&[], |limiter| &limiter.allots), now);
+            let told = |limiter: &&LimiterUpdate| limiter.name == book.name && limiter.born == book.born;
+            let allots = taken.as_ref().and_then(|update| update.limiters.iter().find(told));
+            // It still speaks of what it held before.
+            let pending = under_way.iter().find(told).map_or(&[][..], |limiter| &limiter.allots);
+            let forgotten = pending.iter().filter(|allot| allot.forget).map(|allot| allot.key).collect();
+            book.on_report(core, said, allots.map_or(&[], |limiter| &limiter.allots), &forgotten, now);
         }
     }
 
@@ -210,7 +213,7 @@ impl Book {
         }
     }
 
-    fn on_report(&mut self, core: usize, said: &LimiterReport, taken: &[Allot], now: Instant) {
+    fn on_report(&mut self, core: usize, said: &LimiterReport, taken: &[Allot], forgotten: &HashSet<u128>, now: Instant) {
         self.tallies[core] = said.tally;
         if said.born != self.born {
             if self.agreed[core] == Agreed::Yes {
@@ -230,7 +233,7 @@ impl Book {
                 self.stirred.insert(allot.key);
             }
         }
-        for usage in said.usages.iter().filter(|usage| usage.asked > 0) {
+        for usage in said.usages.iter().filter(|usage| !forgotten.contains(&usage.key)) {
             if !self.accounts.contains_key(&usage.key) {
                 if !usage.short {
                     continue;
@@ -242,7 +245,7 @@ impl Book {
                 self.accounts.insert(usage.key, Account::new(usage.key, &self.terms, self.agreed.len(), now));
             }
             let account = self.accounts.get_mut(&usage.key).expect("it is there or was put there");
-            account.on_usage(core, usage, now);
+            account.on_usage(core, usage, &self.terms, now);
             if usage.short {
                 self.stirred.insert(usage.key);
                 self.leaving.remove(&usage.key);
@@ -274,6 +277,9 @@ impl Book {
                 }
                 Aim::Pool => pool(account, key, &self.terms, free, now, &mut allots),
             }
+            if let Some((core, returned)) = account.give_back(free, now) {
+                allot(account, key, core, now, &mut allots[core]).returned = returned;
+            }
             now.since(account.short_at()) < STIRRED
         });
         self.stirred = stirred;
@@ -293,7 +299,7 @@ impl Book {
                 return true;
             }
             for (allots, &parts) in allots.iter_mut().zip(&first) {
-                allots.push(Allot { key, parts, gained: Terms::empty(now), prepaid: 0, until: now, forget: true });
+                allots.push(Allot { forget: true, ..Allot::parts(key, parts, now) });
             }
             self.accounts.remove(&key);
             false
@@ -322,7 +328,7 @@ fn is_full(allots: &[Vec<Allot>]) -> bool {
 /// Lets free cores come nearer to their targets, and to just these with `exact`.
 fn give(account: &mut Account, key: u128, targets: &[u64], exact: bool, free: &[bool], now: Instant, allots: &mut [Vec<Allot>]) {
     for (core, parts, gained) in account.settle(targets, exact, free) {
-        allots[core].push(Allot { key, parts, gained, prepaid: 0, until: now, forget: false });
+        allots[core].push(Allot { gained, ..Allot::parts(key, parts, now) });
     }
 }
 
@@ -334,10 +340,15 @@ fn pool(account: &mut Account, key: u128, terms: &Terms, free: &[bool], now: Ins
         if prepaid == 0 {
             continue;
         }
-        let until = Terms::prepaid_until(now);
-        match allots.last_mut().filter(|allot| allot.key == key) {
-            Some(allot) => (allot.prepaid, allot.until) = (prepaid, until),
-            None => allots.push(Allot { key, parts: account.holds(core), gained: Terms::empty(now), prepaid, until, forget: false }),
-        }
+        let allot = allot(account, key, core, now, allots);
+        (allot.prepaid, allot.until) = (prepaid, Terms::prepaid_until(now));
     }
+}
+
+/// What a core is told of the key: what it is told already, or a new word that leaves it what it holds.
+fn allot<'a>(account: &Account, key: u128, core: usize, now: Instant, allots: &'a mut Vec<Allot>) -> &'a mut Allot {
+    if allots.last().is_none_or(|allot| allot.key != key) {
+        allots.push(Allot::parts(key, account.holds(core), now));
+    }
+    allots.last_mut().expect("it was put there")
 }

@@ -15,6 +15,7 @@ mod splits;
 mod traffic;
 mod world;
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Runs by default.
@@ -36,6 +37,11 @@ fn a_rate_limit_keeps_its_bound_however_requests_are_spread() {
 }
 
 #[test]
+fn what_is_paid_for_a_request_that_has_given_up_is_not_lost() {
+    for_all_seeds(SEEDS, rates::late::run);
+}
+
+#[test]
 fn users_of_a_split_stay_but_for_those_who_are_due() {
     for_all_seeds(SEEDS, splits::run);
 }
@@ -45,6 +51,7 @@ fn for_all_seeds(seeds: u64, run: fn(u64)) {
         return run(seed);
     }
     let (seeds, next) = (from_environment("RINGWAY_SEEDS").unwrap_or(seeds), AtomicU64::new(0));
+    let failed = Mutex::new(Vec::new());
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     std::thread::scope(|scope| {
         for _ in 0..threads {
@@ -54,9 +61,13 @@ fn for_all_seeds(seeds: u64, run: fn(u64)) {
                     if seed >= seeds {
                         return;
                     }
-                    let _ = std::panic::catch_unwind(|| run(seed));
+                    if std::panic::catch_unwind(|| run(seed)).is_err() {
+                        failed.lock().unwrap().push(seed);
+                    }
                 }
             });
         }
     });
+    let failed = failed.into_inner().unwrap();
+    assert!(failed.is_empty(), "of {seeds} seeds these failed: {failed:?}");
 }

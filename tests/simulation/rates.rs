@@ -10,7 +10,11 @@ use ringway::clock::Instant;
 use ringway::limiter::{Buckets, Limit, LimitReport, LimitUpdate, Limiters, PERIOD, Terms, Verdict, WAIT};
 use ringway::reconcile::Limits;
 
+use self::ideal::Ideal;
 use crate::chance::Chance;
+
+mod ideal;
+pub mod late;
 
 enum Event {
     /// A request of the client arrives.
@@ -61,6 +65,8 @@ struct World {
     gap: Duration,
     place: usize,
     stormy: bool,
+    /// Messages come up to so many milliseconds late.
+    late: u64,
     /// Since when the coordinator knows the client, and the tokens that cores held then.
     known: Option<(Instant, f64)>,
     ticked: Instant,
@@ -123,28 +129,20 @@ impl World {
         let bunch = chance.between(1, 40);
         let rhythm = *chance.one_of(&[Rhythm::Even, Rhythm::Chance, Rhythm::Bunches(bunch)]);
         let now = Instant::ZERO + chance.micros(1, 1_000_000);
-        let terms = Terms::new(limit, cores as u32);
-        let mut limits = Limits::new(cores as u32);
-        limits.reconfigure([(Arc::from("default"), limit)], 1, now);
-        let core = |core| {
-            let buckets = Rc::new(RefCell::new(Buckets::new(terms.clone(), 64, core, cores as u32, 1)));
-            let mut limiters = Limiters::new(core);
-            limiters.replace(vec![("default".into(), buckets.clone())]);
-            Core { limiters, buckets, reported: now, urgent: false }
-        };
         let mut world = World {
             seed,
             now,
             order: 0,
             events: BTreeMap::new(),
             limit,
-            cores: (0..cores as u32).map(core).collect(),
-            limits,
+            cores: Vec::new(),
+            limits: Limits::new(cores as u32),
             spread,
             rhythm,
             gap: Duration::from_secs_f64(1.0 / per_second),
             place: chance.draw() as usize % cores,
             stormy: false,
+            late: 0,
             known: None,
             ticked: now,
             tick_at: None,
@@ -153,6 +151,7 @@ impl World {
             messages: 0,
             chance,
         };
+        world.limited_by(limit, cores as u32);
         for core in 0..cores {
             let offset = world.chance.micros(0, 100_000);
             world.after(offset, Event::CoreTick(core));
@@ -162,6 +161,20 @@ impl World {
         world.after(Duration::from_millis(250), Event::Arrive);
         world.after(Duration::from_millis(300), Event::Move);
         world
+    }
+
+    /// The limit on so many cores, before anything happens.
+    fn limited_by(&mut self, limit: Limit, cores: u32) {
+        let terms = Terms::new(limit, cores);
+        self.limit = limit;
+        self.limits.reconfigure([(Arc::from("default"), limit)], 1, self.now);
+        let core = |core| {
+            let buckets = Rc::new(RefCell::new(Buckets::new(terms.clone(), 64, core, cores, 1)));
+            let mut limiters = Limiters::new(core);
+            limiters.replace(vec![("default".into(), buckets.clone())]);
+            Core { limiters, buckets, reported: self.now, urgent: false }
+        };
+        self.cores = (0..cores).map(core).collect();
     }
 
     fn after(&mut self, delay: Duration, event: Event) -> (Instant, u64) {
@@ -298,7 +311,7 @@ impl World {
     /// When copies of a message come in; none if it is lost.
     fn deliveries(&mut self) -> Vec<Duration> {
         if !self.stormy {
-            return vec![self.chance.micros(20, 1_000)];
+            return vec![self.chance.micros(20, 1_000 + 1_000 * self.late)];
         }
         let copies = match self.chance.between(0, 9) {
             0 | 1 => 0,
@@ -329,8 +342,8 @@ impl World {
         while begin + Duration::from_secs(1) <= last {
             let end = begin + Duration::from_secs(1);
             let mut bucket = Ideal { level, most: burst, rate: self.rate(), at: known };
-            for &(_, at) in self.admitted.iter().filter(|(_, at)| (known..begin).contains(at)) {
-                bucket.owe(cost, at);
+            for &(_, at) in self.admitted.iter().filter(|&&(since, at)| at >= known && since < begin) {
+                bucket.owe(cost, at.min(begin));
             }
             bucket.level_at(begin);
             let within = |at: &&Instant| (begin..end).contains(*at);
@@ -339,33 +352,6 @@ impl World {
             assert!(got as f64 + 2.0 >= 0.95 * due as f64, "{self}: {got} of {due} in the second from {begin:?}");
             begin = begin + Duration::from_millis(100);
         }
-    }
-}
-
-/// One bucket for all.
-struct Ideal {
-    level: f64,
-    most: f64,
-    rate: f64,
-    at: Instant,
-}
-
-impl Ideal {
-    fn level_at(&mut self, now: Instant) {
-        self.level = (self.level + self.rate * now.since(self.at).as_secs_f64()).min(self.most);
-        self.at = now;
-    }
-
-    fn take(&mut self, cost: f64, now: Instant) -> bool {
-        self.level_at(now);
-        let fits = self.level >= cost - 1e-6;
-        self.level -= if fits { cost } else { 0.0 };
-        fits
-    }
-
-    fn owe(&mut self, cost: f64, now: Instant) {
-        self.level_at(now);
-        self.level -= cost;
     }
 }
 
