@@ -12,8 +12,8 @@ use futures_util::FutureExt;
 
 use super::answers::Answers;
 use super::pages::{PRIVATE, Response, private, respond};
-use super::purge;
 use super::shared::Shared;
+use super::{latency, purge};
 use crate::cache::{Purge, Purged};
 use crate::clock::Clock;
 use crate::error::Reason;
@@ -139,6 +139,9 @@ fn answer(head: &RequestHead, bytes: &[u8], desk: &Desk) -> Response {
         (Some(_), _) => Response::text(405, "this page can only be read: use GET\n"),
         (None, "/reload") => Response::text(405, "use POST to reload the configuration\n"),
         (None, "/purge") => Response::text(405, purge::USE),
+        (None, "/latency") if reading => latency::page(if head.has_query { head.query.of(bytes) } else { b"" }, &desk.shared),
+        (None, "/slow") if reading => latency::slow(&desk.shared),
+        (None, "/latency" | "/slow") => Response::text(405, "this page can only be read: use GET\n"),
         (None, "/") if reading => Response::text(200, index()),
         (None, _) => Response::text(404, format!("no such page. There are:\n{}", index())),
     }
@@ -146,7 +149,8 @@ fn answer(head: &RequestHead, bytes: &[u8], desk: &Desk) -> Response {
 
 /// All there is, a line each.
 fn index() -> String {
-    PRIVATE.iter().map(|(path, _)| format!("GET {path}\n")).chain(["POST /purge\n".to_owned(), "POST /reload\n".to_owned()]).collect()
+    let others = ["GET /latency", "GET /slow", "POST /purge", "POST /reload"];
+    PRIVATE.iter().map(|(path, _)| format!("GET {path}\n")).chain(others.map(|other| format!("{other}\n"))).collect()
 }
 
 /// The answer as bytes.

@@ -1,6 +1,7 @@
 //! What operators see: pages on the gateway's own port and on the private listener, made from what all threads share.
 
 mod answers;
+mod latency;
 mod limits;
 mod listener;
 mod pages;

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
-use super::{Shared, limits, upstreams};
+use super::{Shared, latency, limits, upstreams};
 use crate::exchange::Page;
 use crate::log::rfc3339;
 use crate::metrics::text::{self, Text};
@@ -95,6 +95,7 @@ fn metrics(shared: &Shared) -> Response {
     let mut text = Text::default();
     text::write(&shared.registry, &mut text);
     process(shared, &mut text);
+    latency::write(shared, &mut text);
     upstreams::write(shared, &mut text);
     write_labelled(&shared.counts(), &mut text);
     limits::write(shared, &mut text);

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use crate::latency::History;
 use crate::metrics::{Count, Registry};
 
 /// Shared by workers (for the pages on the gateway's port), the coordinator (which writes it) and the private listener.
@@ -19,6 +20,7 @@ pub struct Shared {
     counts: Mutex<Vec<Count>>,
     rate_limits: Mutex<Vec<RateLimitState>>,
     key_ages: Mutex<Vec<(Arc<str>, f64)>>,
+    history: Mutex<History>,
 }
 
 /// Which configuration is in force, and how that came about.
@@ -128,8 +130,10 @@ pub enum Circuit {
 impl Shared {
     /// What is shared at the start, with this configuration in force.
     pub fn new(registry: Registry, path: String, hash: u64, now: SystemTime) -> Self {
+        let history = Mutex::new(History::new(registry.latency.clone()));
         Shared {
             registry,
+            history,
             draining: AtomicBool::new(false),
             metrics_page: AtomicBool::new(true),
             loading: Mutex::new(Loading { generation: 1, hash, path, since: now, last_reload: None }),
@@ -149,6 +153,11 @@ impl Shared {
     /// Makes readiness fail from here on.
     pub fn start_draining(&self) {
         self.draining.store(true, Relaxed);
+    }
+
+    /// What all cores recorded of response times.
+    pub fn history(&self) -> MutexGuard<'_, History> {
+        lock(&self.history)
     }
 
     /// Whether the metrics page is switched on.

@@ -3,6 +3,7 @@
 mod args;
 mod demo;
 mod help;
+mod latency;
 mod memory;
 mod validate;
 
@@ -49,6 +50,16 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Command::Demo { port }) => demo::run(demo::Options { port }),
+        Ok(Command::Latency(asked)) => match latency::report(&asked) {
+            Ok(report) => {
+                print(report.trim_end());
+                ExitCode::SUCCESS
+            }
+            Err((code, message)) => {
+                eprintln!("ringway: {message}");
+                ExitCode::from(code)
+            }
+        },
         Ok(Command::Help(topic)) => {
             print(help::text(topic).trim_end());
             ExitCode::SUCCESS

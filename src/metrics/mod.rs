@@ -6,18 +6,17 @@
 
 mod cells;
 mod labelled;
-mod latency;
 pub mod text;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Fault, Reason};
+use crate::latency::{Board, SERIES, SlowLog};
 
 use cells::{Cell, cells};
 pub use cells::{Counter, Counters, Gauge, Gauges, Kind, Meta, Nanos};
 pub use labelled::{Count, Family, write_labelled};
-pub use latency::{Latency, Spread};
 
 cells! {
     /// What one worker counts. Its core is the only writer.
@@ -193,8 +192,10 @@ impl Core {
 pub struct Registry {
     /// One set a worker, in order.
     pub cores: Vec<Arc<Core>>,
-    /// Response times, one set a worker, in order.
-    pub spreads: Vec<Arc<Spread>>,
+    /// Where response times are recorded.
+    pub latency: Arc<Board>,
+    /// Requests that were slow.
+    pub slow: Arc<SlowLog>,
     /// What the coordinator counts.
     pub process: Arc<Process>,
     /// What the access log's writer counts.
@@ -230,7 +231,8 @@ impl Registry {
     pub fn new(workers: usize) -> Self {
         Registry {
             cores: (0..workers).map(|_| Arc::default()).collect(),
-            spreads: (0..workers).map(|_| Arc::default()).collect(),
+            latency: Arc::new(Board::new(SERIES)),
+            slow: Arc::default(),
             process: Arc::default(),
             access_log: Arc::default(),
         }

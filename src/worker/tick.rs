@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::{Command, Desk};
@@ -10,7 +9,7 @@ use crate::cache::Purged;
 use crate::clock::Instant;
 use crate::exchange::View;
 use crate::log;
-use crate::metrics::{Spread, UPSTREAM_IDLE};
+use crate::metrics::UPSTREAM_IDLE;
 use crate::net::{self, Doorbell, Stopper};
 use crate::proxy::Core;
 use crate::reconcile::Report;
@@ -19,7 +18,6 @@ use crate::reconcile::Report;
 pub(super) struct Worker {
     core: Rc<Core>,
     desk: Desk,
-    spread: Arc<Spread>,
     sequence: u64,
     second: Instant,
     /// Once draining: when connections without a request are ended.
@@ -28,8 +26,8 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(core: Rc<Core>, desk: Desk, spread: Arc<Spread>, release_memory: fn()) -> Self {
-        Worker { core, desk, spread, sequence: 0, second: Instant::ZERO, end_idle_from: Instant::ZERO, release_memory }
+    pub(super) fn new(core: Rc<Core>, desk: Desk, release_memory: fn()) -> Self {
+        Worker { core, desk, sequence: 0, second: Instant::ZERO, end_idle_from: Instant::ZERO, release_memory }
     }
 
     /// Obeys what the coordinator has sent.
@@ -129,7 +127,6 @@ impl Worker {
         core.counters.upstream_connections.at(UPSTREAM_IDLE).set(core.pool.len() as u64);
         if now.since(self.second) >= Duration::from_secs(1) || self.second == Instant::ZERO {
             self.second = now;
-            core.latency.borrow_mut().publish(&self.spread);
             if core.take_cooled() >= COOLED_MANY {
                 core.buffers.trim(BUFFERS_SPARE);
                 (self.release_memory)();

@@ -17,6 +17,7 @@ mod engine;
 mod headers;
 mod hedges;
 mod independent;
+mod latency;
 mod limits;
 mod middlewares;
 mod mirrors;
