@@ -4,9 +4,10 @@
 //! store; the collector reads them whenever it likes. They only grow (and start again at zero behind 2³² - 1), so nothing that is
 //! read late is lost.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::bins::{BINS, bin};
 use super::{OTHER, Phase, Times};
@@ -68,11 +69,11 @@ impl Board {
 #[derive(Debug)]
 pub struct Recorder {
     board: Arc<Board>,
-    /// The plan, route and upstream recorded last, and their cells.
-    last: ([u64; 3], Arc<Cells>),
+    /// The plan, route and upstream recorded last, and which of the cells are theirs.
+    last: ([u64; 3], usize),
     /// The plan that numbers are of.
     plan: u64,
-    by_number: HashMap<[u64; 2], Arc<Cells>>,
+    by_number: HashMap<[u64; 2], usize>,
     /// This core's cells.
     own: Vec<Arc<Cells>>,
 }
@@ -80,14 +81,7 @@ pub struct Recorder {
 impl Recorder {
     /// Nothing is recorded yet.
     pub fn new(board: Arc<Board>) -> Self {
-        let none = Cells {
-            route: OTHER.into(),
-            upstream: OTHER.into(),
-            requests: AtomicU32::new(0),
-            slow: AtomicU32::new(u32::MAX),
-            bins: Box::default(),
-        };
-        Recorder { board, last: ([u64::MAX; 3], Arc::new(none)), plan: u64::MAX, by_number: HashMap::new(), own: Vec::new() }
+        Recorder { board, last: ([u64::MAX; 3], 0), plan: u64::MAX, by_number: HashMap::new(), own: Vec::new() }
     }
 
     /// Records a request of these numbers in this plan, and says whether it was slow: above what all but one in a thousand of its
@@ -95,9 +89,9 @@ impl Recorder {
     #[inline]
     pub fn record(&mut self, numbers: [u64; 3], names: impl FnOnce() -> [Arc<str>; 2], times: &Times) -> bool {
         if self.last.0 != numbers {
-            self.turn(numbers, names);
+            self.last = (numbers, self.find(numbers, names));
         }
-        let cells = &*self.last.1;
+        let cells = &*self.own[self.last.1];
         for (phase, &micros) in times.0.iter().enumerate() {
             if micros != Times::NONE {
                 bump(&cells.bins[phase * BINS + bin(micros)], Ordering::Relaxed);
@@ -107,33 +101,36 @@ impl Recorder {
         times.0[Phase::Total as usize] > cells.slow.load(Ordering::Relaxed)
     }
 
-    /// Another series is recorded than before.
-    #[inline(never)]
-    fn turn(&mut self, numbers: [u64; 3], names: impl FnOnce() -> [Arc<str>; 2]) {
-        let [plan, route, upstream] = numbers;
+    /// Which of the cells are those of these numbers.
+    fn find(&mut self, [plan, route, upstream]: [u64; 3], names: impl FnOnce() -> [Arc<str>; 2]) -> usize {
         if self.plan != plan {
             self.plan = plan;
             self.by_number.clear();
         }
-        let found = self.by_number.get(&[route, upstream]).cloned().unwrap_or_else(|| self.named(names()));
-        self.by_number.insert([route, upstream], found.clone());
-        self.last = (numbers, found);
+        if let Some(place) = self.by_number.get(&[route, upstream]) {
+            return *place;
+        }
+        let place = self.named(names());
+        self.by_number.insert([route, upstream], place);
+        place
     }
 
-    fn named(&mut self, [route, upstream]: [Arc<str>; 2]) -> Arc<Cells> {
-        let has = |cells: &&Arc<Cells>, route: &str, upstream: &str| *cells.route == *route && *cells.upstream == *upstream;
-        if let Some(cells) = self.own.iter().find(|cells| has(cells, &route, &upstream)) {
-            return cells.clone();
+    #[cold]
+    fn named(&mut self, [route, upstream]: [Arc<str>; 2]) -> usize {
+        let place = |own: &[Arc<Cells>], route: &str, upstream: &str| {
+            own.iter().position(|cells| *cells.route == *route && *cells.upstream == *upstream)
+        };
+        if let Some(place) = place(&self.own, &route, &upstream) {
+            return place;
         }
         let new = self.board.open(&route, &upstream);
         // Beyond what there is room for all share one.
-        if let Some(other) = self.own.iter().find(|cells| has(cells, &new.route, &new.upstream)) {
-            let other = other.clone();
+        if let Some(other) = place(&self.own, &new.route, &new.upstream) {
             self.board.cells().retain(|cells| !Arc::ptr_eq(cells, &new));
             return other;
         }
-        self.own.push(new.clone());
-        new
+        self.own.push(new);
+        self.own.len() - 1
     }
 }
 
