@@ -72,15 +72,25 @@ impl Clock {
     }
 }
 
+/// Processor time that this thread has taken.
+pub fn thread_time() -> Duration {
+    Duration::from_nanos(read(libc::CLOCK_THREAD_CPUTIME_ID))
+}
+
 /// Nanoseconds of CLOCK_MONOTONIC. The standard library's `Instant` reads the same, but to subtract two of them takes 60 of a
 /// request's 13,000 instructions each time.
-#[allow(unsafe_code)]
 #[inline]
 fn monotonic_nanos() -> u64 {
+    read(libc::CLOCK_MONOTONIC)
+}
+
+#[allow(unsafe_code)]
+#[inline]
+fn read(clock: libc::clockid_t) -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a live, properly typed value.
-    let result = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
-    debug_assert_eq!(result, 0, "every Linux has this clock");
+    let result = unsafe { libc::clock_gettime(clock, &mut now) };
+    debug_assert_eq!(result, 0, "every Linux has these clocks");
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 

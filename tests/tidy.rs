@@ -13,7 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("http", &[]),
     ("latency", &[]),
-    ("metrics", &["error", "latency"]),
+    ("metrics", &["error", "http", "latency"]),
     // Deciding: pure.
     ("auth", &["clock"]),
     ("config", &["cache", "http", "latency", "middleware"]),

@@ -32,7 +32,7 @@ fn record(routes: u64) -> f64 {
             times.0[phase as usize] = micros;
         }
         let route = u64::from(request) % routes;
-        black_box(recorder.record([1, route, 0], || [route.to_string().into(), "u".into()], black_box(&times)));
+        black_box(recorder.record([1, route, 0], || [route.to_string().into(), "u".into()], black_box(&times), 1));
     }
     clock.now().since(begun).as_secs_f64() * 1e9 / f64::from(REQUESTS)
 }

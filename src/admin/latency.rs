@@ -7,6 +7,7 @@ use super::{Response, Shared};
 use crate::clock::write_rfc3339;
 use crate::http::{Decode, pair_of};
 use crate::latency::{History, NOBODY, Phase, Series, Window, hgrm, v2};
+use crate::metrics::outcomes;
 use crate::metrics::text::Text;
 
 /// Upper bounds of the metrics' buckets, in microseconds.
@@ -39,6 +40,16 @@ pub(super) fn write(shared: &Shared, text: &mut Text) {
         let value = all.value_at_percentile(percentile) as f64 / 1e6;
         text.sample(name, &[("quantile", &format!("{}", percentile / 100.0))], value);
     }
+    let name = "gateway_route_requests_total";
+    text.family(name, "counter", "Requests that ended, by route, method and the class of their status; a second behind.");
+    for route in distinct(&history, |series| &series.route) {
+        for (outcome, (method, class)) in outcomes().enumerate() {
+            let count: u64 = history.series().iter().filter(|series| *series.route == *route).map(|series| series.outcome(outcome)).sum();
+            if count > 0 {
+                text.sample(name, &[("route", route), ("method", method), ("status_class", class)], count as f64);
+            }
+        }
+    }
     let families: [(&str, &str, Phase, &str, Label); 5] = [
         (
             "gateway_http_request_duration_seconds",
@@ -70,13 +81,18 @@ pub(super) fn write(shared: &Shared, text: &mut Text) {
     ];
     for (name, help, phase, label, of) in families {
         text.family(name, "histogram", help);
-        let mut values: Vec<&str> = history.series().iter().map(of).collect();
-        values.sort_unstable();
-        values.dedup();
-        for value in values.into_iter().filter(|value| label == "route" || *value != NOBODY) {
+        for value in distinct(&history, of).into_iter().filter(|value| label == "route" || *value != NOBODY) {
             buckets(&history, text, name, phase, (label, value), |series| of(series) == value);
         }
     }
+}
+
+/// All values of a label.
+fn distinct(history: &History, of: Label) -> Vec<&str> {
+    let mut values: Vec<&str> = history.series().iter().map(of).collect();
+    values.sort_unstable();
+    values.dedup();
+    values
 }
 
 type Label = fn(&Series) -> &str;
@@ -217,9 +233,9 @@ mod tests {
         let mut recorder = Recorder::new(shared.registry.latency.clone());
         for micros in 1..=1000 {
             let times = Times([micros * 10, Times::NONE, 1, Times::NONE, micros * 9, micros, micros + 1]);
-            recorder.record([1, 0, 0], || ["a b".into(), "u".into()], &times);
+            recorder.record([1, 0, 0], || ["a b".into(), "u".into()], &times, 12);
         }
-        recorder.record([1, 1, 0], || ["c".into(), "u".into()], &Times([20_000; 7]));
+        recorder.record([1, 1, 0], || ["c".into(), "u".into()], &Times([20_000; 7]), 12);
         shared.history().collect();
         shared
     }
@@ -264,6 +280,7 @@ mod tests {
             "gateway_http_request_duration_seconds_bucket{route=\"a b\",le=\"0.0025\"} 249",
             "gateway_http_request_duration_seconds_bucket{route=\"a b\",le=\"+Inf\"} 1000",
             "gateway_http_request_duration_seconds_count{route=\"c\"} 1",
+            "gateway_route_requests_total{route=\"a b\",method=\"POST\",status_class=\"2xx\"} 1000",
             "gateway_http_request_overhead_seconds_count{route=\"a b\"} 1000",
             "gateway_upstream_ttfb_seconds_count{upstream=\"u\"} 1001",
             "gateway_upstream_connect_duration_seconds_count{upstream=\"u\"} 1",

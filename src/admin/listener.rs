@@ -11,15 +11,17 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::answers::Answers;
-use super::pages::{PRIVATE, Response, private, respond};
+use super::pages::{PRIVATE, Response, metrics, private, respond};
 use super::shared::Shared;
 use super::{latency, purge};
 use crate::cache::{Purge, Purged};
 use crate::clock::Clock;
 use crate::error::Reason;
+use crate::exchange::Page;
 use crate::http::{Method, RequestHead};
 use crate::http1::{self, Limits};
 use crate::log;
+use crate::metrics::text::Text;
 use crate::net::{self, Acceptor, Deadlines, Link, Stream};
 
 /// Connections served at once; more are closed at once.
@@ -135,6 +137,7 @@ fn answer(head: &RequestHead, bytes: &[u8], desk: &Desk) -> Response {
     let path = std::str::from_utf8(head.path.of(bytes)).unwrap_or_default();
     let reading = matches!(head.method, Method::Get | Method::Head);
     match (private(path), path) {
+        (Some(Page::Metrics), _) if reading && accepts_open_metrics(head, bytes) => metrics(&desk.shared, Text::open_metrics()),
         (Some(page), _) if reading => respond(page, &desk.shared),
         (Some(_), _) => Response::text(405, "this page can only be read: use GET\n"),
         (None, "/reload") => Response::text(405, "use POST to reload the configuration\n"),
@@ -145,6 +148,12 @@ fn answer(head: &RequestHead, bytes: &[u8], desk: &Desk) -> Response {
         (None, "/") if reading => Response::text(200, index()),
         (None, _) => Response::text(404, format!("no such page. There are:\n{}", index())),
     }
+}
+
+/// Whether Prometheus asks for the newer format.
+fn accepts_open_metrics(head: &RequestHead, bytes: &[u8]) -> bool {
+    let mut accepted = head.fields.iter().filter(|field| field.name.of(bytes).eq_ignore_ascii_case(b"accept"));
+    accepted.any(|field| memchr::memmem::find(field.value.of(bytes), b"application/openmetrics-text").is_some())
 }
 
 /// All there is, a line each.

@@ -12,4 +12,4 @@ mod upstreams;
 pub use answers::Answers;
 pub use listener::{Desk, serve};
 pub use pages::{Response, respond};
-pub use shared::{BreakerState, Circuit, EndpointState, Loading, RateLimitState, ReloadResult, Shared, UpstreamState};
+pub use shared::{BreakerState, Circuit, CorePace, EndpointState, Loading, RateLimitState, ReloadResult, Shared, UpstreamState};

@@ -46,10 +46,13 @@ pub fn start(shared: Arc<Shared>, settings: &config::Latency) -> io::Result<Flig
     };
     let (stop, stopped) = bounded::<()>(0);
     let thread = thread::Builder::new().name("flight".into()).spawn(move || {
-        let (mut next, mut told_at) = (Instant::now() + SECOND, None::<Instant>);
+        let mut began = Instant::now();
+        let (mut next, mut told_at) = (began + SECOND, None::<Instant>);
         loop {
             let last = stopped.recv_timeout(next.saturating_duration_since(Instant::now())) != Err(RecvTimeoutError::Timeout);
             next += SECOND;
+            shared.pace(began.elapsed());
+            began = Instant::now();
             let second = take(&shared);
             if let Some(files) = &mut files
                 && let Err(error) = files.add(SystemTime::now() - SECOND, &second)

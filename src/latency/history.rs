@@ -8,12 +8,10 @@ use hdrhistogram::Histogram;
 
 use super::bins::{BINS, highest, histogram};
 use super::recorder::{Board, Cells};
-use super::{Phase, Times};
+use super::{CELLS, OUTCOMES, Phase, Times};
 
 /// Seconds that are known one by one.
 const SECONDS: usize = 60;
-/// Cells of all phases of a series.
-const CELLS: usize = Phase::ALL.len() * BINS;
 /// So many requests must be known for the slowest of a thousand to be told from the others.
 const SLOW_FROM: u64 = 1000;
 
@@ -117,6 +115,11 @@ impl Series {
                 histogram(recent.flat_map(|second| second.cells(phase)))
             }
         }
+    }
+
+    /// How many requests ended like this since the start.
+    pub fn outcome(&self, outcome: usize) -> u64 {
+        self.all[CELLS - OUTCOMES + outcome]
     }
 
     /// What the second last collected brought, if it brought anything.

@@ -76,6 +76,11 @@ impl Times {
     }
 }
 
+/// Outcomes that are counted beside the times: what each of them is, is for those to say who record it.
+pub const OUTCOMES: usize = 64;
+/// Cells of a series: of all phases, and one for each outcome.
+const CELLS: usize = Phase::ALL.len() * BINS + OUTCOMES;
+
 /// The name of the series of those for which there is no room.
 pub const OTHER: &str = "other";
 /// The name of a route or upstream where there is none.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use foldhash::{HashMap, HashMapExt};
 
 use super::bins::{BINS, bin};
-use super::{OTHER, Phase, Times};
+use super::{CELLS, OTHER, OUTCOMES, Phase, Times};
 
 /// Cells of one series on one core; 72 KB.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(super) struct Cells {
     pub requests: AtomicU32,
     /// From how many microseconds on a request is slow.
     pub slow: AtomicU32,
-    /// All phases' cells, one after the other.
+    /// All phases' cells, one after the other, and a count of each outcome.
     pub bins: Box<[AtomicU32]>,
 }
 
@@ -58,7 +58,7 @@ impl Board {
             upstream: known(upstream),
             requests: AtomicU32::new(0),
             slow: AtomicU32::new(u32::MAX),
-            bins: (0..Phase::ALL.len() * BINS).map(|_| AtomicU32::new(0)).collect(),
+            bins: (0..CELLS).map(|_| AtomicU32::new(0)).collect(),
         });
         all.push(cells.clone());
         cells
@@ -85,9 +85,9 @@ impl Recorder {
     }
 
     /// Records a request of these numbers in this plan, and says whether it was slow: above what all but one in a thousand of its
-    /// series lately took. `names` are those of route and upstream.
+    /// series lately took. `names` are those of route and upstream; `outcome`, below 64, is counted beside the times.
     #[inline]
-    pub fn record(&mut self, numbers: [u64; 3], names: impl FnOnce() -> [Arc<str>; 2], times: &Times) -> bool {
+    pub fn record(&mut self, numbers: [u64; 3], names: impl FnOnce() -> [Arc<str>; 2], times: &Times, outcome: usize) -> bool {
         if self.last.0 != numbers {
             self.last = (numbers, self.find(numbers, names));
         }
@@ -97,6 +97,7 @@ impl Recorder {
                 bump(&cells.bins[phase * BINS + bin(micros)], Ordering::Relaxed);
             }
         }
+        bump(&cells.bins[CELLS - OUTCOMES + outcome % OUTCOMES], Ordering::Relaxed);
         bump(&cells.requests, Ordering::Release);
         times.0[Phase::Total as usize] > cells.slow.load(Ordering::Relaxed)
     }

@@ -25,7 +25,7 @@ fn all_cores_come_together_and_no_second_is_lost() {
         for (index, core) in cores.iter_mut().enumerate() {
             for request in 0..second % 7 {
                 let micros = (second * 1_000 + request * 37 + index as u64) as u32;
-                core.record([1, 0, 0], || names("a", "u"), &times(micros));
+                core.record([1, 0, 0], || names("a", "u"), &times(micros), 0);
                 last.record(micros.into()).unwrap();
             }
         }
@@ -44,17 +44,18 @@ fn all_cores_come_together_and_no_second_is_lost() {
 fn series_are_told_apart_by_name_and_outlive_a_reload() {
     let board = Arc::new(Board::new(8));
     let (mut core, mut history) = (Recorder::new(board.clone()), History::new(board));
-    core.record([1, 0, 0], || names("a", "u"), &times(10));
-    core.record([1, 1, 0], || names("b", "u"), &times(20));
+    core.record([1, 0, 0], || names("a", "u"), &times(10), 7);
+    core.record([1, 1, 0], || names("b", "u"), &times(20), 7);
     // Another plan, in which the numbers are the other way round.
-    core.record([2, 0, 0], || names("b", "u"), &times(20));
-    core.record([2, 1, 0], || names("a", "u"), &times(10));
-    core.record([2, 1, 0], || unreachable!("it is known"), &times(10));
+    core.record([2, 0, 0], || names("b", "u"), &times(20), 7);
+    core.record([2, 1, 0], || names("a", "u"), &times(10), 7);
+    core.record([2, 1, 0], || unreachable!("it is known"), &times(10), 7);
     history.collect();
     let count = |route: &str| history.window(Phase::Total, Window::All, |series| &*series.route == route);
     assert_eq!((count("a").len(), count("a").max()), (3, 10));
     assert_eq!((count("b").len(), count("b").max()), (2, 20));
     assert_eq!(history.series().len(), 2);
+    assert_eq!(history.series().iter().map(|series| series.outcome(7)).collect::<Vec<_>>(), [3, 2]);
 }
 
 #[test]
@@ -63,7 +64,7 @@ fn beyond_so_many_series_all_are_one() {
     let mut cores = [Recorder::new(board.clone()), Recorder::new(board.clone())];
     for core in &mut cores {
         for route in 0..50 {
-            core.record([1, route, 0], || names(&route.to_string(), "u"), &times(5));
+            core.record([1, route, 0], || names(&route.to_string(), "u"), &times(5), 0);
         }
     }
     let mut history = History::new(board.clone());
@@ -78,7 +79,7 @@ fn beyond_so_many_series_all_are_one() {
 fn who_is_slow_is_told_from_the_last_minute() {
     let board = Arc::new(Board::new(2));
     let (mut core, mut history) = (Recorder::new(board.clone()), History::new(board));
-    let mut record = |micros| core.record([1, 0, 0], || names("a", "u"), &times(micros));
+    let mut record = |micros| core.record([1, 0, 0], || names("a", "u"), &times(micros), 0);
     assert!(!(0..999).any(|_| record(100)) && !record(1_000_000), "too little is known");
     history.collect();
     assert!(record(101) && !record(100));
@@ -93,7 +94,7 @@ fn cumulative_counts_are_those_of_the_cells() {
     let board = Arc::new(Board::new(2));
     let (mut core, mut history) = (Recorder::new(board.clone()), History::new(board));
     for micros in [50, 51, 100, 5_000, MAX_MICROS] {
-        core.record([1, 0, 0], || names("a", "u"), &times(micros));
+        core.record([1, 0, 0], || names("a", "u"), &times(micros), 0);
     }
     history.collect();
     let (counts, len, sum) = history.cumulative(Phase::Total, &[50, 100, 10_000, 100_000_000], |_| true);

@@ -5,40 +5,58 @@ use std::fmt::Write;
 use super::{AccessLog, Core, Kind, Meta, Process, Registry};
 
 /// The content type of the page.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// A metrics page being written.
 #[derive(Debug, Default)]
-pub struct Text(String);
+pub struct Text {
+    page: String,
+    open: bool,
+}
 
 impl Text {
+    /// A page in the OpenMetrics format (version 1.0.0), where counters' families are called without their `_total` and the page has an end.
+    pub fn open_metrics() -> Self {
+        Text { page: String::new(), open: true }
+    }
+
+    /// Its content type.
+    pub const fn content_type(&self) -> &'static str {
+        if self.open { "application/openmetrics-text; version=1.0.0; charset=utf-8" } else { CONTENT_TYPE }
+    }
+
     /// Begins a family: its samples must follow, and nothing else before the next family.
     pub fn family(&mut self, name: &str, kind: &str, help: &str) {
-        let help = help.replace('\\', "\\\\").replace('\n', "\\n");
-        writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}").expect("a String takes all");
+        let mut help = help.replace('\\', "\\\\").replace('\n', "\\n");
+        let mut name = name;
+        if self.open {
+            help = help.replace('"', "\\\"");
+            name = name.strip_suffix("_total").filter(|_| kind == "counter").unwrap_or(name);
+        }
+        writeln!(self.page, "# HELP {name} {help}\n# TYPE {name} {kind}").expect("a String takes all");
     }
 
     /// Adds one sample.
     pub fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
-        self.0.push_str(name);
+        self.page.push_str(name);
         for (at, (label, value)) in labels.iter().enumerate() {
-            self.0.push(if at == 0 { '{' } else { ',' });
-            self.0.push_str(label);
-            self.0.push_str("=\"");
+            self.page.push(if at == 0 { '{' } else { ',' });
+            self.page.push_str(label);
+            self.page.push_str("=\"");
             for character in value.chars() {
                 match character {
-                    '\\' => self.0.push_str("\\\\"),
-                    '"' => self.0.push_str("\\\""),
-                    '\n' => self.0.push_str("\\n"),
-                    other => self.0.push(other),
+                    '\\' => self.page.push_str("\\\\"),
+                    '"' => self.page.push_str("\\\""),
+                    '\n' => self.page.push_str("\\n"),
+                    other => self.page.push(other),
                 }
             }
-            self.0.push('"');
+            self.page.push('"');
         }
         if !labels.is_empty() {
-            self.0.push('}');
+            self.page.push('}');
         }
-        writeln!(self.0, " {value}").expect("a String takes all");
+        writeln!(self.page, " {value}").expect("a String takes all");
     }
 
     /// Adds a family of a single sample without labels.
@@ -48,8 +66,11 @@ impl Text {
     }
 
     /// The page.
-    pub fn finish(self) -> String {
-        self.0
+    pub fn finish(mut self) -> String {
+        if self.open {
+            self.page.push_str("# EOF\n");
+        }
+        self.page
     }
 }
 

@@ -8,6 +8,7 @@ use crate::clock::Instant;
 use crate::exchange::View;
 use crate::http::kept_request_id;
 use crate::latency::{NOBODY, Phase, Slow, Times};
+use crate::metrics::outcome;
 use crate::server::Client;
 
 /// The longest line that is kept of a slow request, in bytes.
@@ -29,7 +30,7 @@ impl Core {
             [route, upstream.into()]
         };
         let times = self.times(session, begun, ended);
-        if self.latency.borrow_mut().record(numbers, names, &times) {
+        if self.latency.borrow_mut().record(numbers, names, &times, outcome(session.head.method, ended.status)) {
             self.tell_slow(names(), view, client, session, begun, ended, times);
         }
     }

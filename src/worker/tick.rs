@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{Command, Desk};
 use crate::cache::Purged;
-use crate::clock::Instant;
+use crate::clock::{Instant, thread_time};
 use crate::exchange::View;
 use crate::log;
 use crate::metrics::UPSTREAM_IDLE;
@@ -23,11 +23,23 @@ pub(super) struct Worker {
     /// Once draining: when connections without a request are ended.
     end_idle_from: Instant,
     release_memory: fn(),
+    /// When the next tick is due, and the processor time until the last second.
+    due: Instant,
+    cpu: Duration,
 }
 
 impl Worker {
     pub(super) fn new(core: Rc<Core>, desk: Desk, release_memory: fn()) -> Self {
-        Worker { core, desk, sequence: 0, second: Instant::ZERO, end_idle_from: Instant::ZERO, release_memory }
+        Worker {
+            core,
+            desk,
+            sequence: 0,
+            second: Instant::ZERO,
+            end_idle_from: Instant::ZERO,
+            release_memory,
+            due: Instant::MAX,
+            cpu: Duration::ZERO,
+        }
     }
 
     /// Obeys what the coordinator has sent.
@@ -97,6 +109,7 @@ impl Worker {
     fn tick(&mut self) {
         let core = &self.core;
         let now = core.woke();
+        core.counters.stalled.add(now.since(self.due));
         core.deadlines.sweep(now);
         if core.draining.get() && now >= self.end_idle_from {
             core.deadlines.end_idle();
@@ -127,6 +140,8 @@ impl Worker {
         core.counters.upstream_connections.at(UPSTREAM_IDLE).set(core.pool.len() as u64);
         if now.since(self.second) >= Duration::from_secs(1) || self.second == Instant::ZERO {
             self.second = now;
+            let cpu = thread_time();
+            core.counters.cpu.add(cpu.saturating_sub(std::mem::replace(&mut self.cpu, cpu)));
             if core.take_cooled() >= COOLED_MANY {
                 core.buffers.trim(BUFFERS_SPARE);
                 (self.release_memory)();
@@ -162,6 +177,7 @@ pub(super) async fn run(worker: Worker, stopper: Stopper, doorbell: Doorbell) {
             left -= TICK_BUSY;
             worker.borrow().report_limits(false, core.woke());
         }
+        worker.borrow_mut().due = core.now() + left;
         net::pause(left).await;
     }
 }

@@ -19,6 +19,7 @@ mod hedges;
 mod independent;
 mod latency;
 mod limits;
+mod metrics;
 mod middlewares;
 mod mirrors;
 mod process;
