@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{Response, Shared};
 use crate::clock::write_rfc3339;
 use crate::http::{Decode, pair_of};
-use crate::latency::{History, NOBODY, Phase, Series, Window, hgrm, v2};
+use crate::latency::{History, NOBODY, Phase, Series, Slow, Window, hgrm, v2};
 use crate::metrics::outcomes;
 use crate::metrics::text::Text;
 
@@ -157,7 +157,7 @@ pub(super) fn page(query: &[u8], shared: &Shared) -> Response {
 }
 
 /// A histogram in numbers.
-fn numbers(histogram: &Histogram<u64>) -> Value {
+pub(super) fn numbers(histogram: &Histogram<u64>) -> Value {
     let mut numbers = Map::new();
     numbers.insert("count".into(), histogram.len().into());
     numbers.insert("mean".into(), ((histogram.mean() * 10.0).round() / 10.0).into());
@@ -193,31 +193,33 @@ fn window(text: &str) -> Option<Window> {
     }
 }
 
+/// A slow request as pages tell of it.
+pub(super) fn story(slow: Slow) -> Value {
+    let mut at = String::new();
+    write_rfc3339(&mut at, slow.at_us / 1000);
+    let phases: Map<String, Value> =
+        Phase::ALL.into_iter().filter_map(|phase| Some((phase.name().to_owned(), slow.times.of(phase)?.into()))).collect();
+    json!({
+        "at": at,
+        "request_id": slow.request_id,
+        "request": slow.line,
+        "route": &*slow.route,
+        "upstream": &*slow.upstream,
+        "endpoint": slow.endpoint,
+        "status": slow.status,
+        "reason": slow.reason,
+        "attempts": slow.attempts,
+        "bytes_out": slow.bytes_out,
+        "core": slow.core,
+        "microseconds": phases,
+        "lost_in_failed_attempts": slow.lost,
+        "cause": slow.cause(),
+    })
+}
+
 /// `/slow`: the latest requests that took longer than all but one in a thousand of their series.
 pub(super) fn slow(shared: &Shared) -> Response {
-    let one = |slow: crate::latency::Slow| {
-        let mut at = String::new();
-        write_rfc3339(&mut at, slow.at_us / 1000);
-        let phases: Map<String, Value> =
-            Phase::ALL.into_iter().filter_map(|phase| Some((phase.name().to_owned(), slow.times.of(phase)?.into()))).collect();
-        json!({
-            "at": at,
-            "request_id": slow.request_id,
-            "request": slow.line,
-            "route": &*slow.route,
-            "upstream": &*slow.upstream,
-            "endpoint": slow.endpoint,
-            "status": slow.status,
-            "reason": slow.reason,
-            "attempts": slow.attempts,
-            "bytes_out": slow.bytes_out,
-            "core": slow.core,
-            "microseconds": phases,
-            "lost_in_failed_attempts": slow.lost,
-            "cause": slow.cause(),
-        })
-    };
-    Response::json(200, &json!({ "slow": shared.registry.slow.latest().into_iter().map(one).collect::<Vec<_>>() }))
+    Response::json(200, &json!({ "slow": shared.registry.slow.latest().into_iter().map(story).collect::<Vec<_>>() }))
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! What operators see: pages on the gateway's own port and on the private listener, made from what all threads share.
 
 mod answers;
+mod events;
 mod latency;
 mod limits;
 mod listener;
 mod pages;
 mod purge;
 mod shared;
+mod status;
 mod upstreams;
 
 pub use answers::Answers;

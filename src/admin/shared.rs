@@ -95,7 +95,9 @@ pub struct CorePace {
     pub stalled: f64,
     /// Requests that ended in the last second.
     pub requests: f64,
-    so_far: (Duration, Duration, u64),
+    /// Those of them that failed.
+    pub failed: f64,
+    so_far: (Duration, Duration, u64, u64),
 }
 
 /// A rate limit as all cores together see it.
@@ -180,11 +182,17 @@ impl Shared {
         pace.resize(self.registry.cores.len(), CorePace::default());
         let seconds = passed.as_secs_f64().max(1e-3);
         for (pace, core) in pace.iter_mut().zip(&self.registry.cores) {
-            let (cpu, stalled, requests) = pace.so_far;
-            let now = (core.cpu.sum(), core.stalled.sum(), core.requests());
+            let (cpu, stalled, requests, failed) = pace.so_far;
+            let now = (core.cpu.sum(), core.stalled.sum(), core.requests(), core.failed.count());
             let part = |now: Duration, before: Duration| now.saturating_sub(before).as_secs_f64() / seconds;
-            let requests = now.2.saturating_sub(requests) as f64 / seconds;
-            *pace = CorePace { busy: part(now.0, cpu).min(1.0), stalled: part(now.1, stalled), requests, so_far: now };
+            let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / seconds;
+            *pace = CorePace {
+                busy: part(now.0, cpu).min(1.0),
+                stalled: part(now.1, stalled),
+                requests: rate(now.2, requests),
+                failed: rate(now.3, failed),
+                so_far: now,
+            };
         }
     }
 

@@ -131,7 +131,7 @@ const STATUS_CLASSES: &[&str] = &["1xx", "2xx", "3xx", "4xx", "5xx", "other"];
 /// Names of methods, in the order of [`Method`].
 const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "_OTHER"];
 /// Labels of `cache_requests`, in order of the cache's outcomes.
-const CACHE_RESULTS: &[&str] = &["hit", "stale", "collapsed", "revalidated", "miss", "bypass"];
+pub const CACHE_RESULTS: &[&str] = &["hit", "stale", "collapsed", "revalidated", "miss", "bypass"];
 /// Labels of `compressed`, in order of the codings.
 const CODINGS: &[&str] = &["gzip", "br", "zstd"];
 /// Labels of `upstream_connections`, in order of [`UPSTREAM_ACTIVE`] and [`UPSTREAM_IDLE`].

@@ -10,6 +10,7 @@ mod caching;
 mod client_faults;
 mod compress;
 mod connections;
+mod dashboard;
 mod deadlines;
 mod drain;
 mod endpoint_faults;
