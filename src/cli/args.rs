@@ -29,6 +29,11 @@ pub enum Command {
         /// The gateway's port, if it is to be a certain one.
         port: Option<u16>,
     },
+    /// Show a running gateway.
+    Top {
+        /// Where its private listener is.
+        admin: Option<String>,
+    },
     /// Look back on response times.
     Latency(Look),
     /// Explain the program, or one of its commands.
@@ -65,13 +70,15 @@ pub enum Topic {
     Schema,
     Version,
     Demo,
+    Top,
     Latency,
     Help,
 }
 
 impl Topic {
     /// All commands in the order help lists them.
-    pub const ALL: &[Topic] = &[Topic::Run, Topic::Validate, Topic::Schema, Topic::Demo, Topic::Latency, Topic::Version, Topic::Help];
+    pub const ALL: &[Topic] =
+        &[Topic::Run, Topic::Validate, Topic::Schema, Topic::Demo, Topic::Top, Topic::Latency, Topic::Version, Topic::Help];
 
     /// The command's name.
     pub const fn name(self) -> &'static str {
@@ -81,6 +88,7 @@ impl Topic {
             Topic::Schema => "schema",
             Topic::Version => "version",
             Topic::Demo => "demo",
+            Topic::Top => "top",
             Topic::Latency => "latency",
             Topic::Help => "help",
         }
@@ -93,6 +101,7 @@ impl Topic {
             Topic::Validate => &["config", "format"],
             Topic::Version => &["format"],
             Topic::Demo => &["port"],
+            Topic::Top => &["admin"],
             Topic::Latency => LATENCY,
             Topic::Schema | Topic::Help => &[],
         }
@@ -100,7 +109,7 @@ impl Topic {
 }
 
 /// Options whose values are read by the command that has them.
-const TEXTS: &[&str] = &["directory", "route", "upstream", "phase", "at", "window", "percentile"];
+const TEXTS: &[&str] = &["admin", "directory", "route", "upstream", "phase", "at", "window", "percentile"];
 /// The options of `latency`.
 const LATENCY: &[&str] = &["config", "format", "directory", "route", "upstream", "phase", "at", "window", "percentile"];
 
@@ -214,6 +223,7 @@ fn finish(topic: Topic, about: Option<Topic>, given: Given) -> Result<Command, U
         Topic::Validate => Command::Validate { config: given.config.ok_or_else(needs_config)?, format },
         Topic::Schema => Command::Schema,
         Topic::Version => Command::Version(format),
+        Topic::Top => Command::Top { admin: given.texts.into_iter().next_back().map(|(_, admin)| admin) },
         Topic::Latency => Command::Latency(Look { config: given.config, texts: given.texts, format }),
         Topic::Demo => Command::Demo { port: given.port },
         Topic::Help => Command::Help(about),

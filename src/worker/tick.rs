@@ -109,7 +109,7 @@ impl Worker {
     fn tick(&mut self) {
         let core = &self.core;
         let now = core.woke();
-        core.counters.stalled.add(now.since(self.due));
+        core.counters.stalled.add(now.since(self.due).saturating_sub(LATE));
         core.deadlines.sweep(now);
         if core.draining.get() && now >= self.end_idle_from {
             core.deadlines.end_idle();
@@ -185,6 +185,8 @@ pub(super) async fn run(worker: Worker, stopper: Stopper, doorbell: Doorbell) {
 /// How long clients that are busy have, once draining, for a next request whose answer tells them that it is the last. Ending their
 /// connections between two requests would lose the one on its way.
 const NOTICE: Duration = Duration::from_millis(250);
+/// A tick that comes so late isn't late: timers are that coarse.
+const LATE: Duration = Duration::from_millis(5);
 /// Time between two ticks, and the least there is.
 const TICK: Duration = Duration::from_millis(100);
 const TICK_MIN: Duration = Duration::from_millis(5);

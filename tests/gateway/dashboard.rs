@@ -70,6 +70,16 @@ fn it_shows_what_a_known_load_was() {
     assert!(rows(&seen, "upstreams").iter().any(|row| row.starts_with("dead\tgone\tdown\t")), "{seen}");
     assert!(rows(&seen, "upstreams").iter().any(|row| row.starts_with("up\tone\tup\t")), "{seen}");
     assert!(rows(&seen, "slow")[1].contains("waiting for the endpoint's answer (up, one)\tGET /slow\t<i>all</i>\t200\t"), "{seen}");
+    // The same in a terminal.
+    let top = |admin: &str| Command::new(env!("CARGO_BIN_EXE_ringway")).args(["top", "--admin", admin]).output().unwrap();
+    let screen = String::from_utf8(top(&gateway.admin).stdout).unwrap();
+    for text in
+        ["serving", "1201 since the start", "<i>all</i>", "ENDPOINTS   1 of 2 well", "dead / gone http://127.0.0.1:1: down", "GET /slow"]
+    {
+        assert!(screen.contains(text), "{text} is missing in\n{screen}");
+    }
+    let nobody = top(down);
+    assert!(nobody.status.code() == Some(1) && String::from_utf8_lossy(&nobody.stderr).contains("--admin ADDRESS"), "{nobody:?}");
     assert_eq!((rows(&seen, "cores").len(), &seen["heat"]), (2, &json!(true)));
 }
 
@@ -101,6 +111,7 @@ fn events_come_once_a_second_and_end_with_their_reader() {
     let event: Value = serde_json::from_str(event.lines().next().unwrap()).unwrap();
     assert_eq!((&event["upstreams"][0]["id"], &event["config"]["generation"]), (&json!("up"), &json!(1)));
     let page = gateway.page("GET", "/dashboard");
-    assert!(page.field("content-security-policy").unwrap().contains("default-src 'none'"));
+    assert_eq!(page.field("content-security-policy"), Some("frame-ancestors 'none'"));
+    assert!(page.text().contains("content=\"default-src 'none';"), "nothing from elsewhere");
     assert_eq!(gateway.page("POST", "/dashboard").status(), 405);
 }
