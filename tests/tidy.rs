@@ -14,6 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("http", &[]),
     ("latency", &[]),
     ("metrics", &["error", "http", "latency"]),
+    ("trace", &[]),
     // Deciding: pure.
     ("auth", &["clock"]),
     ("config", &["cache", "http", "latency", "middleware"]),
@@ -78,11 +79,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "middleware",
             "net",
             "server",
+            "trace",
         ],
     ),
     // Running: threads.
     ("log", &["clock", "config"]),
     ("admin", &["cache", "clock", "config", "error", "exchange", "http", "http1", "latency", "log", "metrics", "net"]),
+    ("otlp", &["config", "latency", "log", "metrics", "proxy"]),
     ("flight", &["admin", "clock", "config", "http", "latency", "log"]),
     (
         "worker",
@@ -147,6 +150,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "metrics",
             "middleware",
             "net",
+            "otlp",
+            "proxy",
             "router",
             "scribe",
             "worker",

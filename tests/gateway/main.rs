@@ -33,5 +33,6 @@ mod retries;
 mod rewrites;
 mod routing;
 mod splits;
+mod tracing;
 mod transforms;
 mod upgrades;
