@@ -33,6 +33,7 @@ HOW MUCH
         --seed NUMBER       another course of chance for poisson
         --burst R:TIME:EVERY  R requests a second on top for TIME, again every EVERY: 5k:200ms:10s
     -c, --connections N     connections, at most (else 64)
+        --pipeline N        requests under way on a connection at a time, at most (else 1); answers come in order
     -t, --threads N         threads, each with a core of its own (else 1)
 
 WHAT
@@ -75,6 +76,8 @@ pub struct Arguments {
     pub duration: u64,
     /// Connections of all threads, at most.
     pub connections: usize,
+    /// Requests under way on a connection at a time, at most.
+    pub pipeline: usize,
     /// Threads.
     pub threads: usize,
     /// What requests have in common.
@@ -116,6 +119,7 @@ impl Arguments {
             schedule: None,
             duration: 10 * SECOND,
             connections: 64,
+            pipeline: 1,
             threads: 1,
             message: Message::default(),
             body_file: None,
@@ -140,6 +144,7 @@ impl Arguments {
                 Arg::Long("seed") => seed = Some(parser.value().map_err(said)?.parse::<u64>().map_err(said)?),
                 Arg::Long("burst") => burst = Some(text(&mut parser)?),
                 Arg::Short('c') | Arg::Long("connections") => arguments.connections = count("--connections", &text(&mut parser)?)?,
+                Arg::Long("pipeline") => arguments.pipeline = count("--pipeline", &text(&mut parser)?)?,
                 Arg::Short('t') | Arg::Long("threads") => arguments.threads = count("--threads", &text(&mut parser)?)?,
                 Arg::Short('X') | Arg::Long("method") => arguments.message.method = token(&text(&mut parser)?)?.to_owned(),
                 Arg::Short('H') | Arg::Long("header") => arguments.message.fields.push(field(&text(&mut parser)?)?),
@@ -172,6 +177,9 @@ impl Arguments {
         }
         if arguments.threads > arguments.connections {
             return Err("each thread needs a connection: more --connections, or fewer --threads".to_owned());
+        }
+        if arguments.pipeline > 1 && arguments.message.closes {
+            return Err("--pipeline needs connections that are kept: leave out --no-keep-alive".to_owned());
         }
         if arguments.message.method.is_empty() {
             let posts = !arguments.message.body.is_empty() || arguments.body_file.is_some();
@@ -255,6 +263,8 @@ mod tests {
             ("a --rate 5 --seed 3", "--seed is for"),
             ("a -c 0", "--connections"),
             ("a -c 1 -t 2", "each thread needs"),
+            ("a --pipeline 0", "--pipeline"),
+            ("a --pipeline 2 --no-keep-alive", "connections that are kept"),
             ("a -d 0", "longer than nothing"),
             ("a --timeout 0s", "longer than nothing"),
             ("a -H x", "is no header"),

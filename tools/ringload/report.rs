@@ -16,8 +16,8 @@ pub struct Result<'a> {
     pub tally: &'a Tally,
     /// Nanoseconds from the start to the last request's end.
     pub time: u64,
-    /// Threads and connections.
-    pub size: (usize, usize),
+    /// What sent it.
+    pub size: Size,
     /// Of the time, the part for which the busiest thread was on its core.
     pub busiest: f64,
     /// Of the time, the part for which a thread waited for its core at most, because other programs had it.
@@ -28,6 +28,17 @@ pub struct Result<'a> {
     pub doubts: Vec<String>,
     /// What was expected, and whether it holds.
     pub judged: Vec<(bool, String)>,
+}
+
+/// How much a run may do at a time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Size {
+    /// Threads.
+    pub threads: usize,
+    /// Connections of all of them, at most.
+    pub connections: usize,
+    /// Requests under way on a connection, at most.
+    pub pipeline: usize,
 }
 
 /// The quantiles of the ladder, and their names.
@@ -79,12 +90,13 @@ impl Result<'_> {
     }
 
     fn head(&self, out: &mut String) {
-        let (threads, connections) = self.size;
+        let Size { threads, connections, pipeline } = self.size;
         let plural = |count: usize| if count == 1 { "" } else { "s" };
         let _ = writeln!(out, "{}", self.target);
         let how = if self.asked.is_some() { "open loop, up to" } else { "closed loop of" };
         let (many, more) = (plural(connections), plural(threads));
-        let _ = writeln!(out, "{how} {connections} connection{many} on {threads} thread{more}, {}\n", show_time(self.time));
+        let depth = if pipeline > 1 { format!(", up to {pipeline} requests at a time on each") } else { String::new() };
+        let _ = writeln!(out, "{how} {connections} connection{many} on {threads} thread{more}{depth}, {}\n", show_time(self.time));
     }
 
     fn counts(&self, out: &mut String) {
@@ -146,7 +158,7 @@ impl Result<'_> {
         }
         out.push_str("\n\n");
         if open && tally.late as f64 > CROWDED * tally.due as f64 && tally.lag.value_at_quantile(0.99) <= LATE {
-            let connections = self.size.1;
+            let connections = self.size.connections;
             let _ =
                 writeln!(out, "More than {connections} connections were needed: the target is at its limit, or --connections too low.\n");
         }
@@ -198,7 +210,7 @@ mod tests {
             asked,
             tally,
             time: 2 * SECOND,
-            size: (1, 8),
+            size: Size { threads: 1, connections: 8, pipeline: 1 },
             busiest: 0.12,
             kept_off: 0.03,
             note: Some("cut off".into()),

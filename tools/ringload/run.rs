@@ -23,7 +23,7 @@ use crate::diff;
 use crate::dispatch::Dispatch;
 use crate::files;
 use crate::merge::{self, Merge};
-use crate::report::{self, Result as Outcome};
+use crate::report::{self, Result as Outcome, Size};
 use crate::schedule::{Arrivals, Piece, Schedule};
 use crate::tally::Tally;
 use crate::target::{Url, is_loopback};
@@ -97,7 +97,15 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Problem> {
         None => format!("{} http://{}{}", arguments.message.method, url.authority, url.path),
     };
     let closes = arguments.message.closes;
-    let plan = Arc::new(Plan { address: Address::Tcp(address), requests, closes, timeout: arguments.timeout, end, stop });
+    let plan = Arc::new(Plan {
+        address: Address::Tcp(address),
+        requests,
+        closes,
+        pipeline: arguments.pipeline,
+        timeout: arguments.timeout,
+        end,
+        stop,
+    });
     let clock = Clock::start();
     let start = clock.now() + LEAD + LEAD_EACH * arguments.connections as u32;
     let (reports, backs) = spawn(&arguments, &plan, schedule.as_ref(), (clock, start));
@@ -110,7 +118,7 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Problem> {
         judged: arguments.expectations.iter().map(|expectation| expectation.judge(&gathered.tally)).collect(),
         tally: &gathered.tally,
         time: if plan.stop.load(Relaxed) { gathered.time } else { gathered.time.max(end) },
-        size: (arguments.threads, arguments.connections),
+        size: Size { threads: arguments.threads, connections: arguments.connections, pipeline: arguments.pipeline },
         busiest: gathered.busiest,
         kept_off: gathered.kept_off,
         note: gathered.note,

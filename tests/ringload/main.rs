@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+mod pipeline;
+
 /// A running `ringorigin`, ended with its test.
 struct Origin(Child, String);
 
