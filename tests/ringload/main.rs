@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+mod find;
 mod pipeline;
 
 /// A running `ringorigin`, ended with its test.

@@ -17,6 +17,8 @@ ringload: sends HTTP/1.1 requests at a rate you choose, and tells how long the a
 USAGE
     ringload --rate RATE [OPTIONS] URL      open loop: requests are due at their time, whatever the target does
     ringload [OPTIONS] URL                  closed loop: each connection asks again as soon as it is answered
+    ringload find --slo 'WHAT,WHAT' [OPTIONS] URL
+                                            the highest rate at which that holds
     ringload merge [--json FILE] [--hgrm FILE] [--expect WHAT]... RESULT.json...
                                             one result of several runs at the same time, as from several machines
     ringload diff A.json B.json             two results side by side
@@ -25,6 +27,7 @@ EXAMPLES
     ringload --rate 1000 http://127.0.0.1:8080/                        1000 requests a second for 10 seconds
     ringload --rate 100..5000 --duration 1m http://127.0.0.1:8080/     a ramp: where does it begin to queue?
     ringload --rate 500 --expect 'p99<20ms' --expect 'errors<0.1%' http://127.0.0.1:8080/
+    ringload find --slo 'p99.9<5ms,errors<0.1%' http://127.0.0.1:8080/         how much can it take?
 
 HOW MUCH
     -r, --rate RATE         requests a second: 500, 10k, a ramp 100..1000, steps 100,200,400; each may say how long: 100:10s,100..1k:1m
@@ -43,6 +46,7 @@ WHAT
         --urls FILE         a URL a line, asked in turn, in place of URL; a method may stand in front of each
         --no-keep-alive     a connection for each request
         --timeout TIME      how long a request may take from when it is handed to a connection (else 10s)
+        --grace TIME        how long answers are waited for behind the last request (else --timeout and 1s)
         --allow-remote      allow targets that aren't this machine. Only ever ask machines that are yours.
 
 RESULT
@@ -54,12 +58,21 @@ RESULT
     -q, --quiet             no progress
     -h, --help              this text
 
+FIND (doubles the rate until an objective doesn't hold, then goes halfway; each step has new connections)
+        --slo WHAT,WHAT     what has to hold, in the words of --expect; can be repeated
+        --from RATE         the lowest rate, asked first (else 100)
+        --to RATE           the highest (else as far as it holds)
+        --step-time TIME    how long a rate is asked for (else 5s); before the first, a second that isn't counted
+        --precision N%      how far apart the highest rate that holds and one that doesn't may be in the end (else 5%)
+        --json FILE         the steps and what was found
+    A step in which ringload itself was the bottleneck says nothing about the target: it is asked once more, and then named.
+
 Response time counts from when a request was due, so that waiting for a slow target is part of it. Service time counts from
 when it was sent, which is what hides that waiting. Requests without an answer in time count with the time they had waited.
 
 EXIT CODES
     0   all is well
-    1   an expectation doesn't hold, or the result is invalid (ringload itself was the bottleneck, nothing was answered, or it
+    1   an expectation doesn't hold, not even the lowest rate does in `find`, or the result is invalid (ringload itself was the bottleneck, nothing was answered, or it
         could not run)
     2   the command line is wrong
 ";
@@ -86,6 +99,8 @@ pub struct Arguments {
     pub body_file: Option<PathBuf>,
     /// Nanoseconds that a request may take.
     pub timeout: u64,
+    /// Nanoseconds behind the end for which answers are waited for; none is by the timeout.
+    pub grace: Option<u64>,
     /// Whether the target may be another machine.
     pub allow_remote: bool,
     /// What has to hold.
@@ -124,6 +139,7 @@ impl Arguments {
             message: Message::default(),
             body_file: None,
             timeout: 10 * SECOND,
+            grace: None,
             allow_remote: false,
             expectations: Vec::new(),
             limits: Limits::default(),
@@ -158,6 +174,7 @@ impl Arguments {
                 Arg::Long("urls") => arguments.urls = Some(parser.value().map_err(said)?.into()),
                 Arg::Long("no-keep-alive") => arguments.message.closes = true,
                 Arg::Long("timeout") => arguments.timeout = positive("--timeout", &text(&mut parser)?)?,
+                Arg::Long("grace") => arguments.grace = Some(time(&text(&mut parser)?)?),
                 Arg::Long("allow-remote") => arguments.allow_remote = true,
                 Arg::Short('e') | Arg::Long("expect") => arguments.expectations.push(Expectation::read(&text(&mut parser)?)?),
                 Arg::Long("max-lag") => arguments.limits.lag = time(&text(&mut parser)?)?,
@@ -213,7 +230,11 @@ fn count(name: &str, text: &str) -> Result<usize, String> {
     count.ok_or_else(|| format!("`{text}` is no number for {name}: write 1 to {MOST}"))
 }
 
-fn positive(name: &str, text: &str) -> Result<u64, String> {
+/// Nanoseconds of the option of this name, more than none.
+///
+/// # Errors
+/// A sentence about what is wrong.
+pub fn positive(name: &str, text: &str) -> Result<u64, String> {
     time(text)?.checked_sub(1).map(|nanos| nanos + 1).ok_or_else(|| format!("{name} has to be longer than nothing"))
 }
 

@@ -86,8 +86,11 @@ pub fn merge<'a>(results: &[(String, Value)], expectations: &[Expectation], tall
     Ok(Outcome { target, asked, tally, time, size, busiest, kept_off, note, doubts, judged })
 }
 
-/// A result's counts and times, or what it lacks.
-fn read(value: &Value) -> Result<Tally, &'static str> {
+/// A result's counts and times.
+///
+/// # Errors
+/// The field that it lacks.
+pub fn read(value: &Value) -> Result<Tally, &'static str> {
     let mut tally = Tally::default();
     let count = |value: &Value, key: &'static str| value[key].as_u64().ok_or(key);
     for (to, key) in [

@@ -28,6 +28,7 @@ use crate::schedule::{Arrivals, Piece, Schedule};
 use crate::tally::Tally;
 use crate::target::{Url, is_loopback};
 use crate::verdict;
+use crate::words::SECOND;
 use crate::worker::{Plan, Report, Worker};
 
 /// Why there is no result.
@@ -104,6 +105,7 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Problem> {
         pipeline: arguments.pipeline,
         timeout: arguments.timeout,
         end,
+        grace: arguments.grace.unwrap_or(arguments.timeout + SECOND),
         stop,
     });
     let clock = Clock::start();
@@ -114,7 +116,7 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Problem> {
     let result = Outcome {
         target,
         asked: schedule.as_ref().map(|schedule| (schedule.total(), schedule.length())),
-        doubts: verdict::doubts(&gathered.tally, gathered.busiest, &arguments.limits),
+        doubts: verdict::doubts(&gathered.tally, gathered.wanted, &arguments.limits),
         judged: arguments.expectations.iter().map(|expectation| expectation.judge(&gathered.tally)).collect(),
         tally: &gathered.tally,
         time: if plan.stop.load(Relaxed) { gathered.time } else { gathered.time.max(end) },
@@ -179,7 +181,11 @@ fn find(url: &Url, allow_remote: bool) -> Result<SocketAddr, Problem> {
     Err(Problem::Cannot(format!("nobody answers at {}:{}: {refused}", url.host, url.port)))
 }
 
-fn open(path: &Option<PathBuf>) -> Result<Option<Box<dyn Write>>, Problem> {
+/// Opens a file that a result goes to; `-` is standard output.
+///
+/// # Errors
+/// When it can't be written.
+pub fn open(path: &Option<PathBuf>) -> Result<Option<Box<dyn Write>>, Problem> {
     let Some(path) = path else { return Ok(None) };
     if path == Path::new("-") {
         return Ok(Some(Box::new(io::stdout())));
@@ -234,6 +240,8 @@ struct Gathered {
     time: u64,
     busiest: f64,
     kept_off: f64,
+    /// Both together, of one thread.
+    wanted: f64,
     note: Option<String>,
 }
 
@@ -251,7 +259,7 @@ fn gather(
     let mut serializer = V2DeflateSerializer::new();
     let mut hlog = outputs.hlog.as_mut().map(|out| files::begin_hlog(out, &mut serializer, began)).transpose()?;
     let mut progress = Progress { quiet: arguments.quiet, terminal: io::stderr().is_terminal() };
-    let mut all = Gathered { tally: Tally::default(), time: 0, busiest: 0.0, kept_off: 0.0, note: None };
+    let mut all = Gathered { tally: Tally::default(), time: 0, busiest: 0.0, kept_off: 0.0, wanted: 0.0, note: None };
     let (mut interval, mut from) = (Tally::default(), 0);
     let mut cores = vec![(0, 0, 0); backs.len()];
     let (mut running, mut missing) = (backs.len(), backs.len());
@@ -291,6 +299,7 @@ fn gather(
         let time = time.max(1) as f64;
         all.busiest = all.busiest.max(busy as f64 / time);
         all.kept_off = all.kept_off.max(kept_off as f64 / time);
+        all.wanted = all.wanted.max((busy + kept_off) as f64 / time);
     }
     Ok(all)
 }

@@ -36,6 +36,8 @@ pub struct Plan {
     pub timeout: u64,
     /// Nanoseconds from the start until nothing more becomes due.
     pub end: u64,
+    /// Nanoseconds from then on for which answers are waited for.
+    pub grace: u64,
     /// Set to end the run before its time.
     pub stop: Arc<AtomicBool>,
 }
@@ -291,7 +293,7 @@ impl Worker {
     }
 
     fn is_over(&self, now: u64) -> bool {
-        let patience = self.plan.end + self.plan.timeout + SECOND;
+        let patience = self.plan.end + self.plan.grace;
         self.plan.stop.load(Relaxed) || now - self.start > patience || self.dispatch.borrow_mut().is_over(now - self.start)
     }
 
