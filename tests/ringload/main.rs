@@ -252,8 +252,15 @@ fn files_are_written_for_other_tools() {
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
     let (hgrm, hlog) = (folder.join("ringload.hgrm"), folder.join("ringload.hlog"));
     let (hgrm_path, hlog_path) = (hgrm.display(), hlog.display());
-    let numbers = numbers(&format!("--rate 100 -d 1200ms --hgrm {hgrm_path} --hlog {hlog_path} {}", origin.url("/")));
+    let html = folder.join("ringload.html");
+    let files = format!("--hgrm {hgrm_path} --hlog {hlog_path} --html {}", html.display());
+    let numbers = numbers(&format!("--rate 100 -d 1200ms -H Secret:hidden -e p99<1m {files} {}", origin.url("/?a=<b>&c")));
     all_answered(&numbers, 120);
+    let page = std::fs::read_to_string(html).unwrap();
+    for told in ["/?a=&lt;b&gt;&amp;c", "<svg", "p99&lt;1m: holds", "<th>due</th><td>120</td>", "<th>header fields</th><td>Secret</td>"] {
+        assert!(page.contains(told), "{told}: {page}");
+    }
+    assert!(page.matches("<svg").count() == 3 && !page.contains("hidden") && !page.contains("<script"), "{page}");
     let json = folder.join("ringload.json");
     std::fs::write(&json, numbers.to_string()).unwrap();
     let merged = ringload(&format!("merge --json - -e p99<1m {} {}", json.display(), json.display()));

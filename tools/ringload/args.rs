@@ -8,7 +8,7 @@ use lexopt::{Arg, Parser, ValueExt};
 use crate::schedule::{Arrivals, Schedule};
 use crate::target::{Message, field, token};
 use crate::verdict::{Expectation, Limits};
-use crate::words::{SECOND, time};
+use crate::words::{SECOND, show_bytes, show_time, time};
 
 /// What `--help` prints.
 pub const USAGE: &str = "\
@@ -55,6 +55,7 @@ RESULT
         --json FILE         all numbers, with compressed histograms; - is standard output, in place of the summary
         --hgrm FILE         percentiles of the response time in milliseconds, for HdrHistogram's plotter
         --hlog FILE         histograms second by second, for HdrHistogram's tools
+        --html FILE         a page with plots, for a browser; complete in itself
     -q, --quiet             no progress
     -h, --help              this text
 
@@ -113,6 +114,8 @@ pub struct Arguments {
     pub hgrm: Option<PathBuf>,
     /// Where the log of histograms goes.
     pub hlog: Option<PathBuf>,
+    /// Where the page goes.
+    pub html: Option<PathBuf>,
     /// Whether no progress is told.
     pub quiet: bool,
     /// Whether the help was asked for.
@@ -146,6 +149,7 @@ impl Arguments {
             json: None,
             hgrm: None,
             hlog: None,
+            html: None,
             quiet: false,
             help: false,
         };
@@ -181,6 +185,7 @@ impl Arguments {
                 Arg::Long("json") => arguments.json = Some(parser.value().map_err(said)?.into()),
                 Arg::Long("hgrm") => arguments.hgrm = Some(parser.value().map_err(said)?.into()),
                 Arg::Long("hlog") => arguments.hlog = Some(parser.value().map_err(said)?.into()),
+                Arg::Long("html") => arguments.html = Some(parser.value().map_err(said)?.into()),
                 Arg::Short('q') | Arg::Long("quiet") => arguments.quiet = true,
                 Arg::Short('h') | Arg::Long("help") => arguments.help = true,
                 other => return Err(said(other.unexpected())),
@@ -218,6 +223,27 @@ impl Arguments {
             None => {}
         }
         Ok(arguments)
+    }
+
+    /// What was asked for, as names and values. Header fields by name only: their values may be secret.
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
+        let mut settings = vec![
+            ("connections", format!("up to {}", self.connections)),
+            ("threads", self.threads.to_string()),
+            ("requests at a time", format!("up to {} on a connection", self.pipeline)),
+            ("keep-alive", if self.message.closes { "no" } else { "yes" }.to_owned()),
+            ("timeout", show_time(self.timeout)),
+            ("most own lag", format!("{} at p99", show_time(self.limits.lag))),
+        ];
+        if !self.message.fields.is_empty() {
+            let names: Vec<&str> = self.message.fields.iter().map(|(name, _)| name.as_str()).collect();
+            settings.push(("header fields", names.join(", ")));
+        }
+        if !self.message.body.is_empty() {
+            settings.push(("body", show_bytes(self.message.body.len() as u64)));
+        }
+        settings.push(("made by", concat!("ringload ", env!("CARGO_PKG_VERSION")).to_owned()));
+        settings
     }
 }
 

@@ -84,8 +84,8 @@ impl Find {
         if objectives.is_empty() {
             return Err("say what has to hold: --slo 'p99.9<5ms,errors<0.1%'".to_owned());
         }
-        if run.schedule.is_some() || !run.expectations.is_empty() || run.hgrm.is_some() || run.hlog.is_some() {
-            return Err("`find` chooses rates itself, and takes no --rate, --expect, --hgrm or --hlog".to_owned());
+        if run.schedule.is_some() || !run.expectations.is_empty() || [&run.hgrm, &run.hlog, &run.html].iter().any(|file| file.is_some()) {
+            return Err("`find` chooses rates itself, and takes no --rate, --expect, --hgrm, --hlog or --html".to_owned());
         }
         if lowest * step as f64 / (SECOND as f64) < 1.0 || highest < lowest {
             return Err("--from has to make a request in --step-time, and --to has to be no less".to_owned());

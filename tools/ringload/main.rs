@@ -1,6 +1,7 @@
 //! The load generator: sends requests when they are due, and tells how long the answers took.
 //!
-//! What decides (`schedule`, `dispatch`, `response`, `target`, `verdict`, `tally`, `search`, `merge`, `diff`, `report`, `args`) knows no clock, socket or
+//! What decides (`schedule`, `dispatch`, `response`, `target`, `verdict`, `tally`, `search`, `merge`, `diff`, `report`, `html`, `plot`,
+//! `args`) knows no clock, socket or
 //! thread; `connection`, `worker` and `pace` move bytes, `run` has the threads, `find` the runs. Of the gateway it uses the engine and the streams (`net`), never its HTTP: what
 //! one misreads, the other must not misread alike.
 
@@ -10,8 +11,10 @@ mod diff;
 mod dispatch;
 mod files;
 mod find;
+mod html;
 mod merge;
 mod pace;
+mod plot;
 mod report;
 mod response;
 mod run;

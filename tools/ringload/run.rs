@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use hdrhistogram::serialization::V2DeflateSerializer;
 use ringway::address::Address;
-use ringway::clock::{Clock, Instant};
+use ringway::clock::{Clock, Instant, write_rfc3339};
 use ringway::net::{self, Engine};
 use serde_json::Value;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -22,6 +22,7 @@ use crate::args::Arguments;
 use crate::diff;
 use crate::dispatch::Dispatch;
 use crate::files;
+use crate::html::{self, Interval};
 use crate::merge::{self, Merge};
 use crate::report::{self, Result as Outcome, Size};
 use crate::schedule::{Arrivals, Piece, Schedule};
@@ -44,6 +45,7 @@ struct Outputs {
     json: Option<Box<dyn Write>>,
     hgrm: Option<Box<dyn Write>>,
     hlog: Option<Box<dyn Write>>,
+    html: Option<Box<dyn Write>>,
 }
 
 /// Submission queue entries of a thread's ring.
@@ -83,7 +85,8 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Problem> {
     if net::set_descriptor_limit() < arguments.connections as u64 + DESCRIPTORS {
         return Err(Problem::Cannot(format!("{} connections need a higher limit of open files (ulimit -n)", arguments.connections)));
     }
-    let mut outputs = Outputs { json: open(&arguments.json)?, hgrm: open(&arguments.hgrm)?, hlog: open(&arguments.hlog)? };
+    let mut outputs =
+        Outputs { json: open(&arguments.json)?, hgrm: open(&arguments.hgrm)?, hlog: open(&arguments.hlog)?, html: open(&arguments.html)? };
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // The second one ends the process at once.
@@ -108,7 +111,7 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Problem> {
         grace: arguments.grace.unwrap_or(arguments.timeout + SECOND),
         stop,
     });
-    let clock = Clock::start();
+    let (clock, began) = (Clock::start(), SystemTime::now());
     let start = clock.now() + LEAD + LEAD_EACH * arguments.connections as u32;
     let (reports, backs) = spawn(&arguments, &plan, schedule.as_ref(), (clock, start));
     let gathered = gather(&arguments, schedule.as_deref(), &plan, (clock, start), &reports, &backs, &mut outputs);
@@ -125,6 +128,14 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Problem> {
         kept_off: gathered.kept_off,
         note: gathered.note,
     };
+    if let Some(out) = &mut outputs.html {
+        let mut settings = arguments.settings();
+        let mut moment = String::new();
+        write_rfc3339(&mut moment, began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis() as u64);
+        settings.push(("begun", moment));
+        let page = html::page(&result, &gathered.intervals, &settings);
+        out.write_all(page.as_bytes()).and_then(|()| out.flush()).map_err(cannot("cannot write the page".into()))?;
+    }
     publish(&result, arguments.json.as_deref(), outputs).map_err(cannot("cannot write the result".into()))?;
     Ok(result.is_good())
 }
@@ -137,7 +148,7 @@ pub fn merge(arguments: &Merge) -> Result<bool, Problem> {
     let results = arguments.results.iter().map(|path| load(path)).collect::<Result<Vec<_>, _>>()?;
     let mut tally = Tally::default();
     let result = merge::merge(&results, &arguments.expectations, &mut tally).map_err(Problem::Cannot)?;
-    let outputs = Outputs { json: open(&arguments.json)?, hgrm: open(&arguments.hgrm)?, hlog: None };
+    let outputs = Outputs { json: open(&arguments.json)?, hgrm: open(&arguments.hgrm)?, hlog: None, html: None };
     publish(&result, arguments.json.as_deref(), outputs).map_err(|error| Problem::Cannot(format!("cannot write the result: {error}")))?;
     Ok(result.is_good())
 }
@@ -243,6 +254,8 @@ struct Gathered {
     /// Both together, of one thread.
     wanted: f64,
     note: Option<String>,
+    /// Second by second.
+    intervals: Vec<Interval>,
 }
 
 /// Gathers reports until each thread's last, and tells of progress.
@@ -259,7 +272,8 @@ fn gather(
     let mut serializer = V2DeflateSerializer::new();
     let mut hlog = outputs.hlog.as_mut().map(|out| files::begin_hlog(out, &mut serializer, began)).transpose()?;
     let mut progress = Progress { quiet: arguments.quiet, terminal: io::stderr().is_terminal() };
-    let mut all = Gathered { tally: Tally::default(), time: 0, busiest: 0.0, kept_off: 0.0, wanted: 0.0, note: None };
+    let mut all =
+        Gathered { tally: Tally::default(), time: 0, busiest: 0.0, kept_off: 0.0, wanted: 0.0, note: None, intervals: Vec::new() };
     let (mut interval, mut from) = (Tally::default(), 0);
     let mut cores = vec![(0, 0, 0); backs.len()];
     let (mut running, mut missing) = (backs.len(), backs.len());
@@ -285,6 +299,10 @@ fn gather(
             && to > from
         {
             files::write_interval(log, (from, to), &interval)?;
+        }
+        if to > from {
+            let asked = schedule.map(|schedule| schedule.due_by(to) - schedule.due_by(from));
+            all.intervals.push(Interval::new(&interval, (from, to), asked));
         }
         if running > 0 {
             progress.tell(&report::progress(schedule, (from, to), plan.end, &interval));
