@@ -210,7 +210,10 @@ fn a_run_that_is_stopped_tells_what_it_left() {
         .unwrap();
     let mut progress = String::new();
     BufReader::new(process.stderr.as_mut().unwrap()).read_line(&mut progress).unwrap();
-    assert!(progress.contains("1 s of 3600 s  asked 100/s  answered 0.0/s"), "{progress}");
+    assert!(
+        progress.contains("1 s of 3600 s  asked 100/s  answered 0.0/s  errors 0  in flight 1  no response time  own lag"),
+        "{progress}"
+    );
     Command::new("kill").args(["-INT", &process.id().to_string()]).status().unwrap();
     let output = process.wait_with_output().unwrap();
     let numbers: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -218,6 +221,23 @@ fn a_run_that_is_stopped_tells_what_it_left() {
     assert_eq!((output.status.code(), &numbers["failures"]["unfinished"]), (Some(1), &1.into()));
     assert!(numbers["failures"]["unsent"].as_u64() >= Some(98), "{numbers:#}");
     assert!(numbers["response_ns"]["max"].as_u64() >= Some(990_000_000), "{numbers:#}");
+}
+
+/// `script` gives it a terminal.
+#[test]
+fn on_a_terminal_progress_is_drawn_anew() {
+    let origin = Origin::start();
+    let line = format!("{} --rate 50 -d 2500ms --max-lag 1h {}", env!("CARGO_BIN_EXE_ringload"), origin.url("/"));
+    let output = Command::new("script").args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n");
+    let frames: Vec<&str> = shown.split("\x1b[3A\r\x1b[J").collect();
+    assert_eq!((output.status.code(), frames.len()), (Some(0), 3), "{shown:?}");
+    for frame in &frames[..2] {
+        let lines: Vec<&str> = frame.lines().collect();
+        assert!(lines[1].starts_with("asked 50.0/s  answered") && lines[1].contains("in flight"), "{shown:?}");
+        assert!(lines[2].starts_with("p50 ") && lines[2].contains("p99.9 "), "{shown:?}");
+    }
+    assert!(frames[2].starts_with("GET ") && frames[2].contains("125 answered"), "{shown:?}");
 }
 
 #[test]

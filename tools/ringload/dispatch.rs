@@ -107,7 +107,7 @@ impl Dispatch {
     }
 
     /// Requests that connections have.
-    fn under_way(&self) -> u64 {
+    pub fn under_way(&self) -> u64 {
         self.taken - self.settled
     }
 

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::args::{Arguments, positive};
 use crate::merge;
+use crate::progress::Progress;
 use crate::run::{Problem, open};
 use crate::search::{Found, Search, Shown};
 use crate::tally::Tally;
@@ -131,10 +132,8 @@ impl Find {
 
     /// One step: whom it asked, and what came of it.
     fn run(&self, asked: f64, length: u64) -> Result<(String, Step), Problem> {
-        let terminal = io::stderr().is_terminal() && !self.run.quiet;
-        if terminal {
-            let _ = write!(io::stderr(), "\r\x1b[Kasking {} for {} ...", show_rate(asked), show_time(length));
-        }
+        let mut progress = Progress::new(self.run.quiet || !io::stderr().is_terminal());
+        progress.tell(&[format!("asking {} for {} ...", show_rate(asked), show_time(length))]);
         // Behind that, who still waits has waited for longer than any objective allows.
         let grace = self.objectives.iter().filter_map(Expectation::bound).fold(GRACE, u64::max);
         let program = std::env::current_exe().map_err(|error| Problem::Cannot(format!("cannot find its own program: {error}")))?;
@@ -142,9 +141,7 @@ impl Find {
         command.args(["--json", "-", "--quiet", "--rate", &asked.to_string()]);
         command.args(["--duration", &format!("{length}ns"), "--grace", &format!("{grace}ns")]).args(&self.words);
         let output = command.stderr(Stdio::inherit()).output();
-        if terminal {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
+        progress.end();
         let output = output.map_err(|error| Problem::Cannot(format!("cannot start a step: {error}")))?;
         let lacks = |what: &str| Problem::Cannot(format!("the step at {} has no result: no valid {what}", show_rate(asked)));
         let value: Value = serde_json::from_slice(&output.stdout).map_err(|_| lacks("JSON"))?;

@@ -2,7 +2,8 @@
 //!
 //! What decides (`schedule`, `dispatch`, `response`, `target`, `verdict`, `tally`, `search`, `merge`, `diff`, `report`, `html`, `plot`,
 //! `args`) knows no clock, socket or
-//! thread; `connection`, `worker` and `pace` move bytes, `run` has the threads, `find` the runs. Of the gateway it uses the engine and the streams (`net`), never its HTTP: what
+//! thread; `connection`, `worker` and `pace` move bytes, `run` has the threads, `find` the runs,
+//! `progress` the terminal. Of the gateway it uses the engine and the streams (`net`), never its HTTP: what
 //! one misreads, the other must not misread alike.
 
 mod args;
@@ -15,6 +16,7 @@ mod html;
 mod merge;
 mod pace;
 mod plot;
+mod progress;
 mod report;
 mod response;
 mod run;

@@ -48,24 +48,24 @@ pub const LADDER: [(f64, &str); 8] =
 /// Where more than this part of all requests was sent late, though not by this program's own fault, connections were missing.
 const CROWDED: f64 = 0.01;
 
-/// A line about what was counted from one moment of a run to another, in nanoseconds from the start.
-pub fn progress(schedule: Option<&Schedule>, (from, to): (u64, u64), end: u64, tally: &Tally) -> String {
+/// What was counted from one moment of a run to another, in nanoseconds from the start, as three lines: where it is, how much, how
+/// fast. `under_way` requests are with connections.
+pub fn progress(schedule: Option<&Schedule>, (from, to): (u64, u64), end: u64, tally: &Tally, under_way: u64) -> [String; 3] {
     let seconds = (to.saturating_sub(from)).max(1) as f64 / SECOND as f64;
-    let mut line = format!("{:>4} s of {} s", to / SECOND, end / SECOND);
-    if let Some(schedule) = schedule {
-        let asked = schedule.due_by(to) - schedule.due_by(from);
-        let _ = write!(line, "  asked {}", show_rate(asked / seconds));
-    }
+    let asked = schedule.map(|schedule| format!("asked {}  ", show_rate((schedule.due_by(to) - schedule.due_by(from)) / seconds)));
+    let (asked, answered) = (asked.unwrap_or_default(), show_rate(tally.answered() as f64 / seconds));
+    let (errors, under_way) = (show_count(tally.errors()), show_count(under_way));
     let at = |quantile| show_time(tally.response.value_at_quantile(quantile));
-    let _ = write!(line, "  answered {}", show_rate(tally.answered() as f64 / seconds));
-    if tally.response.is_empty() {
-        line.push_str("  no response time");
+    let times = if tally.response.is_empty() {
+        "no response time".to_owned()
     } else {
-        let _ = write!(line, "  p50 {}  p99 {}  max {}", at(0.5), at(0.99), show_time(tally.response.max()));
-    }
-    let _ = write!(line, "  errors {}", show_count(tally.errors()));
-    let _ = write!(line, "  own lag p99 {}", show_time(tally.lag.value_at_quantile(0.99)));
-    line
+        format!("p50 {}  p99 {}  p99.9 {}  max {}", at(0.5), at(0.99), at(0.999), show_time(tally.response.max()))
+    };
+    [
+        format!("{:>4} s of {} s", to / SECOND, end / SECOND),
+        format!("{asked}answered {answered}  errors {errors}  in flight {under_way}"),
+        format!("{times}  own lag p99 {}", show_time(tally.lag.value_at_quantile(0.99))),
+    ]
 }
 
 impl Result<'_> {
@@ -258,9 +258,11 @@ mod tests {
     #[test]
     fn progress_tells_asked_and_got() {
         let (tally, schedule) = (tally(), Schedule::read("0..20", 10 * SECOND, None, Arrivals::Even).unwrap());
-        let line = progress(Some(&schedule), (4 * SECOND, 6 * SECOND), 10 * SECOND, &tally);
-        assert!(line.starts_with("   6 s of 10 s  asked 10.0/s  answered 1.5/s  p50 2.00 ms  p99 20.0 ms"), "{line}");
-        assert!(line.contains("errors 2  own lag p99 40.0 us"), "{line}");
-        assert!(progress(None, (0, SECOND), SECOND, &Tally::default()).contains("answered 0.0/s  no response time  errors 0"));
+        let lines = progress(Some(&schedule), (4 * SECOND, 6 * SECOND), 10 * SECOND, &tally, 7);
+        assert_eq!(lines[0], "   6 s of 10 s");
+        assert_eq!(lines[1], "asked 10.0/s  answered 1.5/s  errors 2  in flight 7");
+        assert_eq!(lines[2], "p50 2.00 ms  p99 20.0 ms  p99.9 20.0 ms  max 20.0 ms  own lag p99 40.0 us");
+        let lines = progress(None, (0, SECOND), SECOND, &Tally::default(), 0);
+        assert_eq!(lines[1..], ["answered 0.0/s  errors 0  in flight 0", "no response time  own lag p99 0 ns"]);
     }
 }

@@ -1,7 +1,7 @@
 //! A run: threads that send, and the one that gathers what they report.
 
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -24,6 +24,7 @@ use crate::dispatch::Dispatch;
 use crate::files;
 use crate::html::{self, Interval};
 use crate::merge::{self, Merge};
+use crate::progress::Progress;
 use crate::report::{self, Result as Outcome, Size};
 use crate::schedule::{Arrivals, Piece, Schedule};
 use crate::tally::Tally;
@@ -271,15 +272,16 @@ fn gather(
     let began = SystemTime::now() + start.since(clock.now());
     let mut serializer = V2DeflateSerializer::new();
     let mut hlog = outputs.hlog.as_mut().map(|out| files::begin_hlog(out, &mut serializer, began)).transpose()?;
-    let mut progress = Progress { quiet: arguments.quiet, terminal: io::stderr().is_terminal() };
+    let mut progress = Progress::new(arguments.quiet);
     let mut all =
         Gathered { tally: Tally::default(), time: 0, busiest: 0.0, kept_off: 0.0, wanted: 0.0, note: None, intervals: Vec::new() };
-    let (mut interval, mut from) = (Tally::default(), 0);
+    let (mut interval, mut from, mut under_way) = (Tally::default(), 0, 0);
     let mut cores = vec![(0, 0, 0); backs.len()];
     let (mut running, mut missing) = (backs.len(), backs.len());
     while running > 0 {
         let Ok(mut report) = reports.recv() else { break };
         interval.add(&report.tally);
+        under_way += report.under_way;
         let core = &mut cores[report.thread];
         *core = (core.0 + report.busy, core.1 + report.kept_off, core.2 + report.time);
         all.time = all.time.max(report.ended);
@@ -305,12 +307,12 @@ fn gather(
             all.intervals.push(Interval::new(&interval, (from, to), asked));
         }
         if running > 0 {
-            progress.tell(&report::progress(schedule, (from, to), plan.end, &interval));
+            progress.tell(&report::progress(schedule, (from, to), plan.end, &interval, under_way));
         }
         all.tally.add(&interval);
         interval.clear();
         from = to;
-        missing = running;
+        (missing, under_way) = (running, 0);
     }
     progress.end();
     for (busy, kept_off, time) in cores {
@@ -320,29 +322,6 @@ fn gather(
         all.wanted = all.wanted.max((busy + kept_off) as f64 / time);
     }
     Ok(all)
-}
-
-/// Lines of progress: on a terminal one that changes, elsewhere one below the other.
-struct Progress {
-    quiet: bool,
-    terminal: bool,
-}
-
-impl Progress {
-    fn tell(&mut self, line: &str) {
-        let mut out = io::stderr();
-        let _ = match (self.quiet, self.terminal) {
-            (true, _) => Ok(()),
-            (false, true) => write!(out, "\r\x1b[K{line}").and_then(|()| out.flush()),
-            (false, false) => writeln!(out, "{line}"),
-        };
-    }
-
-    fn end(&self) {
-        if self.terminal && !self.quiet {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
-    }
 }
 
 /// Writes the result wherever it is wanted.

@@ -56,6 +56,8 @@ pub struct Report {
     pub time: u64,
     /// Nanoseconds from the start to the last request that ended.
     pub ended: u64,
+    /// Requests that its connections have.
+    pub under_way: u64,
     /// The last fault in words, if there was one.
     pub note: Option<String>,
     /// Whether the thread is done.
@@ -150,7 +152,8 @@ impl Worker {
             let (before, since) = (std::mem::replace(&mut core, core_time()), std::mem::replace(&mut reported, self.now()));
             let note = self.note.take();
             let [busy, kept_off] = [core[0] - before[0], core[1] - before[1]];
-            let report = Report { thread, tally, busy, kept_off, time: reported - since, ended: self.ended.get(), note, last };
+            let under_way = self.dispatch.borrow().under_way();
+            let report = Report { thread, tally, busy, kept_off, time: reported - since, ended: self.ended.get(), under_way, note, last };
             // There is room for two of each thread, which has one tally beside its own.
             let _ = reports.try_send(report);
         };
