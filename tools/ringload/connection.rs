@@ -36,6 +36,8 @@ struct Open {
     link: Link,
     /// Why nothing more can be sent.
     unsent: Cell<Option<io::Error>>,
+    /// Whether requests are being sent that can't wait for anything to be received first.
+    sending: Cell<bool>,
 }
 
 /// Buffers that one request leaves to the next.
@@ -89,19 +91,24 @@ impl Connection {
         let mut tally = worker.tally.borrow_mut();
         tally.opened += 1;
         tally.connect.saturating_record((worker.now() - taken).max(1));
-        Ok(Open { timer, link, unsent: Cell::new(None) })
+        Ok(Open { timer, link, unsent: Cell::new(None), sending: Cell::new(false) })
     }
 
     /// Sends and receives until the connection is of no more use, and settles what was sent on it.
     async fn serve(&self, open: Open, buffers: &mut Buffers) {
         let Buffers { request, answer } = buffers;
         let result = {
-            // What is received first leaves room for what is sent then.
             let (mut receive, mut send) = (pin!(self.receive(&open, answer)), pin!(self.send(&open, request)));
             poll_fn(|context| {
+                let Poll::Pending = send.as_mut().poll(context);
                 let received = receive.as_mut().poll(context);
                 if received.is_pending() {
+                    // What was received has left room to send.
+                    let waits = self.sends_first(&open);
                     let Poll::Pending = send.as_mut().poll(context);
+                    if waits && !self.sends_first(&open) {
+                        context.waker().wake_by_ref();
+                    }
                 }
                 received
             })
@@ -136,9 +143,12 @@ impl Connection {
             if open.timer.expired() {
                 return pending().await;
             }
+            let alone = !self.worker.is_under_way(self.number);
             self.worker.write_requests(self.number, bytes);
             self.set_timer(open);
+            open.sending.set(alone && bytes.len() <= WINDOW);
             let (result, sent) = open.link.send(std::mem::take(bytes), 0).await;
+            open.sending.set(false);
             *bytes = sent;
             match result {
                 Ok(sent) => self.worker.tally.borrow_mut().sent_bytes += sent as u64,
@@ -157,6 +167,7 @@ impl Connection {
         let mut reader = None;
         bytes.clear();
         loop {
+            poll_fn(|_| if self.sends_first(open) { Poll::Pending } else { Poll::Ready(()) }).await;
             let (result, received) = open.link.recv(std::mem::take(bytes)).await;
             *bytes = received;
             let received = result.map_err(|error| open.unsent.take().unwrap_or(error))?;
@@ -200,6 +211,12 @@ impl Connection {
             }
             self.set_timer(open);
         }
+    }
+
+    /// Whether receiving waits for what is sent: a receive that finds nothing costs more than one that comes later. Only requests that
+    /// find the way free and room in the kernel are waited for, as those behind others may need an answer to be taken first.
+    fn sends_first(&self, open: &Open) -> bool {
+        open.sending.get() || (!self.worker.is_under_way(self.number) && self.worker.given(self.number) > 0)
     }
 
     /// The first request under way has its answer.
