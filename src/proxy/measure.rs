@@ -16,8 +16,8 @@ use crate::server::Client;
 const LINE_MAX: usize = 256;
 
 impl Core {
-    /// Records what each phase took.
-    #[inline]
+    /// Records what each phase took. Not inlined: what calls it would become too large to be inlined itself, for 70 instructions.
+    #[inline(never)]
     pub(super) fn measure(&self, view: &View, client: &Client, session: &Session, begun: Begun, ended: &Ended) {
         let plan = &view.plan;
         if ended.page || !(plan.config.features.histograms || session.trace.is_some()) {

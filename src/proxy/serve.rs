@@ -201,12 +201,10 @@ impl<'a> Request<'a> {
                         self.mirror(&exchange);
                     }
                     let mut asked = Asked { upstream, endpoint, at: self.core.woke(), answered: None };
-                    self.ended = Ended {
-                        route: Some(route),
-                        attempts: self.ended.attempts + 1,
-                        first: self.ended.first.or(Some(asked.at)),
-                        ..self.ended
-                    };
+                    // One by one: the whole is copied otherwise.
+                    self.ended.route = Some(route);
+                    self.ended.attempts += 1;
+                    self.ended.first = self.ended.first.or(Some(asked.at));
                     let (core, client, session) = (self.core, Some(self.client), &mut *self.session);
                     let outcome = match attempt.hedge_after {
                         None => core.attempt(client, session, self.inbound, exchange.view(), exchange.deadline(), &attempt).await,
