@@ -6,8 +6,10 @@ pub mod chance;
 pub mod clock;
 pub mod error;
 pub mod http;
+pub mod latency;
 pub mod log;
 pub mod metrics;
+pub mod trace;
 
 // Deciding: pure.
 pub mod access;
@@ -37,6 +39,8 @@ pub mod server;
 pub mod admin;
 pub mod checks;
 pub mod coordinator;
+pub mod flight;
+pub mod otlp;
 pub mod run;
 pub mod scribe;
 pub mod worker;

@@ -21,11 +21,14 @@ use crate::clock::Clock;
 use crate::config::{self, Loaded};
 use crate::coordinator::{self, Ended, Signals};
 use crate::exchange::Plan;
+use crate::latency::Board;
 use crate::metrics;
 use crate::middleware::{Registry, Secret};
 use crate::net::Bell;
+use crate::otlp::{self, Exporter};
+use crate::proxy::Traced;
 use crate::router::Router;
-use crate::{checks, log, net, scribe, worker};
+use crate::{checks, flight, log, net, scribe, worker};
 
 use listen::{bind_admin, bind_all};
 
@@ -167,13 +170,18 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
     let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
 
     let path = options.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
-    let shared = Arc::new(Shared::new(metrics::Registry::new(seats.len()), path, loaded.hash, SystemTime::now()));
+    let registry = metrics::Registry { latency: Arc::new(Board::new(config.latency.series)), ..metrics::Registry::new(seats.len()) };
+    let shared = Arc::new(Shared::new(registry, path, loaded.hash, SystemTime::now()));
     let (outbox, reports) = bounded(REPORTS * seats.len());
     let (limits, limit_reports) = bounded(REPORTS * seats.len());
     let (coordinator, doorbell) = Bell::new().map_err(|error| StartError::Process { what: "make a doorbell", error })?;
     let scribe = scribe::start(seats.len(), shared.registry.access_log.clone());
     let (desks, scribe) = scribe.map_err(|error| StartError::Process { what: "start the access log's thread", error })?;
     scribe.reopen_on(SIGUSR1).map_err(|error| StartError::Process { what: "handle signals", error })?;
+    let flight = flight::start(shared.clone(), &config.latency);
+    let flight = flight.map_err(|error| StartError::Process { what: "keep histograms of response times (latency.directory)", error })?;
+    let exporter = otlp::start(&config.tracing, shared.registry.spans.clone());
+    let exporter = exporter.map_err(|error| StartError::Process { what: "start the thread that sends spans", error })?;
     let passwords = checks::start(config.runtime.password_threads, config.limits.password_queue as usize);
     let passwords = passwords.map_err(|error| StartError::Process { what: "start the threads for passwords", error })?;
     let mut workers = Vec::with_capacity(seats.len());
@@ -197,6 +205,7 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
             scribe: Box::new(desk),
             journal: scribe::BUFFER,
             checks: passwords.clone(),
+            spans: spans(exporter.as_ref()),
             release_memory: options.release_memory.unwrap_or(|| ()),
         };
         let handle = Arc::new(worker::spawn(seat).map_err(|error| StartError::Worker { index, error })?);
@@ -237,6 +246,10 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
         }
     }
     let ended = thread.join();
+    flight.land();
+    if let Some(exporter) = exporter {
+        exporter.finish();
+    }
     scribe.flush();
     log::flush();
     Ok(match ended {
@@ -244,6 +257,14 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
         Ok(Ended::TimedOut | Ended::Interrupted) => ExitCode::from(4),
         Ok(Ended::Failed) | Err(_) => ExitCode::from(70),
     })
+}
+
+/// Where a worker's traced requests go.
+fn spans(exporter: Option<&Exporter>) -> Box<dyn Fn(Traced) -> bool + Send> {
+    match exporter {
+        Some(exporter) => Box::new(exporter.desk()),
+        None => Box::new(|_| true),
+    }
 }
 
 /// Reads a configuration file.

@@ -10,6 +10,7 @@ mod expand;
 mod forms;
 mod gateway;
 mod json;
+mod latency;
 mod load;
 mod mirror;
 mod problem;
@@ -23,6 +24,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod toml;
+mod tracing;
 mod tree;
 mod units;
 mod upstream;
@@ -33,6 +35,7 @@ pub use cidr::Cidr;
 pub use gateway::{
     Admin, BuiltIn, Config, Driver, Features, Forwarding, Limits, Listener, LogLevel, Logging, RequestIdFormat, Runtime, Timeouts,
 };
+pub use latency::Latency;
 pub use load::{Loaded, Source, load, load_text};
 pub use mirror::Mirror;
 pub(crate) use problem::meant;
@@ -42,6 +45,7 @@ pub use route::{HeaderEdits, Match, Route};
 pub use schema::schema;
 pub use split::{Arm, SameSite, Sticky, StickyCookie};
 pub use target::Target;
+pub use tracing::Tracing;
 pub use units::{Rate, Size, Time};
 pub use upstream::{
     Endpoint, HashKey, HealthCheck, HostHeader, KeepAlive, LoadBound, Outlier, Queue, Retry, StatusRange, Strategy, Upstream,

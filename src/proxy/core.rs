@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::ask::{Asked, Checks, Shared};
 use super::mirror::Copying;
+use super::trace::Traced;
 use super::waiters::Waiters;
 use crate::access::{Batch, Journal};
 use crate::cache::Purge;
@@ -17,9 +18,11 @@ use crate::clock::{Clock, Instant};
 use crate::config::Timeouts;
 use crate::exchange::{Incoming, Page, Scratch, View};
 use crate::http::{RequestHead, RequestId, RequestWriter, ResponseHead, ResponseWriter, Sender};
+use crate::latency::{Recorder, SlowLog};
 use crate::metrics;
 use crate::net::{Buffers, Deadlines};
 use crate::server::Client;
+use crate::trace::Trace;
 
 /// Between two urgent reports.
 const HURRY_LEAST: Duration = Duration::from_millis(1);
@@ -45,7 +48,11 @@ pub struct Core {
     /// This core's counters.
     pub counters: Arc<metrics::Core>,
     /// This core's response times.
-    pub latency: RefCell<metrics::Latency>,
+    pub(super) latency: RefCell<Recorder>,
+    /// Requests that were slow, of all cores.
+    pub(super) slow: Arc<SlowLog>,
+    /// Takes requests that were traced; says whether there was room.
+    pub(super) spans: Box<dyn Fn(Traced) -> bool>,
     /// Renders a built-in page.
     pub pages: Box<dyn Fn(Page) -> PageAnswer>,
     /// Answers are the last of their connections.
@@ -95,6 +102,8 @@ pub struct Session {
     pub(super) request_writer: RequestWriter,
     pub(super) response_writer: ResponseWriter,
     pub(super) scratch: Scratch,
+    /// Its spans, if it is traced.
+    pub(super) trace: Option<Box<Trace>>,
     /// How long it took to open a connection to the endpoint asked last, in microseconds; `None` if a kept one was used.
     pub(super) connect: Option<u32>,
     /// Bytes of the request that were there when it began.
@@ -132,6 +141,12 @@ pub struct Parts {
     pub buffers: Buffers,
     /// This core's counters.
     pub counters: Arc<metrics::Core>,
+    /// Records response times.
+    pub latency: Recorder,
+    /// Requests that were slow, of all cores.
+    pub slow: Arc<SlowLog>,
+    /// Takes requests that were traced; says whether there was room.
+    pub spans: Box<dyn Fn(Traced) -> bool>,
     /// Renders a built-in page.
     pub pages: Box<dyn Fn(Page) -> PageAnswer>,
     /// The port that clients connect to, as text.
@@ -145,7 +160,8 @@ pub struct Parts {
 impl Core {
     /// A core without connections.
     pub fn new(parts: Parts) -> Rc<Core> {
-        let Parts { index, journal, scribe, checks, clock, view, buffers, counters, pages, port, chance, hurry } = parts;
+        let Parts { index, journal, scribe, checks, clock, view, buffers, counters, pages, port, chance, hurry, latency, slow, spans } =
+            parts;
         Rc::new_cyclic(|own| Core {
             own: own.clone(),
             epoch_us: Cell::new(0),
@@ -163,7 +179,9 @@ impl Core {
             pool: Pool::default(),
             waiters: Waiters::default(),
             counters,
-            latency: RefCell::default(),
+            latency: RefCell::new(latency),
+            slow,
+            spans,
             pages,
             leaving: Cell::new(false),
             draining: Cell::new(false),

@@ -18,10 +18,11 @@ use crate::cache::{Purge, Purged};
 use crate::clock::Clock;
 use crate::config::Driver;
 use crate::exchange::{Plan, View};
+use crate::latency::Recorder;
 use crate::limiter::{LimitReport, LimitUpdate};
 use crate::metrics::{self, DRIVER_EPOLL, DRIVER_IO_URING};
 use crate::net::{Bell, Buffers, Doorbell, Engine, run_on};
-use crate::proxy::{Core, Parts, Scribe};
+use crate::proxy::{Core, Parts, Scribe, Traced};
 use crate::reconcile::{Report, Update};
 use crate::{balancer, checks, log};
 
@@ -75,6 +76,8 @@ pub struct Seat {
     pub journal: usize,
     /// Takes passwords that are to be checked.
     pub checks: checks::Counter,
+    /// Takes requests that were traced; says whether there was room.
+    pub spans: Box<dyn Fn(Traced) -> bool + Send>,
     /// Gives freed memory of this thread back to the system.
     pub release_memory: fn(),
 }
@@ -143,7 +146,6 @@ fn run(seat: Seat, bell: Bell, doorbell: Doorbell) {
 
 async fn work(seat: Seat, bell: Bell, doorbell: Doorbell) {
     let Seat { index, listener, inbox, outbox, limits, coordinator, release_memory, .. } = seat;
-    let spread = seat.shared.registry.spreads[index].clone();
     let port = listener.local_addr().map(|address| address.port().to_string()).unwrap_or_default();
     let now = seat.clock.now();
     let number = u32::try_from(index).unwrap_or(0);
@@ -159,6 +161,9 @@ async fn work(seat: Seat, bell: Bell, doorbell: Doorbell) {
         view: View::new(seat.plan, here, chance(number), now),
         buffers: Buffers::new(size + HEAD_ROOM, BUFFERS_KEPT),
         counters: seat.metrics,
+        latency: Recorder::new(shared.registry.latency.clone()),
+        slow: shared.registry.slow.clone(),
+        spans: seat.spans,
         pages: Box::new(move |page| {
             let page = admin::respond(page, &shared);
             (page.status, page.content_type, page.body)
@@ -168,7 +173,7 @@ async fn work(seat: Seat, bell: Bell, doorbell: Doorbell) {
         hurry: Box::new(move || bell.ring()),
     });
     let desk = Desk { inbox, outbox, limits, coordinator };
-    let worker = tick::Worker::new(core.clone(), desk, spread, release_memory);
+    let worker = tick::Worker::new(core.clone(), desk, release_memory);
     match accept::start(core, listener) {
         Ok(stopper) => tick::run(worker, stopper, doorbell).await,
         Err(error) => log::error(format_args!("worker can't accept worker={index}: {error}")),
