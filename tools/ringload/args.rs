@@ -126,6 +126,9 @@ pub struct Arguments {
 const MOST: usize = 1 << 20;
 
 impl Arguments {
+    /// Nanoseconds of a run that says nothing about it.
+    pub const DURATION: u64 = 10 * SECOND;
+
     /// Reads the words behind the program's name.
     ///
     /// # Errors
@@ -135,7 +138,7 @@ impl Arguments {
             url: None,
             urls: None,
             schedule: None,
-            duration: 10 * SECOND,
+            duration: Arguments::DURATION,
             connections: 64,
             pipeline: 1,
             threads: 1,
