@@ -11,6 +11,7 @@ use serde_json::Value;
 
 mod find;
 mod pipeline;
+mod scenario;
 
 /// A running `ringorigin`, ended with its test.
 struct Origin(Child, String);
