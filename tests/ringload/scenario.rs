@@ -12,6 +12,8 @@ fn the_gateway_passes_them() {
             ("kill", "of 1,200 requests 0 have no good answer"),
             ("limit", "let through for 500"),
             ("split", "% for 50 %"),
+            ("slow", "p99 of the response time is"),
+            ("cache", "requests reached an endpoint"),
             ("drain", "refused after the end, 0 lost"),
         ] {
             scope.spawn(move || {

@@ -21,7 +21,7 @@ USAGE
                                             the highest rate at which that holds
     ringload merge [--json FILE] [--hgrm FILE] [--expect WHAT]... RESULT.json...
                                             one result of several runs at the same time, as from several machines
-    ringload scenario reload|kill|limit|split|drain
+    ringload scenario reload|kill|slow|limit|split|cache|drain
                                             a gateway of its own under load, something that happens to it, and whether it passed
     ringload diff A.json B.json             two results side by side
 

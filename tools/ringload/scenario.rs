@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::run::Problem;
-use crate::words::{show_count, show_part};
+use crate::words::{SECOND, show_count, show_part, show_time};
 
 /// One of the scenarios.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,10 +21,14 @@ pub enum Scenario {
     Reload,
     /// One of two endpoints is killed.
     Kill,
+    /// One of two endpoints stands still: it takes connections and requests, and answers none.
+    Slow,
     /// More is asked than a rate limit lets through.
     Limit,
     /// A split goes from 90:10 to 50:50.
     Split,
+    /// All ask for the same, which may be kept.
+    Cache,
     /// The gateway is told to end by SIGTERM.
     Drain,
 }
@@ -49,16 +53,20 @@ const SECONDS: u64 = 4;
 const LIMIT: u64 = 100;
 /// By how much of all requests a share may be off: four times what chance does to half of some 600.
 const SHARE_TOLERANCE: f64 = 0.08;
+/// The part of all requests that may be lost to an endpoint that stands still: what it gets in twice the time that it may take.
+const SLOW_LOST: f64 = 0.05;
 /// By how much of itself what a limit lets through may be off.
 const LIMIT_TOLERANCE: f64 = 0.05;
 
 impl Scenario {
     /// All of them, by name.
-    const ALL: [(&str, Scenario); 5] = [
+    const ALL: [(&str, Scenario); 7] = [
         ("reload", Scenario::Reload),
         ("kill", Scenario::Kill),
+        ("slow", Scenario::Slow),
         ("limit", Scenario::Limit),
         ("split", Scenario::Split),
+        ("cache", Scenario::Cache),
         ("drain", Scenario::Drain),
     ];
 
@@ -114,13 +122,14 @@ impl Scenario {
             (Scenario::Limit, _) => json!({ "path": "/*", "upstream": "both", "middlewares": [
                 { "rate_limit": { "rate": format!("{LIMIT}/s"), "burst": LIMIT } },
             ] }),
-            (Scenario::Kill | Scenario::Drain, _) => json!({ "path": "/*", "upstream": "both" }),
+            (Scenario::Cache, _) => json!({ "path": "/*", "upstream": "both", "cache_enabled": true, "cache_ttl": "1m" }),
+            (Scenario::Kill | Scenario::Slow | Scenario::Drain, _) => json!({ "path": "/*", "upstream": "both" }),
         };
         json!({
             "listener": { "address": "127.0.0.1", "port": 0 },
             "admin": { "address": "127.0.0.1", "port": 0 },
             "logging": { "level": "error" },
-            "timeouts": { "drain_delay": "0s", "drain": "5s" },
+            "timeouts": { "first_byte": "200ms", "drain_delay": "0s", "drain": "5s" },
             "upstreams": [
                 { "id": "first", "endpoints": [endpoint(0)] },
                 { "id": "second", "endpoints": [endpoint(1)] },
@@ -141,7 +150,8 @@ impl Scenario {
             }
             Scenario::Kill => signal(&stage.endpoints[1].0, "-KILL"),
             Scenario::Drain => signal(&stage.gateway, "-TERM"),
-            Scenario::Limit => Ok(()),
+            Scenario::Slow => signal(&stage.endpoints[1].0, "-STOP"),
+            Scenario::Limit | Scenario::Cache => Ok(()),
         }
     }
 
@@ -170,6 +180,18 @@ impl Scenario {
             Scenario::Reload => vec![none_lost, share("before,", before, 0.0), share("after the reload,", since, 1.0)],
             Scenario::Split => vec![none_lost, share("before,", before, 0.1), share("after the reload,", since, 0.5)],
             Scenario::Kill => vec![none_lost, share("before it was killed,", before, 0.5)],
+            Scenario::Slow => {
+                let (p99, worst) = (count(&load["response_ns"]["p99"]), count(&load["response_ns"]["max"]));
+                let waited = format!("p99 of the response time is {}, its maximum {}", show_time(p99), show_time(worst));
+                // Who waits for its first byte when it is found out may not be asked again: it may have been at work.
+                let few = ((due - good) as f64 <= SLOW_LOST * due as f64, none_lost.1);
+                vec![few, (worst < SECOND, waited), share("before it stood still,", before, 0.5)]
+            }
+            Scenario::Cache => {
+                let asked: u64 = before.iter().chain(&since).sum();
+                let kept = format!("{} of {} requests reached an endpoint", show_count(asked), show_count(due));
+                vec![none_lost, (asked > 0 && asked * 10 < due, kept)]
+            }
             Scenario::Limit => {
                 let (refused, allowed) = (count(&load["statuses"]["4xx"]), LIMIT * SECONDS + LIMIT);
                 let off = good.abs_diff(allowed) as f64 / allowed as f64;
@@ -255,7 +277,7 @@ fn start(name: &str, words: &[&str], listeners: usize) -> io::Result<(Process, V
 fn ask(url: &str, request: &str) -> io::Result<String> {
     let host = url.trim_start_matches("http://");
     let mut stream = TcpStream::connect(host)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
     write!(stream, "{request} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
@@ -291,6 +313,11 @@ mod tests {
         assert!(passes(Scenario::Kill, all, [300, 300], [600, 0]) && !passes(Scenario::Kill, [1100, 0, 0], [300, 300], [600, 0]));
         assert!(passes(Scenario::Limit, [500, 700, 0], [0, 0], [0, 0]));
         assert!(!passes(Scenario::Limit, [1200, 0, 0], [0, 0], [0, 0]) && !passes(Scenario::Limit, [500, 600, 0], [0, 0], [0, 0]));
+        assert!(passes(Scenario::Slow, [1190, 0, 0], [300, 300], [600, 0]) && !passes(Scenario::Slow, [1100, 0, 0], [300, 300], [600, 0]));
+        assert!(
+            passes(Scenario::Cache, all, [2, 0], [0, 0]) && !passes(Scenario::Cache, all, [600, 0], [600, 0]),
+            "each reached an endpoint"
+        );
         assert!(passes(Scenario::Drain, [600, 0, 600], [0, 0], [0, 0]));
         assert!(!passes(Scenario::Drain, [600, 0, 599], [0, 0], [0, 0]), "one is lost");
         assert!(!passes(Scenario::Drain, [1200, 0, 0], [0, 0], [0, 0]), "it went on");
@@ -299,6 +326,6 @@ mod tests {
     #[test]
     fn scenarios_are_known_by_name() {
         assert_eq!(Scenario::read("drain"), Ok(Scenario::Drain));
-        assert!(Scenario::read("flood").unwrap_err().contains("reload, kill, limit"));
+        assert!(Scenario::read("flood").unwrap_err().contains("reload, kill, slow"));
     }
 }
