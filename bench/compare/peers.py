@@ -43,6 +43,7 @@ class Peers:
     def __init__(self, profile, gateway=None):
         target = Path(os.environ.get("CARGO_TARGET_DIR", PROJECT / "target")) / ("debug" if profile == "dev" else profile)
         self.gateway = Path(gateway) if gateway else target / "ringway"
+        self.ringload = target / "ringload"
         self.relay = target / "examples" / "relay"
         self.origin = target / "examples" / "origin"
         self.directory = Path(tempfile.mkdtemp(prefix="ringway-bench-"))

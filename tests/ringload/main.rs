@@ -12,6 +12,7 @@ use serde_json::Value;
 mod find;
 mod gateway;
 mod pipeline;
+mod scenario;
 
 /// A running `ringorigin`, ended with its test.
 struct Origin(Child, String);

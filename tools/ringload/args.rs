@@ -21,6 +21,8 @@ USAGE
                                             the highest rate at which that holds
     ringload merge [--json FILE] [--hgrm FILE] [--expect WHAT]... RESULT.json...
                                             one result of several runs at the same time, as from several machines
+    ringload scenario reload|kill|slow|limit|split|cache|drain
+                                            a gateway of its own under load, something that happens to it, and whether it passed
     ringload diff A.json B.json             two results side by side
 
 EXAMPLES
@@ -129,6 +131,9 @@ pub struct Arguments {
 const MOST: usize = 1 << 20;
 
 impl Arguments {
+    /// Nanoseconds of a run that says nothing about it.
+    pub const DURATION: u64 = 10 * SECOND;
+
     /// Reads the words behind the program's name.
     ///
     /// # Errors
@@ -138,7 +143,7 @@ impl Arguments {
             url: None,
             urls: None,
             schedule: None,
-            duration: 10 * SECOND,
+            duration: Arguments::DURATION,
             connections: 64,
             pipeline: 1,
             threads: 1,

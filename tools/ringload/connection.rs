@@ -170,12 +170,12 @@ impl Connection {
             poll_fn(|_| if self.sends_first(open) { Poll::Pending } else { Poll::Ready(()) }).await;
             let (result, received) = open.link.recv(std::mem::take(bytes)).await;
             *bytes = received;
-            let received = result.map_err(|error| open.unsent.take().unwrap_or(error))?;
             if !worker.is_under_way(self.number) {
                 // The end, or bytes that nobody asked for.
                 worker.tally.borrow_mut().closed_idle += 1;
                 return Ok(());
             }
+            let received = result.map_err(|error| open.unsent.take().unwrap_or(error))?;
             if received == 0 {
                 let cut = || io::Error::new(io::ErrorKind::UnexpectedEof, "the target closed the connection before the whole answer");
                 let end = reader.as_ref().and_then(Reader::close).ok_or_else(cut)?;

@@ -88,6 +88,9 @@ impl Find {
         if run.schedule.is_some() || !run.expectations.is_empty() || [&run.hgrm, &run.hlog, &run.html].iter().any(|file| file.is_some()) {
             return Err("`find` chooses rates itself, and takes no --rate, --expect, --hgrm, --hlog or --html".to_owned());
         }
+        if run.duration != Arguments::DURATION {
+            return Err("`find` takes no --duration: each rate is asked for --step-time".to_owned());
+        }
         if lowest * step as f64 / (SECOND as f64) < 1.0 || highest < lowest {
             return Err("--from has to make a request in --step-time, and --to has to be no less".to_owned());
         }
@@ -138,8 +141,8 @@ impl Find {
         let grace = self.objectives.iter().filter_map(Expectation::bound).fold(GRACE, u64::max);
         let program = std::env::current_exe().map_err(|error| Problem::Cannot(format!("cannot find its own program: {error}")))?;
         let mut command = Command::new(program);
-        command.args(["--json", "-", "--quiet", "--rate", &asked.to_string()]);
-        command.args(["--duration", &format!("{length}ns"), "--grace", &format!("{grace}ns")]).args(&self.words);
+        command.args(["--grace", &format!("{grace}ns")]).args(&self.words);
+        command.args(["--rate", &asked.to_string(), "--duration", &format!("{length}ns"), "--json", "-", "--quiet"]);
         let output = command.stderr(Stdio::inherit()).output();
         progress.end();
         let output = output.map_err(|error| Problem::Cannot(format!("cannot start a step: {error}")))?;
@@ -301,6 +304,7 @@ mod tests {
             ("a --slo", "needs a value"),
             ("--slo p99<1s", "whom to ask"),
             ("--slo p99<1s --rate 5 a", "chooses rates itself"),
+            ("--slo p99<1s -d 30s a", "--step-time"),
             ("--slo p99<1s --precision 5 a", "--precision"),
             ("--slo p99<1s --step-time 0 a", "longer than nothing"),
             ("--slo p99<1s --from 0 a", "--from has to"),

@@ -2,7 +2,7 @@
 //!
 //! What decides (`schedule`, `dispatch`, `response`, `target`, `verdict`, `tally`, `search`, `merge`, `diff`, `report`, `html`, `plot`,
 //! `args`) knows no clock, socket or
-//! thread; `connection`, `worker` and `pace` move bytes, `run` has the threads, `find` the runs,
+//! thread; `connection`, `worker` and `pace` move bytes, `run` has the threads, `find` the runs, `scenario` a gateway,
 //! `progress` the terminal. Of the gateway it uses the engine and the streams (`net`), never its HTTP: what
 //! one misreads, the other must not misread alike.
 
@@ -21,6 +21,7 @@ mod progress;
 mod report;
 mod response;
 mod run;
+mod scenario;
 mod schedule;
 mod search;
 mod tally;
@@ -37,6 +38,7 @@ use args::Arguments;
 use find::Find;
 use merge::Merge;
 use run::Problem;
+use scenario::Scenario;
 
 /// Keeps memory of a thread on that thread.
 #[global_allocator]
@@ -62,6 +64,14 @@ fn main() -> ExitCode {
         match Find::read(words) {
             Ok(find) => find.find(),
             Err(problem) => return wrong(problem),
+        }
+    } else if words.next_if(|word| word == "scenario").is_some() {
+        match words.collect::<Vec<_>>().as_slice() {
+            [name] => match Scenario::read(&name.to_string_lossy()) {
+                Ok(scenario) => scenario.play(),
+                Err(problem) => return wrong(problem),
+            },
+            _ => return wrong("say which scenario to play".to_owned()),
         }
     } else if words.next_if(|word| word == "diff").is_some() {
         match words.collect::<Vec<_>>().as_slice() {
