@@ -39,4 +39,5 @@ pub mod checks;
 pub mod coordinator;
 pub mod run;
 pub mod scribe;
+pub mod service;
 pub mod worker;

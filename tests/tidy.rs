@@ -80,6 +80,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     // Running: threads.
     ("log", &["clock", "config"]),
+    ("service", &["clock"]),
     ("admin", &["cache", "clock", "config", "error", "exchange", "http", "http1", "log", "metrics", "net"]),
     (
         "worker",
@@ -123,6 +124,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "middleware",
             "net",
             "reconcile",
+            "service",
             "worker",
         ],
     ),
@@ -143,6 +145,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "net",
             "router",
             "scribe",
+            "service",
             "worker",
         ],
     ),

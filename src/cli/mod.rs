@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ringway::run::{self, Options, StartError};
+use ringway::service::Notifier;
 use serde_json::json;
 
 use args::{Command, Format};
@@ -62,9 +63,11 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
 
 /// Runs the gateway with this configuration file.
 fn start(path: PathBuf) -> ExitCode {
-    let loaded = run::load(&path).map_err(StartError::Config);
-    let result = loaded.and_then(|loaded| {
-        run::run(loaded, Options { path: Some(path.clone()), release_memory: Some(memory::release), ..Options::default() })
+    let result = run::load(&path).map_err(StartError::Config).and_then(|loaded| {
+        let notifier = Notifier::from_environment()
+            .map_err(|error| StartError::Process { what: "reach the socket that NOTIFY_SOCKET names", error })?;
+        let options = Options { path: Some(path.clone()), release_memory: Some(memory::release), notifier, ..Options::default() };
+        run::run(loaded, options)
     });
     if let Err(StartError::Config(problems)) = result {
         eprintln!("{problems}");

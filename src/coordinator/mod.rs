@@ -37,6 +37,7 @@ use crate::log;
 use crate::metrics::{BAD, GOOD};
 use crate::net::{self, Deadlines, Doorbell, Engine};
 use crate::reconcile::{Lookup, ProbeId, Reconciler, Report};
+use crate::service::Notifier;
 use crate::worker::Command;
 
 use drain::{Delays, Drain, Step, Stop};
@@ -93,6 +94,8 @@ pub struct Setup {
     pub admin: Option<TcpListener>,
     /// Signals to the process.
     pub signals: Signals,
+    /// Tells the service manager.
+    pub notifier: Notifier,
     /// Told once all that is asked of it is answered.
     pub ready: Sender<()>,
 }
@@ -163,6 +166,7 @@ struct Coordinator {
     load: Load,
     build: Build,
     signals: Signals,
+    notifier: Notifier,
     reconciler: Reconciler,
     rates: Rates,
     probes: Probes<ProbeId>,
@@ -174,7 +178,7 @@ struct Coordinator {
 
 impl Coordinator {
     fn new(setup: Setup, lookups: Lookups<Lookup>, mut keys: Keys, deadlines: Rc<Deadlines>) -> Self {
-        let Setup { clock, shared, workers, reports, limit_reports, loaded, path, load, build, signals, .. } = setup;
+        let Setup { clock, shared, workers, reports, limit_reports, loaded, path, load, build, signals, notifier, .. } = setup;
         let Loaded { config, hash, .. } = loaded;
         keys.reconfigure(&keys::configured(&config), clock.now());
         show::warn_of_trials(&config);
@@ -195,6 +199,7 @@ impl Coordinator {
             load,
             build,
             signals,
+            notifier,
             probes: Probes::new(clock, deadlines),
             lookups,
             keys,
@@ -232,6 +237,7 @@ impl Coordinator {
             self.shared.set_key_ages(self.keys.ages(now));
         }
         ticks.add(1);
+        self.notifier.alive(now);
         let ended = self.stop(now);
         self.tick_rates();
         ended
@@ -310,6 +316,7 @@ impl Coordinator {
         for step in steps {
             match step {
                 Step::FailReadiness => {
+                    self.notifier.stopping();
                     self.shared.start_draining();
                     self.workers.iter_mut().for_each(|(_, post, _)| post.leave());
                     log::info(format_args!("stopping: readiness fails from here on connections={open}"));

@@ -71,6 +71,7 @@ fn stage(change: impl FnOnce(&mut Config)) -> Stage {
         build: Box::new(|loaded, generation| crate::run::build(loaded, generation).map(Arc::new)),
         admin: Some(listener),
         signals: signals.clone(),
+        notifier: Default::default(),
         ready: bounded(1).0,
     };
     let thread = std::thread::spawn(move || run(setup, doorbell));

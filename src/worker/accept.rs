@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,8 +15,7 @@ use crate::server::{self, Client};
 use crate::{log, metrics};
 
 /// Begins to accept.
-pub(super) fn start(core: Rc<Core>, listener: TcpListener) -> io::Result<Stopper> {
-    let acceptor = Acceptor::new(listener)?;
+pub(super) fn start(core: Rc<Core>, acceptor: Acceptor) -> Stopper {
     let stopper = acceptor.stopper();
     net::spawn(async move {
         let mut told_at = None;
@@ -42,7 +41,7 @@ pub(super) fn start(core: Rc<Core>, listener: TcpListener) -> io::Result<Stopper
         acceptor.close(|link, peer| welcome(&core, link, peer)).await;
         core.counters.accepting.set(0);
     });
-    Ok(stopper)
+    stopper
 }
 
 fn welcome(core: &Rc<Core>, link: Link, peer: SocketAddr) {

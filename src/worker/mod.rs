@@ -3,6 +3,7 @@
 mod accept;
 mod tick;
 
+use std::cell::Cell;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use crate::config::Driver;
 use crate::exchange::{Plan, View};
 use crate::limiter::{LimitReport, LimitUpdate};
 use crate::metrics::{self, DRIVER_EPOLL, DRIVER_IO_URING};
-use crate::net::{Bell, Buffers, Doorbell, Engine, run_on};
+use crate::net::{Acceptor, Bell, Buffers, Doorbell, Engine, run_on};
 use crate::proxy::{Core, Parts, Scribe};
 use crate::reconcile::{Report, Update};
 use crate::{balancer, checks, log};
@@ -77,7 +78,13 @@ pub struct Seat {
     pub checks: checks::Counter,
     /// Gives freed memory of this thread back to the system.
     pub release_memory: fn(),
+    /// Where workers wait, all but accepting, until each of them can: a start that fails has taken no connection. Each message
+    /// lets one through; those that wait when the sender is gone end.
+    pub open: Receiver<()>,
 }
+
+/// Told once by each worker: its number, and what stands in its way if something does.
+pub type Arrivals = Sender<(usize, io::Result<()>)>;
 
 /// What a worker exchanges with the coordinator through.
 struct Desk {
@@ -109,14 +116,14 @@ impl Handle {
 ///
 /// # Errors
 /// When the process has no thread or descriptor left.
-pub fn spawn(seat: Seat) -> io::Result<Handle> {
+pub fn spawn(seat: Seat, there: Arrivals) -> io::Result<Handle> {
     let (bell, doorbell) = Bell::new()?;
     let own = bell.clone();
-    let thread = std::thread::Builder::new().name(format!("worker-{}", seat.index)).spawn(move || run(seat, own, doorbell))?;
+    let thread = std::thread::Builder::new().name(format!("worker-{}", seat.index)).spawn(move || run(seat, there, own, doorbell))?;
     Ok(Handle { thread, bell })
 }
 
-fn run(seat: Seat, bell: Bell, doorbell: Doorbell) {
+fn run(seat: Seat, there: Arrivals, bell: Bell, doorbell: Doorbell) {
     if let Some(core) = seat.core_id
         && !core_affinity::set_for_current(core)
     {
@@ -128,21 +135,21 @@ fn run(seat: Seat, bell: Bell, doorbell: Doorbell) {
         Driver::Epoll => &[Engine::Epoll],
     };
     let entries = seat.plan.config.runtime.ring_entries;
-    let (index, accepting) = (seat.index, seat.metrics.clone());
+    let (index, accepting, there) = (seat.index, seat.metrics.clone(), Cell::new(Some(there)));
     let ended = run_on(engines, entries, |engine| {
         let driver = if engine == Engine::Epoll { DRIVER_EPOLL } else { DRIVER_IO_URING };
         seat.metrics.driver.at(driver).set(1);
         log::info(format_args!("worker runs worker={} engine=\"{}\"", seat.index, engine.name()));
-        work(seat, bell, doorbell)
+        work(seat, there.take(), bell, doorbell)
     });
-    if let Err(error) = ended {
-        log::error(format_args!("worker can't run worker={index}: {error}"));
+    if let (Err(error), Some(there)) = (ended, there.take()) {
+        let _ = there.send((index, Err(io::Error::other(error))));
     }
     accepting.accepting.set(0);
 }
 
-async fn work(seat: Seat, bell: Bell, doorbell: Doorbell) {
-    let Seat { index, listener, inbox, outbox, limits, coordinator, release_memory, .. } = seat;
+async fn work(seat: Seat, there: Option<Arrivals>, bell: Bell, doorbell: Doorbell) {
+    let Seat { index, listener, inbox, outbox, limits, coordinator, release_memory, open, .. } = seat;
     let spread = seat.shared.registry.spreads[index].clone();
     let port = listener.local_addr().map(|address| address.port().to_string()).unwrap_or_default();
     let now = seat.clock.now();
@@ -169,9 +176,14 @@ async fn work(seat: Seat, bell: Bell, doorbell: Doorbell) {
     });
     let desk = Desk { inbox, outbox, limits, coordinator };
     let worker = tick::Worker::new(core.clone(), desk, spread, release_memory);
-    match accept::start(core, listener) {
-        Ok(stopper) => tick::run(worker, stopper, doorbell).await,
-        Err(error) => log::error(format_args!("worker can't accept worker={index}: {error}")),
+    let (acceptor, arrived) = match Acceptor::new(listener) {
+        Ok(acceptor) => (Some(acceptor), Ok(())),
+        Err(error) => (None, Err(error)),
+    };
+    drop(there.map(|there| there.send((index, arrived))));
+    // Nothing else runs on this core yet.
+    if let (Some(acceptor), Ok(())) = (acceptor, open.recv()) {
+        tick::run(worker, accept::start(core, acceptor), doorbell).await;
     }
 }
 

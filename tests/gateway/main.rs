@@ -29,6 +29,7 @@ mod reload;
 mod retries;
 mod rewrites;
 mod routing;
+mod service;
 mod splits;
 mod transforms;
 mod upgrades;
