@@ -25,10 +25,10 @@ use crate::metrics;
 use crate::middleware::{Registry, Secret};
 use crate::net::Bell;
 use crate::router::Router;
-use crate::service::Notifier;
+use crate::service::Service;
 use crate::{checks, log, net, scribe, worker};
 
-use listen::{bind_admin, bind_all};
+use listen::{bind_admin, bind_all, duplicates, spread};
 
 pub use error::StartError;
 
@@ -51,8 +51,8 @@ pub struct Options {
     pub middlewares: Registry,
     /// Gives freed memory back to the system; called on a worker's thread after many connections have fallen idle.
     pub release_memory: Option<fn()>,
-    /// Tells the service manager that started this process, if one did.
-    pub notifier: Notifier,
+    /// The service manager that started this process, and the process that it is to replace, if there are any.
+    pub service: Service,
 }
 
 /// A gateway that listens.
@@ -90,9 +90,16 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
     let cores = core_affinity::get_core_ids().unwrap_or_default();
     let quota = std::thread::available_parallelism().map_or(1, NonZero::get);
     let seats = seats(config.runtime.workers, config.runtime.pin, &cores, quota);
-    let (address, listeners) = bind_all(&config, seats.len())?;
-    let admin = bind_admin(&config)?;
-    let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
+    let Service { notifier, mut inherited, program } = options.service;
+    let (address, listeners) = bind_all(&config, &mut inherited, seats.len())?;
+    let admin = bind_admin(&config, &mut inherited)?;
+    let admin_address = admin.as_ref().and_then(|listening| listening.socket.local_addr().ok());
+    if let Some(left) = inherited.left() {
+        return Err(StartError::Inherited { address: left, listener: address, admin: admin_address });
+    }
+    let failed = |error| StartError::Process { what: "duplicate the listeners", error };
+    let sockets = duplicates(&listeners, &admin).map_err(failed)?;
+    let listeners = spread(listeners, seats.len()).map_err(failed)?;
 
     let path = options.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
     let shared = Arc::new(Shared::new(metrics::Registry::new(seats.len()), path, loaded.hash, SystemTime::now()));
@@ -107,7 +114,7 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
     let (there, arrivals) = bounded(seats.len());
     let (opener, open) = bounded(seats.len());
     let mut workers = Vec::with_capacity(seats.len());
-    for (index, ((core_id, listener), desk)) in seats.iter().zip(listeners).zip(desks).enumerate() {
+    for (index, ((core_id, listeners), desk)) in seats.iter().zip(listeners).zip(desks).enumerate() {
         let (commands, inbox) = bounded(INBOX);
         // Before its thread exists, so that a stop in between does not find it idle.
         shared.registry.cores[index].accepting.set(1);
@@ -115,7 +122,7 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
             index,
             cores: seats.len(),
             core_id: *core_id,
-            listener,
+            listeners,
             plan: plan.clone(),
             inbox,
             outbox: outbox.clone(),
@@ -159,7 +166,9 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
         build: Box::new(make),
         admin,
         signals,
-        notifier: options.notifier.clone(),
+        sockets,
+        program,
+        notifier: notifier.clone(),
         ready,
     };
     let thread = std::thread::Builder::new().name("coordinator".into()).spawn(move || coordinator::run(setup, doorbell));
@@ -168,7 +177,8 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
     if answers.recv().is_ok() {
         seats.iter().for_each(|_| _ = opener.send(()));
         announce(address, admin_address);
-        options.notifier.ready();
+        inherited.tell_predecessor();
+        notifier.ready();
         if let Some(on_ready) = options.on_ready {
             on_ready(&running);
         }

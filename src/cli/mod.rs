@@ -2,6 +2,7 @@
 
 mod args;
 mod demo;
+mod environment;
 mod help;
 mod memory;
 mod validate;
@@ -12,7 +13,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ringway::run::{self, Options, StartError};
-use ringway::service::Notifier;
 use serde_json::json;
 
 use args::{Command, Format};
@@ -63,10 +63,10 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
 
 /// Runs the gateway with this configuration file.
 fn start(path: PathBuf) -> ExitCode {
-    let result = run::load(&path).map_err(StartError::Config).and_then(|loaded| {
-        let notifier = Notifier::from_environment()
-            .map_err(|error| StartError::Process { what: "reach the socket that NOTIFY_SOCKET names", error })?;
-        let options = Options { path: Some(path.clone()), release_memory: Some(memory::release), notifier, ..Options::default() };
+    let service = environment::take_service().map_err(|error| StartError::Process { what: "take over what this process was given", error });
+    let result = service.and_then(|service| {
+        let loaded = run::load(&path).map_err(StartError::Config)?;
+        let options = Options { path: Some(path.clone()), release_memory: Some(memory::release), service, ..Options::default() };
         run::run(loaded, options)
     });
     if let Err(StartError::Config(problems)) = result {

@@ -25,6 +25,15 @@ pub enum StartError {
         /// What the kernel said.
         error: io::Error,
     },
+    /// A socket was passed to this process that the configuration has no use for.
+    Inherited {
+        /// Where it listens.
+        address: SocketAddr,
+        /// Where clients are to connect.
+        listener: SocketAddr,
+        /// Where operators are to connect, if anywhere.
+        admin: Option<SocketAddr>,
+    },
     /// The configuration can't be put to work.
     Config(config::Problems),
     /// A worker could not be started.
@@ -72,6 +81,18 @@ impl fmt::Display for StartError {
                     }
                     _ => write!(f, "{error}"),
                 }
+            }
+            StartError::Inherited { address, listener, admin } => {
+                write!(f, "this process was given a socket that listens on {address}, but the configuration's listener is {listener}")?;
+                match admin {
+                    Some(admin) => write!(f, " and its private listener {admin}")?,
+                    None => write!(f, " and its private listener is off")?,
+                }
+                write!(
+                    f,
+                    ". Clients of that address would wait for ever. Under systemd, make ListenStream= of the .socket unit and the \
+                     configuration agree; an upgrade (SIGUSR2) can't change addresses: restart instead"
+                )
             }
             StartError::Config(problems) => write!(f, "{problems}"),
             StartError::Worker { index, error } => write!(f, "cannot start worker {index}: {error}"),

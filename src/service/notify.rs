@@ -53,6 +53,12 @@ impl Notifier {
         self.send("STOPPING=1");
     }
 
+    /// From here on the process with this pid is the service, and this one has nothing more to say.
+    pub fn replaced_by(&mut self, pid: u32) {
+        self.send(&format!("MAINPID={pid}"));
+        *self = Notifier::default();
+    }
+
     /// A sign of life, whenever a third of the time that the service manager waits for one is over. To be called often.
     pub fn alive(&mut self, now: Instant) {
         if let Some(every) = self.every

@@ -5,7 +5,6 @@ mod tick;
 
 use std::cell::Cell;
 use std::io;
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::SystemTime;
@@ -21,7 +20,7 @@ use crate::config::Driver;
 use crate::exchange::{Plan, View};
 use crate::limiter::{LimitReport, LimitUpdate};
 use crate::metrics::{self, DRIVER_EPOLL, DRIVER_IO_URING};
-use crate::net::{Acceptor, Bell, Buffers, Doorbell, Engine, run_on};
+use crate::net::{Acceptor, Bell, Buffers, Doorbell, Engine, Listening, run_on};
 use crate::proxy::{Core, Parts, Scribe};
 use crate::reconcile::{Report, Update};
 use crate::{balancer, checks, log};
@@ -40,6 +39,8 @@ pub enum Command {
     Purge(Arc<[Purge]>, Option<Sender<Purged>>),
     /// End each connection with the answer it gets next, and accept on.
     Leave,
+    /// Accept no more, as others have the listeners; end each connection with the answer it gets next.
+    HandOver,
     /// Accept no more; end connections after the request under way.
     Drain,
 }
@@ -52,8 +53,8 @@ pub struct Seat {
     pub cores: usize,
     /// The core it is pinned to.
     pub core_id: Option<CoreId>,
-    /// Its own listener on the common address.
-    pub listener: TcpListener,
+    /// Its own listener on the common address; several if they are more than the workers.
+    pub listeners: Vec<Listening>,
     /// What it serves by.
     pub plan: Arc<Plan>,
     /// Commands of the coordinator.
@@ -149,9 +150,10 @@ fn run(seat: Seat, there: Arrivals, bell: Bell, doorbell: Doorbell) {
 }
 
 async fn work(seat: Seat, there: Option<Arrivals>, bell: Bell, doorbell: Doorbell) {
-    let Seat { index, listener, inbox, outbox, limits, coordinator, release_memory, open, .. } = seat;
+    let Seat { index, listeners, inbox, outbox, limits, coordinator, release_memory, open, .. } = seat;
     let spread = seat.shared.registry.spreads[index].clone();
-    let port = listener.local_addr().map(|address| address.port().to_string()).unwrap_or_default();
+    let port = listeners.first().and_then(|listening| listening.socket.local_addr().ok());
+    let port = port.map(|address| address.port().to_string()).unwrap_or_default();
     let now = seat.clock.now();
     let number = u32::try_from(index).unwrap_or(0);
     let here = balancer::Seat { core: number, cores: u32::try_from(seat.cores).unwrap_or(1) };
@@ -176,14 +178,15 @@ async fn work(seat: Seat, there: Option<Arrivals>, bell: Bell, doorbell: Doorbel
     });
     let desk = Desk { inbox, outbox, limits, coordinator };
     let worker = tick::Worker::new(core.clone(), desk, spread, release_memory);
-    let (acceptor, arrived) = match Acceptor::new(listener) {
-        Ok(acceptor) => (Some(acceptor), Ok(())),
+    let acceptors: io::Result<Vec<Acceptor>> = listeners.into_iter().map(Acceptor::new).collect();
+    let (acceptors, arrived) = match acceptors {
+        Ok(acceptors) => (Some(acceptors), Ok(())),
         Err(error) => (None, Err(error)),
     };
     drop(there.map(|there| there.send((index, arrived))));
     // Nothing else runs on this core yet.
-    if let (Some(acceptor), Ok(())) = (acceptor, open.recv()) {
-        tick::run(worker, accept::start(core, acceptor), doorbell).await;
+    if let (Some(acceptors), Ok(())) = (acceptors, open.recv()) {
+        tick::run(worker, accept::start(&core, acceptors), doorbell).await;
     }
 }
 

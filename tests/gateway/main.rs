@@ -31,5 +31,6 @@ mod rewrites;
 mod routing;
 mod service;
 mod splits;
+mod successors;
 mod transforms;
 mod upgrades;

@@ -8,10 +8,15 @@ use crate::harness::{Gateway, config, directory};
 
 /// Starts a gateway that can't; its exit code and what it says.
 fn refused(config: &serde_json::Value) -> (i32, String) {
+    refused_by(Command::new(env!("CARGO_BIN_EXE_ringway")), config)
+}
+
+/// The same, by this command, which takes the program's arguments.
+pub fn refused_by(mut command: Command, config: &serde_json::Value) -> (i32, String) {
     let directory = directory();
     let file = directory.join("gateway.json");
     std::fs::write(&file, config.to_string()).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_ringway")).args(["run", "-c"]).arg(&file).output().unwrap();
+    let output = command.args(["run", "-c"]).arg(&file).output().unwrap();
     std::fs::remove_dir_all(&directory).unwrap();
     (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
 }
