@@ -3,6 +3,7 @@
 mod args;
 mod demo;
 mod environment;
+mod health;
 mod help;
 mod memory;
 mod validate;
@@ -19,6 +20,8 @@ use args::{Command, Format};
 
 /// The configuration is bad.
 const BAD_CONFIG: u8 = 1;
+/// The gateway that was asked isn't ready.
+const NOT_READY: u8 = 1;
 /// The command line is wrong.
 const BAD_USAGE: u8 = 2;
 /// The gateway could not start.
@@ -37,6 +40,16 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
             }
             if good { ExitCode::SUCCESS } else { ExitCode::from(BAD_CONFIG) }
         }
+        Ok(Command::Health { config }) => match health::ask(&config) {
+            Ok(answer) => {
+                print(&answer);
+                ExitCode::SUCCESS
+            }
+            Err(why) => {
+                eprintln!("{why}");
+                ExitCode::from(NOT_READY)
+            }
+        },
         Ok(Command::Schema) => {
             print(&format!("{:#}", ringway::config::schema()));
             ExitCode::SUCCESS
