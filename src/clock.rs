@@ -72,15 +72,25 @@ impl Clock {
     }
 }
 
+/// Processor time that this thread has taken.
+pub fn thread_time() -> Duration {
+    Duration::from_nanos(read(libc::CLOCK_THREAD_CPUTIME_ID))
+}
+
 /// Nanoseconds of CLOCK_MONOTONIC. The standard library's `Instant` reads the same, but to subtract two of them takes 60 of a
 /// request's 13,000 instructions each time.
-#[allow(unsafe_code)]
 #[inline]
 fn monotonic_nanos() -> u64 {
+    read(libc::CLOCK_MONOTONIC)
+}
+
+#[allow(unsafe_code)]
+#[inline]
+fn read(clock: libc::clockid_t) -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a live, properly typed value.
-    let result = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
-    debug_assert_eq!(result, 0, "every Linux has this clock");
+    let result = unsafe { libc::clock_gettime(clock, &mut now) };
+    debug_assert_eq!(result, 0, "every Linux has these clocks");
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
@@ -91,6 +101,26 @@ pub fn write_rfc3339(out: &mut String, millis: u64) {
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     // Writing to a string can't fail.
     let _ = write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z");
+}
+
+/// The moment of a date and time as RFC 3339 writes it, in UTC and whole seconds (`2026-11-24T02:03:04Z`), in seconds since 1970 began;
+/// `None` if it is none, or before that.
+pub fn read_utc(text: &str) -> Option<u64> {
+    let digits =
+        |from: usize, to: usize| text.get(from..to).filter(|part| part.bytes().all(|byte| byte.is_ascii_digit()))?.parse::<u64>().ok();
+    let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'Z')];
+    if text.len() != 20 || marks.iter().any(|&(at, mark)| text.as_bytes()[at] != mark) {
+        return None;
+    }
+    let date = (digits(0, 4)?, digits(5, 7)?, digits(8, 10)?);
+    let (hour, minute, second) = (digits(11, 13)?, digits(14, 16)?, digits(17, 19)?);
+    if date.0 < 1970 || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    // Years have at least 365 days, and a leap day every fourth at most.
+    let least = (date.0 - 1970) * 365;
+    let day = (least..least + (date.0 - 1970) / 4 + 367).find(|&day| civil(day) == date)?;
+    Some(day * 86_400 + hour * 3600 + minute * 60 + second)
 }
 
 /// Year, month and day of the day so many days after 1970-01-01, counting years from March so that the leap day comes last.

@@ -6,6 +6,7 @@ pub mod chance;
 pub mod clock;
 pub mod error;
 pub mod http;
+pub mod latency;
 pub mod log;
 pub mod metrics;
 
@@ -37,6 +38,7 @@ pub mod server;
 pub mod admin;
 pub mod checks;
 pub mod coordinator;
+pub mod flight;
 pub mod run;
 pub mod scribe;
 pub mod service;

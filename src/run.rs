@@ -21,12 +21,13 @@ use crate::clock::Clock;
 use crate::config::{self, Loaded};
 use crate::coordinator::{self, Ended, Signals};
 use crate::exchange::Plan;
+use crate::latency::Board;
 use crate::metrics;
 use crate::middleware::{Registry, Secret};
 use crate::net::Bell;
 use crate::router::Router;
 use crate::service::Service;
-use crate::{checks, log, net, scribe, worker};
+use crate::{checks, flight, log, net, scribe, worker};
 
 use listen::{bind_admin, bind_all, duplicates, spread};
 
@@ -102,13 +103,16 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
     let listeners = spread(listeners, seats.len()).map_err(failed)?;
 
     let path = options.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
-    let shared = Arc::new(Shared::new(metrics::Registry::new(seats.len()), path, loaded.hash, SystemTime::now()));
+    let registry = metrics::Registry { latency: Arc::new(Board::new(config.latency.series)), ..metrics::Registry::new(seats.len()) };
+    let shared = Arc::new(Shared::new(registry, path, loaded.hash, SystemTime::now()));
     let (outbox, reports) = bounded(REPORTS * seats.len());
     let (limits, limit_reports) = bounded(REPORTS * seats.len());
     let (coordinator, doorbell) = Bell::new().map_err(|error| StartError::Process { what: "make a doorbell", error })?;
     let scribe = scribe::start(seats.len(), shared.registry.access_log.clone());
     let (desks, scribe) = scribe.map_err(|error| StartError::Process { what: "start the access log's thread", error })?;
     scribe.reopen_on(SIGUSR1).map_err(|error| StartError::Process { what: "handle signals", error })?;
+    let flight = flight::start(shared.clone(), &config.latency);
+    let flight = flight.map_err(|error| StartError::Process { what: "keep histograms of response times (latency.directory)", error })?;
     let passwords = checks::start(config.runtime.password_threads, config.limits.password_queue as usize);
     let passwords = passwords.map_err(|error| StartError::Process { what: "start the threads for passwords", error })?;
     let (there, arrivals) = bounded(seats.len());
@@ -184,6 +188,7 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
         }
     }
     let ended = thread.join();
+    flight.land();
     scribe.flush();
     log::flush();
     Ok(match ended {

@@ -12,10 +12,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("error", &[]),
     ("http", &[]),
-    ("metrics", &["error"]),
+    ("latency", &[]),
+    ("metrics", &["error", "http", "latency"]),
     // Deciding: pure.
     ("auth", &["clock"]),
-    ("config", &["cache", "http", "middleware"]),
+    ("config", &["cache", "http", "latency", "middleware"]),
     ("cache", &["clock", "config", "http"]),
     ("http1", &["error", "http"]),
     ("router", &["config", "error", "http"]),
@@ -72,6 +73,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "exchange",
             "http",
             "http1",
+            "latency",
             "metrics",
             "middleware",
             "net",
@@ -81,7 +83,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Running: threads.
     ("log", &["clock", "config"]),
     ("service", &["clock", "net"]),
-    ("admin", &["cache", "clock", "config", "error", "exchange", "http", "http1", "log", "metrics", "net"]),
+    ("admin", &["cache", "clock", "config", "error", "exchange", "http", "http1", "latency", "log", "metrics", "net"]),
+    ("flight", &["admin", "clock", "config", "http", "latency", "log"]),
     (
         "worker",
         &[
@@ -94,6 +97,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
             "error",
             "exchange",
+            "latency",
             "limiter",
             "log",
             "metrics",
@@ -139,6 +143,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
             "coordinator",
             "exchange",
+            "flight",
+            "latency",
             "log",
             "metrics",
             "middleware",

@@ -21,6 +21,7 @@ fn start(log: &str) -> (Demo, String, String) {
     let mut process = Command::new(env!("CARGO_BIN_EXE_ringway"))
         .args(["demo", "--port", "0"])
         .env("RINGWAY_DEMO_LOG", log)
+        .env("RINGWAY_DEMO_LATENCY", format!("{log}.latency"))
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -47,12 +48,15 @@ fn every_line_shows_what_it_says() {
         let (command, seen) = line.rsplit_once(SEEN).unwrap_or_else(|| panic!("what to see: {line}"));
         let command = command.replace("curl ", "curl -s --max-time 10 ").replace("localhost:9901", &format!("localhost{admin}"));
         let command = command.replace("localhost:8080", &format!("localhost{gateway}")).replace("/tmp/ringway-demo.log", &log);
+        let command = command.replace("/tmp/ringway-demo-latency", &format!("{log}.latency"));
+        let command = command.replace("target/release/ringway ", concat!(env!("CARGO_BIN_EXE_ringway"), " "));
         let output = Command::new("sh").args(["-c", &command]).output().unwrap();
         let printed = String::from_utf8_lossy(&output.stdout).replace(&gateway, ":8080");
         if !printed.contains(seen.trim()) {
             failed.push(format!("{line}\n{printed}"));
         }
     }
+    let _ = std::fs::remove_dir_all(format!("{log}.latency"));
     let _ = std::fs::remove_file(&log);
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }

@@ -1,10 +1,11 @@
 //! `cargo bench --bench micro`: nanoseconds for a pick of each strategy among 3, 10, 64 and 100 endpoints, requests in flight coming
 //! and going, without and with a circuit breaker for each endpoint and the upstream; what a circuit breaker, a split, a rate limit,
-//! a route and the cache cost alone.
+//! a route, the cache and recording response times cost alone.
 //!
 //! An upstream is asked as the gateway asks it: `admit` is the pick and its bookkeeping, and each request ends 16 requests later.
 
 mod cache;
+mod latency;
 mod limiter;
 mod router;
 
@@ -41,6 +42,7 @@ fn main() {
     println!("{:<24}{:>12.1}   ns to pass a closed breaker and tell it of a good answer", "circuit breaker", breaker_alone());
     let splits = [2, 3, 8].map(|arms| format!("{:>12.1}", split(arms)));
     println!("{:<24}{}   ns to choose among 2, 3 and 8 arms of a split", "split", splits.concat());
+    latency::print();
     limiter::print();
     router::print();
 }

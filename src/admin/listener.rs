@@ -10,15 +10,17 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::answers::Answers;
-use super::pages::{PRIVATE, Response, private, respond};
-use super::purge;
+use super::pages::{PRIVATE, Response, metrics, private, respond};
 use super::shared::Shared;
+use super::{events, latency, purge, status};
 use crate::cache::{Purge, Purged};
 use crate::clock::Clock;
 use crate::error::Reason;
+use crate::exchange::Page;
 use crate::http::{Method, RequestHead};
 use crate::http1::{self, Limits};
 use crate::log;
+use crate::metrics::text::Text;
 use crate::net::{self, Acceptor, Deadlines, Link, Listening, Stopper, Stream};
 
 /// Connections served at once; more are closed at once.
@@ -27,6 +29,10 @@ const CONNECTIONS: usize = 64;
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes that are read and thrown away behind a request, so that closing doesn't take back the answer.
 const LEFTOVER: usize = 64 << 10;
+/// The dashboard, all in one.
+const DASHBOARD: &str = include_str!("dashboard.html");
+/// Its media type, and that nobody may frame it; what else it may do is said in itself.
+const HTML: &str = "text/html; charset=utf-8\r\nContent-Security-Policy: frame-ancestors 'none'";
 /// How much is taken of a request.
 const LIMITS: Limits = Limits { head: 8 << 10, headers: 64, uri: 2 << 10, chunk_extension: 0, trailers: 0 };
 /// Wait after a failed accept, most often for want of descriptors.
@@ -53,16 +59,16 @@ pub struct Desk {
 pub fn serve(listening: Listening, desk: Desk) -> io::Result<Stopper> {
     let acceptor = Acceptor::new(listening)?;
     let stopper = acceptor.stopper();
-    let (desk, open) = (Rc::new(desk), Rc::new(Cell::new(0usize)));
+    let (desk, open, readers) = (Rc::new(desk), Rc::new(Cell::new(0usize)), Rc::new(Cell::new(0usize)));
     net::spawn(async move {
         while let Some(accepted) = acceptor.next().await {
             match accepted {
                 Ok(_) if open.get() >= CONNECTIONS => {}
                 Ok((link, _)) => {
-                    let (desk, open) = (desk.clone(), open.clone());
+                    let (desk, open, readers) = (desk.clone(), open.clone(), readers.clone());
                     open.set(open.get() + 1);
                     net::spawn(async move {
-                        if AssertUnwindSafe(converse(link, &desk)).catch_unwind().await.is_err() {
+                        if AssertUnwindSafe(converse(link, &desk, &readers)).catch_unwind().await.is_err() {
                             log::error(format_args!("a page of the private listener failed; this is a fault in the gateway"));
                         }
                         open.set(open.get() - 1);
@@ -79,7 +85,7 @@ pub fn serve(listening: Listening, desk: Desk) -> io::Result<Stopper> {
 }
 
 /// One connection: a request, its answer, the end.
-async fn converse(link: Link, desk: &Desk) {
+async fn converse(link: Link, desk: &Desk, readers: &Cell<usize>) {
     let timer = desk.deadlines.timer(link.fd());
     timer.close_at(desk.clock.now() + TIMEOUT);
     let (mut bytes, mut head) = (Vec::with_capacity(2048), RequestHead::default());
@@ -89,6 +95,12 @@ async fn converse(link: Link, desk: &Desk) {
                 break (purge::serve(&link, &head, bytes, desk).await, true);
             }
             Ok(true) if head.method == Method::Post && head.path.of(&bytes) == b"/reload" => break (reload(desk).await, true),
+            Ok(true) if head.method == Method::Get && head.path.of(&bytes) == b"/events" => {
+                if readers.get() < events::READERS {
+                    return events::send(&link, &timer, desk, readers).await;
+                }
+                break (Response::text(503, format!("{} read events already, more can't: close a dashboard\n", events::READERS)), true);
+            }
             Ok(true) => break (answer(&head, &bytes, desk), head.method != Method::Head),
             Ok(false) => {}
             Err(reason) => break (refuse(reason), true),
@@ -135,18 +147,31 @@ fn answer(head: &RequestHead, bytes: &[u8], desk: &Desk) -> Response {
     let path = std::str::from_utf8(head.path.of(bytes)).unwrap_or_default();
     let reading = matches!(head.method, Method::Get | Method::Head);
     match (private(path), path) {
+        (Some(Page::Metrics), _) if reading && accepts_open_metrics(head, bytes) => metrics(&desk.shared, Text::open_metrics()),
         (Some(page), _) if reading => respond(page, &desk.shared),
         (Some(_), _) => Response::text(405, "this page can only be read: use GET\n"),
         (None, "/reload") => Response::text(405, "use POST to reload the configuration\n"),
         (None, "/purge") => Response::text(405, purge::USE),
+        (None, "/latency") if reading => latency::page(if head.has_query { head.query.of(bytes) } else { b"" }, &desk.shared),
+        (None, "/slow") if reading => latency::slow(&desk.shared),
+        (None, "/status") if reading => Response::json(200, &status::value(&desk.shared)),
+        (None, "/dashboard") if reading => Response { status: 200, content_type: HTML, body: DASHBOARD.to_owned() },
+        (None, "/latency" | "/slow" | "/status" | "/dashboard" | "/events") => Response::text(405, "this page can only be read: use GET\n"),
         (None, "/") if reading => Response::text(200, index()),
         (None, _) => Response::text(404, format!("no such page. There are:\n{}", index())),
     }
 }
 
+/// Whether Prometheus asks for the newer format.
+fn accepts_open_metrics(head: &RequestHead, bytes: &[u8]) -> bool {
+    let mut accepted = head.fields.iter().filter(|field| field.name.of(bytes).eq_ignore_ascii_case(b"accept"));
+    accepted.any(|field| memchr::memmem::find(field.value.of(bytes), b"application/openmetrics-text").is_some())
+}
+
 /// All there is, a line each.
 fn index() -> String {
-    PRIVATE.iter().map(|(path, _)| format!("GET {path}\n")).chain(["POST /purge\n".to_owned(), "POST /reload\n".to_owned()]).collect()
+    let others = ["GET /dashboard", "GET /events", "GET /latency", "GET /slow", "GET /status", "POST /purge", "POST /reload"];
+    PRIVATE.iter().map(|(path, _)| format!("GET {path}\n")).chain(others.map(|other| format!("{other}\n"))).collect()
 }
 
 /// The answer as bytes.

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
-use super::{Shared, limits, upstreams};
+use super::{CorePace, Shared, latency, limits, upstreams};
 use crate::exchange::Page;
 use crate::log::rfc3339;
 use crate::metrics::text::{self, Text};
@@ -54,7 +54,7 @@ pub(super) const PRIVATE: &[(&str, Page)] = &[
 pub fn respond(page: Page, shared: &Shared) -> Response {
     match page {
         Page::GatewayHealth => gateway_health(&shared.registry.totals(), SystemTime::now()),
-        Page::Metrics => metrics(shared),
+        Page::Metrics => metrics(shared, Text::default()),
         Page::Health | Page::Livez => Response::text(200, "ok\n"),
         Page::Readyz if shared.draining() => Response::text(503, "draining\n"),
         Page::Readyz => Response::text(200, "ready\n"),
@@ -88,13 +88,14 @@ fn gateway_health(totals: &Totals, now: SystemTime) -> Response {
     )
 }
 
-fn metrics(shared: &Shared) -> Response {
+/// The metrics page in this format.
+pub(super) fn metrics(shared: &Shared, mut text: Text) -> Response {
     if !shared.metrics_page() {
         return Response::text(404, "metrics are switched off: see features.metrics in the configuration\n");
     }
-    let mut text = Text::default();
     text::write(&shared.registry, &mut text);
     process(shared, &mut text);
+    latency::write(shared, &mut text);
     upstreams::write(shared, &mut text);
     write_labelled(&shared.counts(), &mut text);
     limits::write(shared, &mut text);
@@ -103,7 +104,7 @@ fn metrics(shared: &Shared) -> Response {
         text.family("gateway_key_set_age_seconds", "gauge", "Time since an issuer's key set was last fetched, or first wanted.");
         ages.iter().for_each(|(url, age)| text.sample("gateway_key_set_age_seconds", &[("url", url)], *age));
     }
-    Response { status: 200, content_type: text::CONTENT_TYPE, body: text.finish() }
+    Response { status: 200, content_type: text.content_type(), body: text.finish() }
 }
 
 /// Writes what there is one of in the process.
@@ -123,6 +124,17 @@ fn process(shared: &Shared, text: &mut Text) {
     let help = "1 if any worker runs on epoll because io_uring is switched off or refused.";
     let epoll: u64 = shared.registry.cores.iter().map(|core| core.driver.at(DRIVER_EPOLL).count()).sum();
     text.single("gateway_epoll_fallback", "gauge", help, f64::from(u8::from(epoll > 0)));
+    type Read = fn(&CorePace) -> f64;
+    let shown: [(&str, &str, Read); 2] = [
+        ("gateway_core_busy_ratio", "The part of the last second that a core was busy.", |pace| pace.busy),
+        ("gateway_core_loop_stall_seconds", "How late a core came in the last second to what it does regularly.", |pace| pace.stalled),
+    ];
+    for (name, help, read) in shown {
+        text.family(name, "gauge", help);
+        for (core, pace) in shared.paces().iter().enumerate() {
+            text.sample(name, &[("core", &core.to_string())], read(pace));
+        }
+    }
     let help = "Log lines that were dropped because there were too many.";
     text.single("gateway_log_lines_dropped_total", "counter", help, crate::log::dropped() as f64);
     text.family("gateway_build_info", "gauge", "The version that runs.");

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use crate::latency::History;
 use crate::metrics::{Count, Registry};
 
 /// Shared by workers (for the pages on the gateway's port), the coordinator (which writes it) and the private listener.
@@ -19,6 +20,8 @@ pub struct Shared {
     counts: Mutex<Vec<Count>>,
     rate_limits: Mutex<Vec<RateLimitState>>,
     key_ages: Mutex<Vec<(Arc<str>, f64)>>,
+    history: Mutex<History>,
+    pace: Mutex<Vec<CorePace>>,
 }
 
 /// Which configuration is in force, and how that came about.
@@ -83,6 +86,20 @@ pub struct UpstreamState {
     pub concurrency_limit: Option<u64>,
 }
 
+/// How a core does: in the last second, and so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct CorePace {
+    /// The part of the last second that it was busy.
+    pub busy: f64,
+    /// The part of it by which it came late to what it does regularly.
+    pub stalled: f64,
+    /// Requests that ended in the last second.
+    pub requests: f64,
+    /// Those of them that failed.
+    pub failed: f64,
+    so_far: (Duration, Duration, u64, u64),
+}
+
 /// A rate limit as all cores together see it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RateLimitState {
@@ -128,8 +145,11 @@ pub enum Circuit {
 impl Shared {
     /// What is shared at the start, with this configuration in force.
     pub fn new(registry: Registry, path: String, hash: u64, now: SystemTime) -> Self {
+        let history = Mutex::new(History::new(registry.latency.clone()));
         Shared {
             registry,
+            history,
+            pace: Mutex::default(),
             draining: AtomicBool::new(false),
             metrics_page: AtomicBool::new(true),
             loading: Mutex::new(Loading { generation: 1, hash, path, since: now, last_reload: None }),
@@ -149,6 +169,36 @@ impl Shared {
     /// Makes readiness fail from here on.
     pub fn start_draining(&self) {
         self.draining.store(true, Relaxed);
+    }
+
+    /// What all cores recorded of response times.
+    pub fn history(&self) -> MutexGuard<'_, History> {
+        lock(&self.history)
+    }
+
+    /// Notes how all cores do; called once in `passed`.
+    pub fn pace(&self, passed: Duration) {
+        let mut pace = lock(&self.pace);
+        pace.resize(self.registry.cores.len(), CorePace::default());
+        let seconds = passed.as_secs_f64().max(1e-3);
+        for (pace, core) in pace.iter_mut().zip(&self.registry.cores) {
+            let (cpu, stalled, requests, failed) = pace.so_far;
+            let now = (core.cpu.sum(), core.stalled.sum(), core.requests(), core.failed.count());
+            let part = |now: Duration, before: Duration| now.saturating_sub(before).as_secs_f64() / seconds;
+            let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / seconds;
+            *pace = CorePace {
+                busy: part(now.0, cpu).min(1.0),
+                stalled: part(now.1, stalled),
+                requests: rate(now.2, requests),
+                failed: rate(now.3, failed),
+                so_far: now,
+            };
+        }
+    }
+
+    /// How all cores do, in order.
+    pub fn paces(&self) -> Vec<CorePace> {
+        lock(&self.pace).clone()
     }
 
     /// Whether the metrics page is switched on.

@@ -81,6 +81,11 @@ fn breakers(shared: &Shared, endpoints: &[EndpointState], text: &mut Text) {
 
 /// The page about upstreams.
 pub(super) fn page(shared: &Shared) -> Response {
+    Response::json(200, &value(shared))
+}
+
+/// All upstreams with their endpoints.
+pub(super) fn value(shared: &Shared) -> Value {
     let states = shared.upstreams();
     let mut groups: Vec<(String, Vec<Value>)> = Vec::new();
     for state in shared.endpoints() {
@@ -103,7 +108,7 @@ pub(super) fn page(shared: &Shared) -> Response {
         shown
     };
     let groups: Vec<Value> = groups.into_iter().map(show).collect();
-    Response::json(200, &json!({ "upstreams": groups }))
+    json!({ "upstreams": groups })
 }
 
 /// Adds a breaker's state, if there is one.

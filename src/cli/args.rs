@@ -34,8 +34,26 @@ pub enum Command {
         /// The gateway's port, if it is to be a certain one.
         port: Option<u16>,
     },
+    /// Show a running gateway.
+    Top {
+        /// Where its private listener is.
+        admin: Option<String>,
+    },
+    /// Look back on response times.
+    Latency(Look),
     /// Explain the program, or one of its commands.
     Help(Option<Topic>),
+}
+
+/// What is asked of the past: options as they were given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// The configuration that names the directory.
+    pub config: Option<PathBuf>,
+    /// What the other options say, by their names.
+    pub texts: Vec<(&'static str, String)>,
+    /// How to say what was found.
+    pub format: Format,
 }
 
 /// How results are written.
@@ -58,12 +76,15 @@ pub enum Topic {
     Schema,
     Version,
     Demo,
+    Top,
+    Latency,
     Help,
 }
 
 impl Topic {
     /// All commands in the order help lists them.
-    pub const ALL: &[Topic] = &[Topic::Run, Topic::Validate, Topic::Health, Topic::Schema, Topic::Demo, Topic::Version, Topic::Help];
+    pub const ALL: &[Topic] =
+        &[Topic::Run, Topic::Validate, Topic::Health, Topic::Schema, Topic::Demo, Topic::Top, Topic::Latency, Topic::Version, Topic::Help];
 
     /// The command's name.
     pub const fn name(self) -> &'static str {
@@ -74,6 +95,8 @@ impl Topic {
             Topic::Schema => "schema",
             Topic::Version => "version",
             Topic::Demo => "demo",
+            Topic::Top => "top",
+            Topic::Latency => "latency",
             Topic::Help => "help",
         }
     }
@@ -85,10 +108,17 @@ impl Topic {
             Topic::Validate => &["config", "format"],
             Topic::Version => &["format"],
             Topic::Demo => &["port"],
+            Topic::Top => &["admin"],
+            Topic::Latency => LATENCY,
             Topic::Schema | Topic::Help => &[],
         }
     }
 }
+
+/// Options whose values are read by the command that has them.
+const TEXTS: &[&str] = &["admin", "directory", "route", "upstream", "phase", "at", "window", "percentile"];
+/// The options of `latency`.
+const LATENCY: &[&str] = &["config", "format", "directory", "route", "upstream", "phase", "at", "window", "percentile"];
 
 /// What is wrong with the arguments: one sentence, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +155,7 @@ struct Given {
     config: Option<PathBuf>,
     format: Option<Format>,
     port: Option<u16>,
+    texts: Vec<(&'static str, String)>,
     help: bool,
 }
 
@@ -154,6 +185,11 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, Usage> {
                 let wrong = |_| Usage::new(format!("`{}` is no port", value.display()), "ports are numbers from 0 to 65535");
                 given.port = Some(value.parse().map_err(wrong)?);
                 used.push("port");
+            }
+            Arg::Long(name) if let Some(option) = TEXTS.iter().find(|option| **option == name) => {
+                let value = parser.value()?;
+                given.texts.push((option, value.to_string_lossy().into_owned()));
+                used.push(option);
             }
             Arg::Short(letter) => return Err(unknown_option(&format!("-{letter}"), topic)),
             Arg::Long(name) => return Err(unknown_option(&format!("--{name}"), topic)),
@@ -195,6 +231,8 @@ fn finish(topic: Topic, about: Option<Topic>, given: Given) -> Result<Command, U
         Topic::Health => Command::Health { config: given.config.ok_or_else(needs_config)? },
         Topic::Schema => Command::Schema,
         Topic::Version => Command::Version(format),
+        Topic::Top => Command::Top { admin: given.texts.into_iter().next_back().map(|(_, admin)| admin) },
+        Topic::Latency => Command::Latency(Look { config: given.config, texts: given.texts, format }),
         Topic::Demo => Command::Demo { port: given.port },
         Topic::Help => Command::Help(about),
     })

@@ -14,6 +14,8 @@ COMMANDS
     validate -c FILE   check a configuration and print every problem in it; also `ringway -t -c FILE`
     health -c FILE     ask the gateway that runs with this configuration whether it is ready
     demo               show the gateway at work: three built-in servers with the gateway in front
+    top                show a running gateway, second by second
+    latency            look back on response times that were kept on disk: any percentile of any window
     schema             print the JSON Schema of the configuration, for editors
     version            print the version
     help [COMMAND]     explain a command; `ringway COMMAND --help` does the same
@@ -27,7 +29,8 @@ WHILE IT RUNS
     kill -HUP PID    read the configuration again; a bad one changes nothing and is reported in the log
     kill -USR2 PID   replace the running program without losing a connection
     kill -TERM PID   stop without losing a request: /readyz fails, then what is under way is finished
-    http://127.0.0.1:9901/   pages for operators: /upstreams, /config, /metrics, /readyz, POST /reload
+    http://127.0.0.1:9901/dashboard   how it does, in a browser; `ringway top` in a terminal. http://127.0.0.1:9901/ has
+                                      more: /upstreams, /config, /metrics, /latency, /slow, POST /reload
 
 EXIT CODES
     0   stopped as asked, or nothing was wrong
@@ -64,6 +67,7 @@ IF IT DOES NOT DO WHAT YOU EXPECT
     curl http://127.0.0.1:9901/upstreams       which endpoints are healthy?
     curl http://127.0.0.1:9901/config          which configuration is in force, how did the last reload go?
     curl http://127.0.0.1:9901/metrics         gateway_refusals_total counts requests by the reason they were refused
+    curl http://127.0.0.1:9901/latency         which phase takes the time? /slow has the slowest, each with its cause
 ";
 
 const VALIDATE: &str = "\
@@ -116,6 +120,41 @@ It starts three small servers and the gateway in front of them, prints addresses
 requests a second and shows how they are spread. Ctrl-C ends it, without losing a request. It writes no files.
 ";
 
+const TOP: &str = "\
+ringway top: show a running gateway in the terminal, drawn anew each second.
+
+USAGE
+    ringway top [--admin ADDRESS]
+
+OPTIONS
+    --admin ADDRESS   where the gateway's private listener is; 127.0.0.1:9901 if it isn't given
+
+Rate, failures, response times of the last second, ten seconds, minute and since the start, how busy each core is, the
+busiest routes, endpoints that aren't well, and the slowest requests with what took them so long. Ctrl-C ends it. Into a
+pipe or a file it prints one such picture. http://127.0.0.1:9901/dashboard is the same for a browser.
+";
+
+const LATENCY: &str = "\
+ringway latency: look back on response times, second by second.
+
+USAGE
+    ringway latency (-c FILE | --directory DIR) [--route ID] [--upstream ID] [--phase PHASE]
+                    [--at TIME] [--window TIME] [--percentile P[,P...]] [--format text|json]
+
+OPTIONS
+    -c, --config FILE    the gateway's configuration, whose `latency.directory` has the histograms
+    --directory DIR      that directory itself
+    --route, --upstream  of these only; else of all
+    --phase PHASE        total (the default), queue, policies, connect, first_byte, body or overhead
+    --at TIME            when the window begins, in UTC: 14:03, 14:03:30 or 2026-11-26T14:03:00Z; else the window
+                         ends with the last second there is
+    --window TIME        how long it is: 1s, 30s, 10m, 2h; 1m if it isn't given
+    --percentile P       which percentiles: 99.99 or 50,99,99.9; else the usual ones
+
+The gateway keeps histograms while `latency.directory` is set, in files of the HdrHistogram log format (.hlog), which
+other tools read too. Exit code 1: there is nothing in that window, or no such directory.
+";
+
 const VERSION: &str = "\
 ringway version: print the version.
 
@@ -139,6 +178,8 @@ pub const fn text(topic: Option<Topic>) -> &'static str {
         Some(Topic::Health) => HEALTH,
         Some(Topic::Schema) => SCHEMA,
         Some(Topic::Demo) => DEMO,
+        Some(Topic::Top) => TOP,
+        Some(Topic::Latency) => LATENCY,
         Some(Topic::Version) => VERSION,
         Some(Topic::Help) => HELP,
     }

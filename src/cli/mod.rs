@@ -5,7 +5,9 @@ mod demo;
 mod environment;
 mod health;
 mod help;
+mod latency;
 mod memory;
+mod top;
 mod validate;
 
 use std::ffi::OsString;
@@ -63,6 +65,23 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Command::Demo { port }) => demo::run(demo::Options { port }),
+        Ok(Command::Top { admin }) => match top::run(admin.as_deref().unwrap_or(top::ADMIN)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(message) => {
+                eprintln!("ringway: {message}");
+                ExitCode::from(BAD_CONFIG)
+            }
+        },
+        Ok(Command::Latency(asked)) => match latency::report(&asked) {
+            Ok(report) => {
+                print(report.trim_end());
+                ExitCode::SUCCESS
+            }
+            Err((code, message)) => {
+                eprintln!("ringway: {message}");
+                ExitCode::from(code)
+            }
+        },
         Ok(Command::Help(topic)) => {
             print(help::text(topic).trim_end());
             ExitCode::SUCCESS

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{BreakerMode, CircuitBreaker, Route, Size, Time, Upstream};
+use super::{BreakerMode, CircuitBreaker, Latency, Route, Size, Time, Upstream};
 use crate::middleware::Entry;
 
 /// The whole configuration file.
@@ -23,6 +23,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// How much the gateway takes, of what.
     pub limits: Limits,
+    /// Response times: how many are told apart, and whether they are kept on disk.
+    pub latency: Latency,
     /// On/off switches, one a feature.
     pub features: Features,
     /// What is logged.
@@ -240,6 +242,8 @@ impl Default for Limits {
 pub struct Features {
     /// Counters and the metrics page.
     pub metrics: bool,
+    /// Histograms of response times, by route, upstream and phase.
+    pub histograms: bool,
     /// Log lines on standard error.
     pub logging: bool,
     /// Probing endpoints (upstreams' `health_check`).
@@ -262,6 +266,7 @@ impl Default for Features {
     fn default() -> Self {
         Features {
             metrics: true,
+            histograms: true,
             logging: true,
             health_checks: true,
             outlier_detection: true,

@@ -10,6 +10,7 @@ mod expand;
 mod forms;
 mod gateway;
 mod json;
+mod latency;
 mod load;
 mod mirror;
 mod problem;
@@ -33,6 +34,7 @@ pub use cidr::Cidr;
 pub use gateway::{
     Admin, BuiltIn, Config, Driver, Features, Forwarding, Limits, Listener, LogLevel, Logging, RequestIdFormat, Runtime, Timeouts,
 };
+pub use latency::Latency;
 pub use load::{Loaded, Source, load, load_text};
 pub use mirror::Mirror;
 pub(crate) use problem::meant;

@@ -6,18 +6,18 @@
 
 mod cells;
 mod labelled;
-mod latency;
 pub mod text;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Fault, Reason};
+use crate::http::Method;
+use crate::latency::{Board, SERIES, SlowLog};
 
 use cells::{Cell, cells};
 pub use cells::{Counter, Counters, Gauge, Gauges, Kind, Meta, Nanos};
 pub use labelled::{Count, Family, write_labelled};
-pub use latency::{Latency, Spread};
 
 cells! {
     /// What one worker counts. Its core is the only writer.
@@ -30,7 +30,7 @@ cells! {
         /// Requests that ended otherwise than by an endpoint's whole answer, by reason.
         pub refusals: Counters<{ Reason::ALL.len() }> = "gateway_refusals_total" by "reason" in REASONS,
         /// Time from a request's first byte to the last byte of its answer, in sum.
-        pub response_time: Nanos = "gateway_response_time_seconds_total",
+        pub response_time: Nanos = "gateway_response_seconds_total",
         /// Requests being served.
         pub in_flight: Gauge = "gateway_http_requests_in_flight",
         /// Requests that waited for their turn because a concurrency limit was reached.
@@ -87,6 +87,10 @@ cells! {
         pub access_log_dropped: Counter = "gateway_access_log_dropped_total",
         /// Reports to the coordinator that found its channel full.
         pub reports_dropped: Counter = "gateway_reports_dropped_total",
+        /// Processor time that workers took.
+        pub cpu: Nanos = "gateway_core_cpu_seconds_total",
+        /// Time by which workers came late to what they do regularly, because something kept them: in sum.
+        pub stalled: Nanos = "gateway_core_stalled_seconds_total",
         /// Workers, by what moves their bytes.
         pub driver: Gauges<2> = "gateway_workers" by "driver" in DRIVERS,
     }
@@ -124,8 +128,10 @@ cells! {
 
 /// Labels of `status_class`, in order.
 const STATUS_CLASSES: &[&str] = &["1xx", "2xx", "3xx", "4xx", "5xx", "other"];
+/// Names of methods, in the order of [`Method`].
+const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "_OTHER"];
 /// Labels of `cache_requests`, in order of the cache's outcomes.
-const CACHE_RESULTS: &[&str] = &["hit", "stale", "collapsed", "revalidated", "miss", "bypass"];
+pub const CACHE_RESULTS: &[&str] = &["hit", "stale", "collapsed", "revalidated", "miss", "bypass"];
 /// Labels of `compressed`, in order of the codings.
 const CODINGS: &[&str] = &["gzip", "br", "zstd"];
 /// Labels of `upstream_connections`, in order of [`UPSTREAM_ACTIVE`] and [`UPSTREAM_IDLE`].
@@ -160,6 +166,22 @@ pub const GOOD: usize = 0;
 /// It didn't.
 pub const BAD: usize = 1;
 
+/// The number of how a request ended: by its method and the class of its status; 60 there are.
+#[inline]
+pub fn outcome(method: Method, status: u16) -> usize {
+    status_class(status) * METHODS.len() + method as usize
+}
+
+/// What outcomes are, in order: method and class.
+pub fn outcomes() -> impl Iterator<Item = (&'static str, &'static str)> {
+    STATUS_CLASSES.iter().flat_map(|class| METHODS.iter().map(move |method| (*method, *class)))
+}
+
+#[inline]
+fn status_class(status: u16) -> usize {
+    usize::from((status / 100).wrapping_sub(1).min(5))
+}
+
 impl Core {
     /// Counts a request that is over: answered with `status`, and if that was not an endpoint's whole answer, why.
     ///
@@ -168,7 +190,7 @@ impl Core {
     /// they get: otherwise anyone could make the gateway look unhealthy by asking for HTTP/1.2.
     #[inline]
     pub fn ended(&self, status: u16, reason: Option<Reason>, elapsed: Duration) {
-        self.status_class.add(usize::from((status / 100).wrapping_sub(1).min(5)), 1);
+        self.status_class.add(status_class(status), 1);
         self.response_time.add(elapsed);
         let failed = match reason {
             None => status >= 500,
@@ -193,8 +215,10 @@ impl Core {
 pub struct Registry {
     /// One set a worker, in order.
     pub cores: Vec<Arc<Core>>,
-    /// Response times, one set a worker, in order.
-    pub spreads: Vec<Arc<Spread>>,
+    /// Where response times are recorded.
+    pub latency: Arc<Board>,
+    /// Requests that were slow.
+    pub slow: Arc<SlowLog>,
     /// What the coordinator counts.
     pub process: Arc<Process>,
     /// What the access log's writer counts.
@@ -230,7 +254,8 @@ impl Registry {
     pub fn new(workers: usize) -> Self {
         Registry {
             cores: (0..workers).map(|_| Arc::default()).collect(),
-            spreads: (0..workers).map(|_| Arc::default()).collect(),
+            latency: Arc::new(Board::new(SERIES)),
+            slow: Arc::default(),
             process: Arc::default(),
             access_log: Arc::default(),
         }
@@ -291,6 +316,15 @@ mod tests {
         for &reason in Reason::ALL {
             assert_eq!(REASONS[reason as usize], reason.code());
         }
+    }
+
+    #[test]
+    fn outcomes_are_those_of_their_numbers() {
+        assert_eq!(outcomes().nth(outcome(Method::Patch, 404)), Some(("PATCH", "4xx")));
+        assert_eq!(outcomes().nth(outcome(Method::Other, 0)), Some(("_OTHER", "other")));
+        assert_eq!(outcomes().nth(outcome(Method::Get, 101)), Some(("GET", "1xx")));
+        assert!(METHODS.iter().all(|name| outcomes().nth(outcome(Method::from_bytes(name.as_bytes()), 200)) == Some((name, "2xx"))));
+        assert!(outcomes().count() <= crate::latency::OUTCOMES);
     }
 
     #[test]

@@ -2,51 +2,61 @@
 
 use std::fmt::Write;
 
-use super::{AccessLog, Core, Kind, Meta, Process, Registry, Spread};
-
-/// Upper bounds of the response time histogram's buckets, in microseconds.
-const BUCKETS: &[u64] = &[
-    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000,
-    30_000_000, 60_000_000,
-];
-/// The quantiles that are shown.
-const QUANTILES: &[f64] = &[0.5, 0.9, 0.99, 0.999, 0.9999, 1.0];
+use super::{AccessLog, Core, Kind, Meta, Process, Registry};
 
 /// The content type of the page.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// A metrics page being written.
 #[derive(Debug, Default)]
-pub struct Text(String);
+pub struct Text {
+    page: String,
+    open: bool,
+}
 
 impl Text {
+    /// A page in the OpenMetrics format (version 1.0.0), where counters' families are called without their `_total` and the page has an end.
+    pub fn open_metrics() -> Self {
+        Text { page: String::new(), open: true }
+    }
+
+    /// Its content type.
+    pub const fn content_type(&self) -> &'static str {
+        if self.open { "application/openmetrics-text; version=1.0.0; charset=utf-8" } else { CONTENT_TYPE }
+    }
+
     /// Begins a family: its samples must follow, and nothing else before the next family.
     pub fn family(&mut self, name: &str, kind: &str, help: &str) {
-        let help = help.replace('\\', "\\\\").replace('\n', "\\n");
-        writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}").expect("a String takes all");
+        let mut help = help.replace('\\', "\\\\").replace('\n', "\\n");
+        let mut name = name;
+        if self.open {
+            help = help.replace('"', "\\\"");
+            name = name.strip_suffix("_total").filter(|_| kind == "counter").unwrap_or(name);
+        }
+        writeln!(self.page, "# HELP {name} {help}\n# TYPE {name} {kind}").expect("a String takes all");
     }
 
     /// Adds one sample.
     pub fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
-        self.0.push_str(name);
+        self.page.push_str(name);
         for (at, (label, value)) in labels.iter().enumerate() {
-            self.0.push(if at == 0 { '{' } else { ',' });
-            self.0.push_str(label);
-            self.0.push_str("=\"");
+            self.page.push(if at == 0 { '{' } else { ',' });
+            self.page.push_str(label);
+            self.page.push_str("=\"");
             for character in value.chars() {
                 match character {
-                    '\\' => self.0.push_str("\\\\"),
-                    '"' => self.0.push_str("\\\""),
-                    '\n' => self.0.push_str("\\n"),
-                    other => self.0.push(other),
+                    '\\' => self.page.push_str("\\\\"),
+                    '"' => self.page.push_str("\\\""),
+                    '\n' => self.page.push_str("\\n"),
+                    other => self.page.push(other),
                 }
             }
-            self.0.push('"');
+            self.page.push('"');
         }
         if !labels.is_empty() {
-            self.0.push('}');
+            self.page.push('}');
         }
-        writeln!(self.0, " {value}").expect("a String takes all");
+        writeln!(self.page, " {value}").expect("a String takes all");
     }
 
     /// Adds a family of a single sample without labels.
@@ -56,8 +66,11 @@ impl Text {
     }
 
     /// The page.
-    pub fn finish(self) -> String {
-        self.0
+    pub fn finish(mut self) -> String {
+        if self.open {
+            self.page.push_str("# EOF\n");
+        }
+        self.page
     }
 }
 
@@ -81,7 +94,6 @@ pub fn write(registry: &Registry, text: &mut Text) {
         cells(text, meta, |label| registry.access_log.read(metric, label));
     }
     per_core(registry, text);
-    response_times(registry, text);
 }
 
 /// Writes one metric, `read` giving the number of each label value.
@@ -116,39 +128,12 @@ fn per_core(registry: &Registry, text: &mut Text) {
     }
 }
 
-/// Writes response times: mean, quantiles and buckets.
-fn response_times(registry: &Registry, text: &mut Text) {
-    let totals = registry.totals();
-    text.single(
-        "gateway_response_time_seconds",
-        "gauge",
-        "Mean response time since the start; see gateway_http_request_duration_seconds for how times are spread.",
-        totals.response_time.as_secs_f64(),
-    );
-    let all = Spread::merged(registry.spreads.iter().map(|spread| &**spread));
-    let name = "gateway_response_time_quantile_seconds";
-    text.family(name, "gauge", "Response time that this part of the requests stayed within, since the start.");
-    for &quantile in QUANTILES {
-        text.sample(name, &[("quantile", &quantile.to_string())], all.value_at_quantile(quantile) as f64 / 1e6);
-    }
-    let name = "gateway_http_request_duration_seconds";
-    text.family(name, "histogram", "Time from a request's first byte to the last byte of its answer; a second behind.");
-    let bucket = format!("{name}_bucket");
-    for &micros in BUCKETS {
-        text.sample(&bucket, &[("le", &(micros as f64 / 1e6).to_string())], all.count_between(0, micros) as f64);
-    }
-    text.sample(&bucket, &[("le", "+Inf")], all.len() as f64);
-    text.sample(&format!("{name}_sum"), &[], all.mean() * all.len() as f64 / 1e6);
-    text.sample(&format!("{name}_count"), &[], all.len() as f64);
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
     use crate::error::Reason;
-    use crate::metrics::Latency;
 
     fn page(registry: &Registry) -> String {
         let mut text = Text::default();
@@ -164,26 +149,19 @@ mod tests {
     #[test]
     fn the_page_adds_the_cores_up() {
         let registry = Registry::new(2);
-        let mut latency = Latency::default();
         for core in [0, 1, 1] {
             registry.cores[core].ended(200, None, Duration::from_millis(3));
-            latency.record(Duration::from_millis(3));
         }
         registry.cores[0].ended(502, Some(Reason::ConnectFailed), Duration::from_millis(1));
         registry.cores[0].connections.add(7);
-        latency.publish(&registry.spreads[0]);
         let page = page(&registry);
         assert_eq!(value(&page, "gateway_requests_total"), 4.0);
         assert_eq!(value(&page, "gateway_requests_successful_total"), 3.0);
         assert_eq!(value(&page, "gateway_requests_failed_total"), 1.0);
         assert_eq!(value(&page, "gateway_active_connections"), 7.0);
-        assert_eq!(value(&page, "gateway_response_time_seconds"), 0.0025);
         assert_eq!(value(&page, "gateway_http_requests_total{status_class=\"2xx\"}"), 3.0);
         assert_eq!(value(&page, "gateway_refusals_total{reason=\"connect_failed\"}"), 1.0);
         assert_eq!(value(&page, "gateway_core_requests_total{core=\"1\"}"), 2.0);
-        assert_eq!(value(&page, "gateway_http_request_duration_seconds_bucket{le=\"0.0025\"}"), 0.0);
-        assert_eq!(value(&page, "gateway_http_request_duration_seconds_bucket{le=\"0.005\"}"), 3.0);
-        assert_eq!(value(&page, "gateway_http_request_duration_seconds_count"), 3.0);
     }
 
     #[test]

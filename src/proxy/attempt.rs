@@ -27,6 +27,8 @@ pub(super) struct Answered<'a> {
     pub trace: Trace,
     /// The whole body in place of the received one, and whether the connection is clean behind that.
     pub whole: Option<(Vec<u8>, bool)>,
+    /// More of it was received than came with its head.
+    pub pieces: bool,
 }
 
 /// What the head of an endpoint's answer says of the bytes behind it.
@@ -87,9 +89,12 @@ impl Core {
     ) -> Result<Answered<'a>, Failed> {
         let plan = &view.plan;
         let began = self.now();
+        session.connect = None;
         let (connection, reused) =
             self.connection(plan, attempt, deadline).await.map_err(|reason| Failed { reason, trace: Trace::default() })?;
-        session.connect = if reused { None } else { Some(micros(began, self.now())) };
+        if !reused {
+            session.connect = Some(micros(began, self.now()));
+        }
         connection.requests.set(connection.requests.get() + 1);
 
         let bytes = inbound.bytes();
@@ -134,7 +139,7 @@ impl Core {
         let (asked, mut interims) = ((session.head.method, session.head.connection.upgrade), 0);
         let reason = loop {
             let error = match look(&buf, asked, limits, &mut session.response, &mut interims) {
-                Ok(Look::Complete) => return Ok(Answered { connection, buf, upload, trace, whole: None }),
+                Ok(Look::Complete) => return Ok(Answered { connection, buf, upload, trace, whole: None, pieces: false }),
                 Ok(Look::Interim) => {
                     if let Some(client) = client
                         && let Err(reason) = self.interim(client, session, &buf, plan.config.timeouts.write.get()).await

@@ -17,6 +17,7 @@ use crate::clock::{Clock, Instant};
 use crate::config::Timeouts;
 use crate::exchange::{Incoming, Page, Scratch, View};
 use crate::http::{RequestHead, RequestId, RequestWriter, ResponseHead, ResponseWriter, Sender};
+use crate::latency::{Recorder, SlowLog};
 use crate::metrics;
 use crate::net::{Buffers, Deadlines};
 use crate::server::Client;
@@ -45,7 +46,9 @@ pub struct Core {
     /// This core's counters.
     pub counters: Arc<metrics::Core>,
     /// This core's response times.
-    pub latency: RefCell<metrics::Latency>,
+    pub(super) latency: RefCell<Recorder>,
+    /// Requests that were slow, of all cores.
+    pub(super) slow: Arc<SlowLog>,
     /// Renders a built-in page.
     pub pages: Box<dyn Fn(Page) -> PageAnswer>,
     /// Answers are the last of their connections.
@@ -132,6 +135,10 @@ pub struct Parts {
     pub buffers: Buffers,
     /// This core's counters.
     pub counters: Arc<metrics::Core>,
+    /// Records response times.
+    pub latency: Recorder,
+    /// Requests that were slow, of all cores.
+    pub slow: Arc<SlowLog>,
     /// Renders a built-in page.
     pub pages: Box<dyn Fn(Page) -> PageAnswer>,
     /// The port that clients connect to, as text.
@@ -145,7 +152,7 @@ pub struct Parts {
 impl Core {
     /// A core without connections.
     pub fn new(parts: Parts) -> Rc<Core> {
-        let Parts { index, journal, scribe, checks, clock, view, buffers, counters, pages, port, chance, hurry } = parts;
+        let Parts { index, journal, scribe, checks, clock, view, buffers, counters, pages, port, chance, hurry, latency, slow } = parts;
         Rc::new_cyclic(|own| Core {
             own: own.clone(),
             epoch_us: Cell::new(0),
@@ -163,7 +170,8 @@ impl Core {
             pool: Pool::default(),
             waiters: Waiters::default(),
             counters,
-            latency: RefCell::default(),
+            latency: RefCell::new(latency),
+            slow,
             pages,
             leaving: Cell::new(false),
             draining: Cell::new(false),

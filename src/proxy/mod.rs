@@ -12,6 +12,7 @@ mod fetch;
 mod fill;
 mod hedge;
 mod hit;
+mod measure;
 mod merge;
 mod mirror;
 mod note;

@@ -21,6 +21,12 @@ pub(super) struct Ended {
     pub asked: Option<Asked>,
     /// How many times somebody was asked.
     pub attempts: u32,
+    /// When somebody was asked first.
+    pub first: Option<Instant>,
+    /// It waited so long for a place before that, in microseconds.
+    pub queued: u32,
+    /// All of the answer was there with its head.
+    pub whole: bool,
     /// It was answered with a built-in page, which are asked for all the time and aren't logged.
     pub page: bool,
 }

@@ -157,6 +157,7 @@ impl Core {
     ) -> (Result<bool, Reason>, Vec<u8>) {
         // The time that the endpoint takes is not the client's.
         client.timer.clear();
+        answered.pieces = true;
         let Answered { connection, upload, .. } = answered;
         let limit = || connection.timer.close_at(after(self.now(), terms.plan.config.timeouts.body_idle.get()));
         let (result, buf) = match upload {

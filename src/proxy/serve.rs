@@ -87,7 +87,7 @@ impl Service for Core {
         self.counters.in_flight.sub(1);
         let elapsed = self.woke().since(started);
         self.counters.ended(ended.status, ended.reason, elapsed);
-        self.latency.borrow_mut().record(elapsed);
+        self.measure(&view, client, session, begun, &ended);
         self.note(&view, client, session, begun, ended);
         next
     }
@@ -168,15 +168,16 @@ impl<'a> Request<'a> {
                 Step::AwaitFill(fill) => {
                     self.core.counters.cache_waits.add(u64::from(!std::mem::replace(&mut awaited, true)));
                     let waiters = &self.core.waiters;
+                    let since = self.core.now();
                     Box::pin(waiters.wait(Place::Fill(fill.id()), waiters.ticket())).await;
-                    self.core.woke();
+                    self.waited(since);
                 }
                 Step::Pause(until) => {
                     self.core.hurry();
                     let now = self.core.now();
                     if now < until {
                         Box::pin(net::pause(until.since(now))).await;
-                        self.core.woke();
+                        self.waited(now);
                     }
                 }
                 Step::Wait(place) => {
@@ -186,8 +187,9 @@ impl<'a> Request<'a> {
                         self.core.counters.queued.add(1);
                         waiters.ticket()
                     });
+                    let since = self.core.now();
                     waiters.wait(place, ticket).await;
-                    self.core.woke();
+                    self.waited(since);
                 }
                 Step::Attempt(mut attempt) => {
                     self.held = Some((attempt.route, attempt.pool));
@@ -196,8 +198,13 @@ impl<'a> Request<'a> {
                     if self.ended.attempts == 0 && exchange.view().plan.routes[route].mirror.is_some() {
                         self.mirror(&exchange);
                     }
-                    let mut asked = Asked { upstream, endpoint, at: self.core.now(), answered: None };
-                    self.ended = Ended { route: Some(route), attempts: self.ended.attempts + 1, ..self.ended };
+                    let mut asked = Asked { upstream, endpoint, at: self.core.woke(), answered: None };
+                    self.ended = Ended {
+                        route: Some(route),
+                        attempts: self.ended.attempts + 1,
+                        first: self.ended.first.or(Some(asked.at)),
+                        ..self.ended
+                    };
                     let (core, client, session) = (self.core, Some(self.client), &mut *self.session);
                     let outcome = match attempt.hedge_after {
                         None => core.attempt(client, session, self.inbound, exchange.view(), exchange.deadline(), &attempt).await,
@@ -294,8 +301,8 @@ impl<'a> Request<'a> {
             exchange.ended(None, core.now());
             return Next::Close;
         }
-        let now = core.now();
-        exchange.ended(result.err(), now);
+        self.ended.whole = !answered.pieces;
+        exchange.ended(result.err(), core.now());
         let uploaded = self.finish_upload(answered);
         if reusable && uploaded {
             core.give_back(&answered.connection, attempt, plan);

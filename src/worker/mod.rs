@@ -18,6 +18,7 @@ use crate::cache::{Purge, Purged};
 use crate::clock::Clock;
 use crate::config::Driver;
 use crate::exchange::{Plan, View};
+use crate::latency::Recorder;
 use crate::limiter::{LimitReport, LimitUpdate};
 use crate::metrics::{self, DRIVER_EPOLL, DRIVER_IO_URING};
 use crate::net::{Acceptor, Bell, Buffers, Doorbell, Engine, Listening, run_on};
@@ -151,7 +152,6 @@ fn run(seat: Seat, there: Arrivals, bell: Bell, doorbell: Doorbell) {
 
 async fn work(seat: Seat, there: Option<Arrivals>, bell: Bell, doorbell: Doorbell) {
     let Seat { index, listeners, inbox, outbox, limits, coordinator, release_memory, open, .. } = seat;
-    let spread = seat.shared.registry.spreads[index].clone();
     let port = listeners.first().and_then(|listening| listening.socket.local_addr().ok());
     let port = port.map(|address| address.port().to_string()).unwrap_or_default();
     let now = seat.clock.now();
@@ -168,6 +168,8 @@ async fn work(seat: Seat, there: Option<Arrivals>, bell: Bell, doorbell: Doorbel
         view: View::new(seat.plan, here, chance(number), now),
         buffers: Buffers::new(size + HEAD_ROOM, BUFFERS_KEPT),
         counters: seat.metrics,
+        latency: Recorder::new(shared.registry.latency.clone()),
+        slow: shared.registry.slow.clone(),
         pages: Box::new(move |page| {
             let page = admin::respond(page, &shared);
             (page.status, page.content_type, page.body)
@@ -177,7 +179,7 @@ async fn work(seat: Seat, there: Option<Arrivals>, bell: Bell, doorbell: Doorbel
         hurry: Box::new(move || bell.ring()),
     });
     let desk = Desk { inbox, outbox, limits, coordinator };
-    let worker = tick::Worker::new(core.clone(), desk, spread, release_memory);
+    let worker = tick::Worker::new(core.clone(), desk, release_memory);
     let acceptors: io::Result<Vec<Acceptor>> = listeners.into_iter().map(Acceptor::new).collect();
     let (acceptors, arrived) = match acceptors {
         Ok(acceptors) => (Some(acceptors), Ok(())),

@@ -2,15 +2,14 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::{Command, Desk};
 use crate::cache::Purged;
-use crate::clock::Instant;
+use crate::clock::{Instant, thread_time};
 use crate::exchange::View;
 use crate::log;
-use crate::metrics::{Spread, UPSTREAM_IDLE};
+use crate::metrics::UPSTREAM_IDLE;
 use crate::net::{self, Doorbell, Stopper};
 use crate::proxy::Core;
 use crate::reconcile::Report;
@@ -19,17 +18,28 @@ use crate::reconcile::Report;
 pub(super) struct Worker {
     core: Rc<Core>,
     desk: Desk,
-    spread: Arc<Spread>,
     sequence: u64,
     second: Instant,
     /// Once draining: when connections without a request are ended.
     end_idle_from: Instant,
     release_memory: fn(),
+    /// When the next tick is due, and the processor time until the last second.
+    due: Instant,
+    cpu: Duration,
 }
 
 impl Worker {
-    pub(super) fn new(core: Rc<Core>, desk: Desk, spread: Arc<Spread>, release_memory: fn()) -> Self {
-        Worker { core, desk, spread, sequence: 0, second: Instant::ZERO, end_idle_from: Instant::ZERO, release_memory }
+    pub(super) fn new(core: Rc<Core>, desk: Desk, release_memory: fn()) -> Self {
+        Worker {
+            core,
+            desk,
+            sequence: 0,
+            second: Instant::ZERO,
+            end_idle_from: Instant::ZERO,
+            release_memory,
+            due: Instant::MAX,
+            cpu: Duration::ZERO,
+        }
     }
 
     /// Obeys what the coordinator has sent.
@@ -103,6 +113,7 @@ impl Worker {
     fn tick(&mut self) {
         let core = &self.core;
         let now = core.woke();
+        core.counters.stalled.add(now.since(self.due).saturating_sub(LATE));
         core.deadlines.sweep(now);
         if core.draining.get() && now >= self.end_idle_from {
             core.deadlines.end_idle();
@@ -133,7 +144,8 @@ impl Worker {
         core.counters.upstream_connections.at(UPSTREAM_IDLE).set(core.pool.len() as u64);
         if now.since(self.second) >= Duration::from_secs(1) || self.second == Instant::ZERO {
             self.second = now;
-            core.latency.borrow_mut().publish(&self.spread);
+            let cpu = thread_time();
+            core.counters.cpu.add(cpu.saturating_sub(std::mem::replace(&mut self.cpu, cpu)));
             if core.take_cooled() >= COOLED_MANY {
                 core.buffers.trim(BUFFERS_SPARE);
                 (self.release_memory)();
@@ -169,6 +181,7 @@ pub(super) async fn run(worker: Worker, stoppers: Vec<Stopper>, doorbell: Doorbe
             left -= TICK_BUSY;
             worker.borrow().report_limits(false, core.woke());
         }
+        worker.borrow_mut().due = core.now() + left;
         net::pause(left).await;
     }
 }
@@ -176,6 +189,8 @@ pub(super) async fn run(worker: Worker, stoppers: Vec<Stopper>, doorbell: Doorbe
 /// How long clients that are busy have, once draining, for a next request whose answer tells them that it is the last. Ending their
 /// connections between two requests would lose the one on its way.
 const NOTICE: Duration = Duration::from_millis(250);
+/// A tick that comes so late isn't late: timers are that coarse.
+const LATE: Duration = Duration::from_millis(5);
 /// Time between two ticks, and the least there is.
 const TICK: Duration = Duration::from_millis(100);
 const TICK_MIN: Duration = Duration::from_millis(5);

@@ -36,6 +36,7 @@ pub(super) fn check(rules: &mut Rules<'_>) {
         }
     }
     runtime_and_limits(rules);
+    rules.size(&|| "latency.size".into(), config.latency.size, 1 << 20, 1 << 40);
     if let Some(breaker) = &config.circuit_breaker {
         super::protection::breaker(rules, breaker, "circuit_breaker");
     }

@@ -1,0 +1,113 @@
+//! A request that has ended, measured: which phase took how long, and its whole story if it was slow.
+
+use super::core::{Core, Session};
+use super::note::{Asked, Begun, Ended, micros};
+use super::serve::Request;
+use crate::access::Line;
+use crate::clock::Instant;
+use crate::exchange::View;
+use crate::http::kept_request_id;
+use crate::latency::{NOBODY, Phase, Slow, Times};
+use crate::metrics::outcome;
+use crate::server::Client;
+
+/// The longest line that is kept of a slow request, in bytes.
+const LINE_MAX: usize = 256;
+
+impl Core {
+    /// Records what each phase took.
+    #[inline]
+    pub(super) fn measure(&self, view: &View, client: &Client, session: &Session, begun: Begun, ended: &Ended) {
+        let plan = &view.plan;
+        if ended.page || !plan.config.features.histograms {
+            return;
+        }
+        let number = |index: Option<usize>| index.map_or(u64::MAX, |index| index as u64);
+        let numbers = [plan.generation, number(ended.route), number(ended.asked.map(|asked| asked.upstream))];
+        let names = || {
+            let route = ended.route.map_or_else(|| NOBODY.into(), |route| plan.routes[route].name.clone());
+            let upstream = ended.asked.map_or(NOBODY, |asked| &plan.config.upstreams[asked.upstream].id);
+            [route, upstream.into()]
+        };
+        let times = self.times(session, begun, ended);
+        if self.latency.borrow_mut().record(numbers, names, &times, outcome(session.head.method, ended.status)) {
+            self.tell_slow(names(), view, client, session, begun, ended, times);
+        }
+    }
+
+    #[inline]
+    fn times(&self, session: &Session, begun: Begun, ended: &Ended) -> Times {
+        let mut times = Times([Times::NONE; Phase::ALL.len()]);
+        let now = self.now();
+        let mut put = |phase: Phase, micros: u32| times.0[phase as usize] = micros;
+        put(Phase::Total, micros(begun.at, now));
+        if ended.queued > 0 {
+            put(Phase::Queue, ended.queued);
+        }
+        let Some(Asked { at, answered, .. }) = ended.asked else { return times };
+        let policies = micros(begun.at, at).saturating_sub(ended.queued);
+        if ended.attempts == 1 {
+            put(Phase::Policies, policies);
+        }
+        let connect = session.connect.unwrap_or(0);
+        if session.connect.is_some() {
+            put(Phase::Connect, connect);
+        }
+        if let Some(answered) = answered {
+            let body = micros(answered, now);
+            put(Phase::FirstByte, micros(at, answered).saturating_sub(connect));
+            put(Phase::Body, body);
+            if ended.attempts == 1 && ended.whole {
+                put(Phase::Overhead, policies + body);
+            }
+        }
+        times
+    }
+
+    #[cold]
+    #[allow(clippy::too_many_arguments)]
+    fn tell_slow(
+        &self,
+        [route, upstream]: [std::sync::Arc<str>; 2],
+        view: &View,
+        client: &Client,
+        session: &Session,
+        begun: Begun,
+        ended: &Ended,
+        times: Times,
+    ) {
+        let Session { head, sender, scratch, .. } = session;
+        let bytes = head.received();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(LINE_MAX)]).into_owned();
+        let line = Line::of(head, bytes, false);
+        let endpoint = ended.asked.and_then(|asked| {
+            let upstream = view.upstream(asked.upstream).upstream.borrow();
+            upstream.endpoint_name(asked.endpoint).map(|name| name.to_string())
+        });
+        self.slow.add(Slow {
+            at_us: self.epoch_us.get() + begun.at.as_nanos() / 1000,
+            request_id: text(kept_request_id(head, bytes, sender.trusted).unwrap_or(scratch.id.as_bytes())),
+            line: format!("{} {}", text(line.method()), text(line.path())),
+            route,
+            upstream,
+            endpoint: endpoint.unwrap_or_default(),
+            status: ended.status,
+            reason: ended.reason.map(|reason| reason.code()),
+            attempts: ended.attempts,
+            lost: ended.first.zip(ended.asked).map_or(0, |(first, asked)| micros(first, asked.at)),
+            bytes_out: client.sent.get().wrapping_sub(begun.sent),
+            core: self.index,
+            times,
+        });
+    }
+}
+
+impl Request<'_> {
+    /// It has waited since then; for a place, unless somebody was asked before.
+    pub(super) fn waited(&mut self, since: Instant) {
+        let waited = micros(since, self.core.woke());
+        if self.ended.first.is_none() {
+            self.ended.queued = self.ended.queued.saturating_add(waited);
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The dashboard in a real browser: what it shows is what a known load was, at a desk's and a phone's width, light and dark.
+
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Gateway, Hostile, Wire, get, until};
+
+/// Opens it, presses each of its buttons, and says what there is to be seen.
+fn seen(gateway: &Gateway) -> Value {
+    let python = Command::new("python3")
+        .args(["tests/dashboard.py", &format!("http://{}/dashboard", gateway.admin)])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&python.stderr);
+    assert!(python.status.success(), "{told}\n(chromium and websocket-client are installed by tools/check tools)");
+    serde_json::from_slice(&python.stdout).unwrap()
+}
+
+fn rows(seen: &Value, table: &str) -> Vec<String> {
+    seen["rows"][table].as_array().unwrap().iter().map(|row| row.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn it_shows_what_a_known_load_was() {
+    let endpoint = Hostile::start(|peer| {
+        while let Some(request) = peer.request() {
+            sleep(Duration::from_millis(if request.target() == "/slow" { 300 } else { 0 }));
+            let status = if request.target() == "/broken" { "500 Broken" } else { "200 OK" };
+            peer.send(format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nok"));
+        }
+    });
+    let down = "127.0.0.1:1";
+    let changes = json!({
+        "runtime": { "workers": 1 },
+        "upstreams": [
+            { "id": "up", "endpoints": [{ "id": "one", "url": format!("http://{}", endpoint.address) }] },
+            {
+                "id": "dead",
+                "endpoints": [{ "id": "gone", "url": format!("http://{down}") }],
+                "health_check": { "enabled": true, "interval": "100ms", "fall": 1 },
+            },
+        ],
+        "routes": [{ "id": "<i>all</i>", "path": "/", "upstream": "up" }, { "id": "dead", "path": "/dead", "upstream": "dead" }],
+    });
+    let gateway = Gateway::with(&endpoint.address, changes);
+    let mut client = gateway.connect();
+    for number in 0..1_200 {
+        let status = client.ask(get(if number % 10 == 0 { "/broken" } else { "/" })).status();
+        assert_eq!(status, if number % 10 == 0 { 500 } else { 200 });
+    }
+    until("the second to be over", || {
+        (gateway.page("GET", "/latency?window=all").json()["series"][0]["phases"]["total"]["count"] == 1200).then_some(())
+    });
+    assert_eq!(client.ask(get("/slow")).status(), 200);
+    until("the endpoint to be down", || {
+        (gateway.metric("gateway_upstream_endpoint_healthy{upstream=\"dead\",endpoint=\"gone\"}") == 0.0).then_some(())
+    });
+    let seen = seen(&gateway);
+    assert_eq!((&seen["title"], &seen["state"], &seen["problems"]), (&json!("Ringway"), &json!("serving"), &json!([])));
+    assert_eq!(seen["sizes"], json!({ "desk": true, "phone": true }), "wider than the window");
+    let all = &seen["all"]["tiles"];
+    assert_eq!((&all["requests"], &all["in-flight"], &seen["all"]["curve"]), (&json!("1201"), &json!("0"), &json!(true)));
+    let longest = all["max"].as_str().unwrap();
+    assert!(longest.ends_with(" ms") && longest.trim_end_matches(" ms").parse::<f64>().unwrap() >= 299.0, "{longest}");
+    assert!(rows(&seen, "series")[1].starts_with("<i>all</i>\tup\t"), "names are text, whatever they are: {seen}");
+    assert!(rows(&seen, "upstreams").iter().any(|row| row.starts_with("dead\tgone\tdown\t")), "{seen}");
+    assert!(rows(&seen, "upstreams").iter().any(|row| row.starts_with("up\tone\tup\t")), "{seen}");
+    assert!(rows(&seen, "slow")[1].contains("waiting for the endpoint's answer (up, one)\tGET /slow\t<i>all</i>\t200\t"), "{seen}");
+    // The same in a terminal.
+    let top = |admin: &str| Command::new(env!("CARGO_BIN_EXE_ringway")).args(["top", "--admin", admin]).output().unwrap();
+    let screen = String::from_utf8(top(&gateway.admin).stdout).unwrap();
+    for text in
+        ["serving", "1201 since the start", "<i>all</i>", "ENDPOINTS   1 of 2 well", "dead / gone http://127.0.0.1:1: down", "GET /slow"]
+    {
+        assert!(screen.contains(text), "{text} is missing in\n{screen}");
+    }
+    let nobody = top(down);
+    assert!(nobody.status.code() == Some(1) && String::from_utf8_lossy(&nobody.stderr).contains("--admin ADDRESS"), "{nobody:?}");
+    assert_eq!((rows(&seen, "cores").len(), &seen["heat"]), (2, &json!(true)));
+}
+
+#[test]
+fn events_come_once_a_second_and_end_with_their_reader() {
+    let endpoint = Hostile::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let gateway = Gateway::to(&endpoint.address);
+    let ask = || {
+        let mut reader = Wire::connect(&gateway.admin);
+        reader.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
+        let status = String::from_utf8(reader.bytes(12)).unwrap();
+        (reader, status)
+    };
+    // They leave room for pages, and those that have gone for others.
+    let readers: Vec<_> = (0..20).map(|_| ask()).collect();
+    assert_eq!(readers.iter().filter(|(_, status)| status == "HTTP/1.1 200").count(), 16);
+    assert!(readers[16..].iter().all(|(_, status)| status == "HTTP/1.1 503"));
+    assert_eq!(gateway.page("GET", "/livez").status(), 200);
+    drop(readers);
+    until("a place", || (ask().1 == "HTTP/1.1 200").then_some(()));
+    let mut reader = Wire::connect(&gateway.admin);
+    reader.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut text = String::new();
+    until("three events", || {
+        text.push_str(&String::from_utf8(reader.piece()).unwrap());
+        (text.matches("\ndata: ").count() >= 3).then_some(())
+    });
+    let (_, event) = text.split_once("\ndata: ").unwrap();
+    let event: Value = serde_json::from_str(event.lines().next().unwrap()).unwrap();
+    assert_eq!((&event["upstreams"][0]["id"], &event["config"]["generation"]), (&json!("up"), &json!(1)));
+    let page = gateway.page("GET", "/dashboard");
+    assert_eq!(page.field("content-security-policy"), Some("frame-ancestors 'none'"));
+    assert!(page.text().contains("content=\"default-src 'none';"), "nothing from elsewhere");
+    assert_eq!(gateway.page("POST", "/dashboard").status(), 405);
+}
