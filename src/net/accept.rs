@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::future::select;
+use futures_util::future::{Either, select};
 use monoio::io::Canceller;
 use monoio::net::{TcpListener, TcpStream};
 use socket2::{Domain, Socket, Type};
@@ -150,18 +150,41 @@ impl Acceptor {
     }
 
     /// Closes the port, and gives `welcome` the connections that the kernel completes until then. To be called once stopped. A socket
-    /// that others keep is left to them as it is.
+    /// that others keep is left to them.
     ///
     /// Closing a listener resets what the kernel has completed on it meanwhile, so no handshake begins any more, those under way
     /// are given time, and only then is it closed. A client that comes later asks again, and finds nobody.
     pub async fn close(self, mut welcome: impl FnMut(Link, SocketAddr)) {
         if self.stop.kept.get() {
-            return;
+            return self.leave(&mut welcome).await;
         }
         sys::refuse_handshakes(self.listener.as_raw_fd());
         self.take_completed(&mut welcome);
         super::pause(HANDSHAKE).await;
         self.take_completed(&mut welcome);
+    }
+
+    /// Takes what nobody was woken for. Of all who wait for a connection of the same socket the kernel wakes one; if that is one who has
+    /// just ended to wait, the connection would stay in the queue until the next one comes.
+    async fn leave(&self, welcome: &mut impl FnMut(Link, SocketAddr)) {
+        for _ in 0..LOOKS {
+            if !sys::readable_now(self.listener.as_raw_fd()) {
+                return;
+            }
+            let canceller = Canceller::new();
+            let mut accept = pin!(self.listener.cancelable_accept(canceller.handle()));
+            let accepted = match select(accept.as_mut(), pin!(super::pause(LOOK))).await {
+                Either::Left((accepted, _)) => accepted,
+                // Another process was quicker.
+                Either::Right(_) => {
+                    canceller.cancel();
+                    accept.await
+                }
+            };
+            if let Ok((stream, peer)) = accepted {
+                welcome(Link::new(stream), peer);
+            }
+        }
     }
 
     fn take_completed(&self, welcome: &mut impl FnMut(Link, SocketAddr)) {
@@ -175,5 +198,9 @@ impl Acceptor {
     }
 }
 
+/// How often who leaves a socket to others looks whether something was left, while there always is: then the others are awake. And how
+/// long it then waits for it.
+const LOOKS: usize = 64;
+const LOOK: Duration = Duration::from_millis(1);
 /// How long a handshake under way may take when a port is closed; and how soon a stop is noticed by who waits without accepting.
 const HANDSHAKE: Duration = Duration::from_millis(50);
