@@ -58,9 +58,9 @@ SIGNALS
               Settings under `listener`, `admin` and `runtime` wait for a restart; the log names them.
     SIGTERM   stop: /readyz fails at once; connections are accepted for `timeouts.drain_delay` more, so that
               balancers in front notice; then requests under way get up to `timeouts.drain` to finish.
-    SIGUSR2   start the program anew, by the name and arguments it was started with, and hand it the listening sockets. Once
-              the new process is ready this one drains and ends. If it fails, this one serves on and the log says why.
-    SIGINT    (Ctrl-C) the same as SIGTERM without `timeouts.drain_delay`. A signal during the last part stops at once.
+    SIGINT    (Ctrl-C) the same without `timeouts.drain_delay`. A signal during the last part stops at once.
+    SIGUSR2   start the program anew, by the name and arguments of this start, and hand it the listening sockets. Once
+              it is ready this process drains and ends; if it fails, this one serves on and the log says why.
 
 IF IT DOES NOT DO WHAT YOU EXPECT
     ringway validate -c FILE                   is the configuration what you think it is?
@@ -94,8 +94,8 @@ USAGE
 OPTIONS
     -c, --config FILE   the configuration that the gateway was started with
 
-It asks /readyz of the private listener, waits two seconds at most, and prints the answer. Exit code 0 means ready, 1 that it
-isn't, can't be reached, or has no private listener. For HEALTHCHECK of a container and for scripts.
+It asks /readyz of the private listener and prints the answer; each step may take two seconds. Exit code 0 means ready,
+1 that it isn't, can't be reached, or has no private listener. For HEALTHCHECK of a container and for scripts.
 ";
 
 const SCHEMA: &str = "\

@@ -188,6 +188,9 @@ fn the_manager_is_told_which_process_takes_over() {
     heard.sort();
     let pid = heard[0].strip_prefix("MAINPID=").expect("the new process's").to_owned();
     assert_eq!(heard[1], "READY=1");
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap();
+    let environment = String::from_utf8_lossy(&environment);
+    assert!(environment.contains("NOTIFY_SOCKET=") && !environment.contains("LISTEN_"), "{environment}");
     assert_eq!(gateway.ended(), 0);
     assert_eq!(gateway.get("/livez").status(), 200);
     assert!(Command::new("kill").arg(&pid).status().unwrap().success());
