@@ -9,6 +9,7 @@ pub mod http;
 pub mod latency;
 pub mod log;
 pub mod metrics;
+pub mod trace;
 
 // Deciding: pure.
 pub mod access;
@@ -39,6 +40,7 @@ pub mod admin;
 pub mod checks;
 pub mod coordinator;
 pub mod flight;
+pub mod otlp;
 pub mod run;
 pub mod scribe;
 pub mod service;

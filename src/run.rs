@@ -25,6 +25,8 @@ use crate::latency::Board;
 use crate::metrics;
 use crate::middleware::{Registry, Secret};
 use crate::net::Bell;
+use crate::otlp::{self, Exporter};
+use crate::proxy::Traced;
 use crate::router::Router;
 use crate::service::Service;
 use crate::{checks, flight, log, net, scribe, worker};
@@ -113,6 +115,8 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
     scribe.reopen_on(SIGUSR1).map_err(|error| StartError::Process { what: "handle signals", error })?;
     let flight = flight::start(shared.clone(), &config.latency);
     let flight = flight.map_err(|error| StartError::Process { what: "keep histograms of response times (latency.directory)", error })?;
+    let exporter = otlp::start(&config.tracing, shared.registry.spans.clone());
+    let exporter = exporter.map_err(|error| StartError::Process { what: "start the thread that sends spans", error })?;
     let passwords = checks::start(config.runtime.password_threads, config.limits.password_queue as usize);
     let passwords = passwords.map_err(|error| StartError::Process { what: "start the threads for passwords", error })?;
     let (there, arrivals) = bounded(seats.len());
@@ -138,6 +142,7 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
             scribe: Box::new(desk),
             journal: scribe::BUFFER,
             checks: passwords.clone(),
+            spans: spans(exporter.as_ref()),
             release_memory: options.release_memory.unwrap_or(|| ()),
             open: open.clone(),
         };
@@ -189,6 +194,9 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
     }
     let ended = thread.join();
     flight.land();
+    if let Some(exporter) = exporter {
+        exporter.finish();
+    }
     scribe.flush();
     log::flush();
     Ok(match ended {
@@ -196,6 +204,14 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
         Ok(Ended::TimedOut | Ended::Interrupted) => ExitCode::from(4),
         Ok(Ended::Failed) | Err(_) => ExitCode::from(70),
     })
+}
+
+/// Where a worker's traced requests go.
+fn spans(exporter: Option<&Exporter>) -> Box<dyn Fn(Traced) -> bool + Send> {
+    match exporter {
+        Some(exporter) => Box::new(exporter.desk()),
+        None => Box::new(|_| true),
+    }
 }
 
 /// Reads a configuration file.

@@ -14,6 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("http", &[]),
     ("latency", &[]),
     ("metrics", &["error", "http", "latency"]),
+    ("trace", &[]),
     // Deciding: pure.
     ("auth", &["clock"]),
     ("config", &["cache", "http", "latency", "middleware"]),
@@ -78,12 +79,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "middleware",
             "net",
             "server",
+            "trace",
         ],
     ),
     // Running: threads.
     ("log", &["clock", "config"]),
     ("service", &["clock", "net"]),
     ("admin", &["cache", "clock", "config", "error", "exchange", "http", "http1", "latency", "log", "metrics", "net"]),
+    ("otlp", &["config", "latency", "log", "metrics", "proxy"]),
     ("flight", &["admin", "clock", "config", "http", "latency", "log"]),
     (
         "worker",
@@ -149,6 +152,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "metrics",
             "middleware",
             "net",
+            "otlp",
+            "proxy",
             "router",
             "scribe",
             "service",

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{BreakerMode, CircuitBreaker, Latency, Route, Size, Time, Upstream};
+use super::{BreakerMode, CircuitBreaker, Latency, Route, Size, Time, Tracing, Upstream};
 use crate::middleware::Entry;
 
 /// The whole configuration file.
@@ -25,6 +25,8 @@ pub struct Config {
     pub limits: Limits,
     /// Response times: how many are told apart, and whether they are kept on disk.
     pub latency: Latency,
+    /// Spans of requests, for a collector of traces.
+    pub tracing: Tracing,
     /// On/off switches, one a feature.
     pub features: Features,
     /// What is logged.

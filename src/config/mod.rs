@@ -24,6 +24,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod toml;
+mod tracing;
 mod tree;
 mod units;
 mod upstream;
@@ -44,6 +45,7 @@ pub use route::{HeaderEdits, Match, Route};
 pub use schema::schema;
 pub use split::{Arm, SameSite, Sticky, StickyCookie};
 pub use target::Target;
+pub use tracing::Tracing;
 pub use units::{Rate, Size, Time};
 pub use upstream::{
     Endpoint, HashKey, HealthCheck, HostHeader, KeepAlive, LoadBound, Outlier, Queue, Retry, StatusRange, Strategy, Upstream,

@@ -113,6 +113,8 @@ pub(super) fn restart_needed(started: &Config, new: &Config) -> Vec<String> {
         ("runtime.ring_entries", a.runtime.ring_entries != b.runtime.ring_entries),
         ("runtime.password_threads", a.runtime.password_threads != b.runtime.password_threads),
         ("limits.password_queue", a.limits.password_queue != b.limits.password_queue),
+        ("tracing.endpoint", a.tracing.endpoint != b.tracing.endpoint),
+        ("tracing.service_name", a.tracing.service_name != b.tracing.service_name),
         ("latency", a.latency != b.latency),
         ("runtime.buffer", a.runtime.buffer != b.runtime.buffer),
     ];

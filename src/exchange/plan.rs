@@ -45,6 +45,8 @@ pub struct Plan {
     pub pages: Vec<(Box<[u8]>, Page)>,
     /// The shortest time limit among all settings: deadlines are looked at often enough for it.
     pub shortest_limit: Duration,
+    /// A number by chance up to this one means that a request is traced; `None` if none is.
+    pub tracing: Option<u64>,
     /// Limits of a request's head.
     pub head_limits: http1::Limits,
 }
@@ -173,6 +175,7 @@ impl Plan {
             upstreams: upstreams.iter().map(|upstream| upstream.settings.id.as_str().into()).collect(),
         };
         Ok(Plan {
+            tracing: config.tracing.threshold(),
             shortest_limit: shortest_limit(&config, &routes, &upstreams),
             hash,
             generation,

@@ -85,6 +85,8 @@ cells! {
         pub accept_errors: Counter = "gateway_accept_errors_total",
         /// Requests that got no line in the access log because the lines before them weren't written fast enough.
         pub access_log_dropped: Counter = "gateway_access_log_dropped_total",
+        /// Spans of traced requests that were dropped because those before them weren't sent fast enough.
+        pub spans_dropped: Counter = "gateway_trace_spans_dropped_total",
         /// Reports to the coordinator that found its channel full.
         pub reports_dropped: Counter = "gateway_reports_dropped_total",
         /// Processor time that workers took.
@@ -104,6 +106,17 @@ cells! {
         pub written: Counter = "gateway_access_log_lines_total",
         /// Lines of the access log that could not be written: the disk is full, the reader is gone, the file can't be opened.
         pub failed: Counter = "gateway_access_log_failed_total",
+    }
+}
+
+cells! {
+    /// What the exporter of spans counts. Its thread is the only writer.
+    #[repr(align(128))]
+    pub struct Spans {
+        /// Spans of traced requests that the collector took.
+        pub sent: Counter = "gateway_trace_spans_sent_total",
+        /// Spans that it didn't take, or that could not be sent: they are lost.
+        pub failed: Counter = "gateway_trace_spans_failed_total",
     }
 }
 
@@ -223,6 +236,8 @@ pub struct Registry {
     pub process: Arc<Process>,
     /// What the access log's writer counts.
     pub access_log: Arc<AccessLog>,
+    /// What the exporter of spans counts.
+    pub spans: Arc<Spans>,
 }
 
 /// The totals of all cores.
@@ -258,6 +273,7 @@ impl Registry {
             slow: Arc::default(),
             process: Arc::default(),
             access_log: Arc::default(),
+            spans: Arc::default(),
         }
     }
 
@@ -302,7 +318,7 @@ mod tests {
     #[test]
     fn labels_fit_their_cells_and_names_are_unique() {
         let mut seen = std::collections::HashSet::new();
-        for meta in Core::METRICS.iter().chain(Process::METRICS) {
+        for meta in Core::METRICS.iter().chain(Process::METRICS).chain(Spans::METRICS) {
             assert!(seen.insert(meta.name), "{} stands twice", meta.name);
             assert!(meta.name.starts_with("gateway_"));
             assert!(meta.help.ends_with('.') && !meta.help.starts_with(' '), "{}", meta.help);

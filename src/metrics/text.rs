@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{AccessLog, Core, Kind, Meta, Process, Registry};
+use super::{AccessLog, Core, Kind, Meta, Process, Registry, Spans};
 
 /// The content type of the page.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -92,6 +92,9 @@ pub fn write(registry: &Registry, text: &mut Text) {
     }
     for (metric, meta) in AccessLog::METRICS.iter().enumerate() {
         cells(text, meta, |label| registry.access_log.read(metric, label));
+    }
+    for (metric, meta) in Spans::METRICS.iter().enumerate() {
+        cells(text, meta, |label| registry.spans.read(metric, label));
     }
     per_core(registry, text);
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::ask::{Asked, Checks, Shared};
 use super::mirror::Copying;
+use super::trace::Traced;
 use super::waiters::Waiters;
 use crate::access::{Batch, Journal};
 use crate::cache::Purge;
@@ -21,6 +22,7 @@ use crate::latency::{Recorder, SlowLog};
 use crate::metrics;
 use crate::net::{Buffers, Deadlines};
 use crate::server::Client;
+use crate::trace::Trace;
 
 /// Between two urgent reports.
 const HURRY_LEAST: Duration = Duration::from_millis(1);
@@ -49,6 +51,8 @@ pub struct Core {
     pub(super) latency: RefCell<Recorder>,
     /// Requests that were slow, of all cores.
     pub(super) slow: Arc<SlowLog>,
+    /// Takes requests that were traced; says whether there was room.
+    pub(super) spans: Box<dyn Fn(Traced) -> bool>,
     /// Renders a built-in page.
     pub pages: Box<dyn Fn(Page) -> PageAnswer>,
     /// Answers are the last of their connections.
@@ -98,6 +102,8 @@ pub struct Session {
     pub(super) request_writer: RequestWriter,
     pub(super) response_writer: ResponseWriter,
     pub(super) scratch: Scratch,
+    /// Its spans, if it is traced.
+    pub(super) trace: Option<Box<Trace>>,
     /// How long it took to open a connection to the endpoint asked last, in microseconds; `None` if a kept one was used.
     pub(super) connect: Option<u32>,
     /// Bytes of the request that were there when it began.
@@ -139,6 +145,8 @@ pub struct Parts {
     pub latency: Recorder,
     /// Requests that were slow, of all cores.
     pub slow: Arc<SlowLog>,
+    /// Takes requests that were traced; says whether there was room.
+    pub spans: Box<dyn Fn(Traced) -> bool>,
     /// Renders a built-in page.
     pub pages: Box<dyn Fn(Page) -> PageAnswer>,
     /// The port that clients connect to, as text.
@@ -152,7 +160,8 @@ pub struct Parts {
 impl Core {
     /// A core without connections.
     pub fn new(parts: Parts) -> Rc<Core> {
-        let Parts { index, journal, scribe, checks, clock, view, buffers, counters, pages, port, chance, hurry, latency, slow } = parts;
+        let Parts { index, journal, scribe, checks, clock, view, buffers, counters, pages, port, chance, hurry, latency, slow, spans } =
+            parts;
         Rc::new_cyclic(|own| Core {
             own: own.clone(),
             epoch_us: Cell::new(0),
@@ -172,6 +181,7 @@ impl Core {
             counters,
             latency: RefCell::new(latency),
             slow,
+            spans,
             pages,
             leaving: Cell::new(false),
             draining: Cell::new(false),

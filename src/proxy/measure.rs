@@ -3,6 +3,7 @@
 use super::core::{Core, Session};
 use super::note::{Asked, Begun, Ended, micros};
 use super::serve::Request;
+use super::trace::{Traced, parent};
 use crate::access::Line;
 use crate::clock::Instant;
 use crate::exchange::View;
@@ -19,7 +20,7 @@ impl Core {
     #[inline]
     pub(super) fn measure(&self, view: &View, client: &Client, session: &Session, begun: Begun, ended: &Ended) {
         let plan = &view.plan;
-        if ended.page || !plan.config.features.histograms {
+        if ended.page || !(plan.config.features.histograms || session.trace.is_some()) {
             return;
         }
         let number = |index: Option<usize>| index.map_or(u64::MAX, |index| index as u64);
@@ -30,8 +31,11 @@ impl Core {
             [route, upstream.into()]
         };
         let times = self.times(session, begun, ended);
-        if self.latency.borrow_mut().record(numbers, names, &times, outcome(session.head.method, ended.status)) {
-            self.tell_slow(names(), view, client, session, begun, ended, times);
+        let outcome = outcome(session.head.method, ended.status);
+        let slow = plan.config.features.histograms && self.latency.borrow_mut().record(numbers, names, &times, outcome);
+        if slow || session.trace.is_some() {
+            let story = self.story(names(), view, client, session, begun, ended, times);
+            self.tell(view, session, begun, ended, story, slow);
         }
     }
 
@@ -64,9 +68,22 @@ impl Core {
         times
     }
 
+    /// Tells of a request that was slow, or is traced.
+    #[cold]
+    fn tell(&self, view: &View, session: &Session, begun: Begun, ended: &Ended, story: Slow, slow: bool) {
+        let own = view.plan.tracing.filter(|_| slow && view.plan.config.tracing.slow).map(|_| self.trace(parent(session)));
+        if let Some(trace) = session.trace.as_deref().copied().or(own) {
+            let asked = ended.asked.map(|asked| micros(begun.at, asked.at));
+            self.export(Traced { trace, story: story.clone(), asked });
+        }
+        if slow {
+            self.slow.add(story);
+        }
+    }
+
     #[cold]
     #[allow(clippy::too_many_arguments)]
-    fn tell_slow(
+    fn story(
         &self,
         [route, upstream]: [std::sync::Arc<str>; 2],
         view: &View,
@@ -75,7 +92,7 @@ impl Core {
         begun: Begun,
         ended: &Ended,
         times: Times,
-    ) {
+    ) -> Slow {
         let Session { head, sender, scratch, .. } = session;
         let bytes = head.received();
         let text = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(LINE_MAX)]).into_owned();
@@ -84,7 +101,7 @@ impl Core {
             let upstream = view.upstream(asked.upstream).upstream.borrow();
             upstream.endpoint_name(asked.endpoint).map(|name| name.to_string())
         });
-        self.slow.add(Slow {
+        Slow {
             at_us: self.epoch_us.get() + begun.at.as_nanos() / 1000,
             request_id: text(kept_request_id(head, bytes, sender.trusted).unwrap_or(scratch.id.as_bytes())),
             line: format!("{} {}", text(line.method()), text(line.path())),
@@ -98,7 +115,7 @@ impl Core {
             bytes_out: client.sent.get().wrapping_sub(begun.sent),
             core: self.index,
             times,
-        });
+        }
     }
 }
 

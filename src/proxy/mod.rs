@@ -20,10 +20,12 @@ mod receive;
 mod relay;
 mod serve;
 mod source;
+mod trace;
 mod tunnel;
 mod upload;
 mod waiters;
 
 pub use self::ask::Checks;
 pub use self::core::{Core, PageAnswer, Parts, Scribe, Session};
+pub use trace::Traced;
 pub use waiters::Waiters;

@@ -72,6 +72,7 @@ impl Service for Core {
         let view = self.view.borrow().clone();
         session.scratch.id = self.request_id(view.plan.additions.uuid);
         session.served = session.served.saturating_add(1);
+        self.sample(&view.plan, session);
         self.counters.in_flight.add(1);
         let begun = Begun::new(client, started);
         let mut request = Request { core: self, client, session, inbound, started, ended: Ended::default(), held: None, fill: None };
@@ -195,6 +196,7 @@ impl<'a> Request<'a> {
                     self.held = Some((attempt.route, attempt.pool));
                     self.fill = exchange.fill().map(|fill| fill.id());
                     let Attempt { route, upstream, endpoint, .. } = attempt;
+                    self.session.tell_trace(self.ended.attempts == 0);
                     if self.ended.attempts == 0 && exchange.view().plan.routes[route].mirror.is_some() {
                         self.mirror(&exchange);
                     }

@@ -22,7 +22,7 @@ use crate::latency::Recorder;
 use crate::limiter::{LimitReport, LimitUpdate};
 use crate::metrics::{self, DRIVER_EPOLL, DRIVER_IO_URING};
 use crate::net::{Acceptor, Bell, Buffers, Doorbell, Engine, Listening, run_on};
-use crate::proxy::{Core, Parts, Scribe};
+use crate::proxy::{Core, Parts, Scribe, Traced};
 use crate::reconcile::{Report, Update};
 use crate::{balancer, checks, log};
 
@@ -78,6 +78,8 @@ pub struct Seat {
     pub journal: usize,
     /// Takes passwords that are to be checked.
     pub checks: checks::Counter,
+    /// Takes requests that were traced; says whether there was room.
+    pub spans: Box<dyn Fn(Traced) -> bool + Send>,
     /// Gives freed memory of this thread back to the system.
     pub release_memory: fn(),
     /// Where workers wait, all but accepting, until each of them can: a start that fails has taken no connection. Each message
@@ -170,6 +172,7 @@ async fn work(seat: Seat, there: Option<Arrivals>, bell: Bell, doorbell: Doorbel
         counters: seat.metrics,
         latency: Recorder::new(shared.registry.latency.clone()),
         slow: shared.registry.slow.clone(),
+        spans: seat.spans,
         pages: Box::new(move |page| {
             let page = admin::respond(page, &shared);
             (page.status, page.content_type, page.body)

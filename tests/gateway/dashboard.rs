@@ -99,9 +99,10 @@ fn events_come_once_a_second_and_end_with_their_reader() {
     assert!(readers[16..].iter().all(|(_, status)| status == "HTTP/1.1 503"));
     assert_eq!(gateway.page("GET", "/livez").status(), 200);
     drop(readers);
-    until("a place", || (ask().1 == "HTTP/1.1 200").then_some(()));
-    let mut reader = Wire::connect(&gateway.admin);
-    reader.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut reader = until("a place", || {
+        let (reader, status) = ask();
+        (status == "HTTP/1.1 200").then_some(reader)
+    });
     let mut text = String::new();
     until("three events", || {
         text.push_str(&String::from_utf8(reader.piece()).unwrap());

@@ -35,5 +35,6 @@ mod routing;
 mod service;
 mod splits;
 mod successors;
+mod tracing;
 mod transforms;
 mod upgrades;

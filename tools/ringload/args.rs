@@ -8,7 +8,7 @@ use lexopt::{Arg, Parser, ValueExt};
 use crate::schedule::{Arrivals, Schedule};
 use crate::target::{Message, field, token};
 use crate::verdict::{Expectation, Limits};
-use crate::words::{SECOND, time};
+use crate::words::{SECOND, show_bytes, show_time, time};
 
 /// What `--help` prints.
 pub const USAGE: &str = "\
@@ -17,6 +17,8 @@ ringload: sends HTTP/1.1 requests at a rate you choose, and tells how long the a
 USAGE
     ringload --rate RATE [OPTIONS] URL      open loop: requests are due at their time, whatever the target does
     ringload [OPTIONS] URL                  closed loop: each connection asks again as soon as it is answered
+    ringload find --slo 'WHAT,WHAT' [OPTIONS] URL
+                                            the highest rate at which that holds
     ringload merge [--json FILE] [--hgrm FILE] [--expect WHAT]... RESULT.json...
                                             one result of several runs at the same time, as from several machines
     ringload diff A.json B.json             two results side by side
@@ -25,6 +27,7 @@ EXAMPLES
     ringload --rate 1000 http://127.0.0.1:8080/                        1000 requests a second for 10 seconds
     ringload --rate 100..5000 --duration 1m http://127.0.0.1:8080/     a ramp: where does it begin to queue?
     ringload --rate 500 --expect 'p99<20ms' --expect 'errors<0.1%' http://127.0.0.1:8080/
+    ringload find --slo 'p99.9<5ms,errors<0.1%' http://127.0.0.1:8080/         how much can it take?
 
 HOW MUCH
     -r, --rate RATE         requests a second: 500, 10k, a ramp 100..1000, steps 100,200,400; each may say how long: 100:10s,100..1k:1m
@@ -33,6 +36,7 @@ HOW MUCH
         --seed NUMBER       another course of chance for poisson
         --burst R:TIME:EVERY  R requests a second on top for TIME, again every EVERY: 5k:200ms:10s
     -c, --connections N     connections, at most (else 64)
+        --pipeline N        requests under way on a connection at a time, at most (else 1); answers come in order
     -t, --threads N         threads, each with a core of its own (else 1)
 
 WHAT
@@ -42,6 +46,7 @@ WHAT
         --urls FILE         a URL a line, asked in turn, in place of URL; a method may stand in front of each
         --no-keep-alive     a connection for each request
         --timeout TIME      how long a request may take from when it is handed to a connection (else 10s)
+        --grace TIME        how long answers are waited for behind the last request (else --timeout and 1s)
         --allow-remote      allow targets that aren't this machine. Only ever ask machines that are yours.
 
 RESULT
@@ -50,15 +55,25 @@ RESULT
         --json FILE         all numbers, with compressed histograms; - is standard output, in place of the summary
         --hgrm FILE         percentiles of the response time in milliseconds, for HdrHistogram's plotter
         --hlog FILE         histograms second by second, for HdrHistogram's tools
+        --html FILE         a page with plots, for a browser; complete in itself
     -q, --quiet             no progress
     -h, --help              this text
+
+FIND (doubles the rate until an objective doesn't hold, then goes halfway; each step has new connections)
+        --slo WHAT,WHAT     what has to hold, in the words of --expect; can be repeated
+        --from RATE         the lowest rate, asked first (else 100)
+        --to RATE           the highest (else as far as it holds)
+        --step-time TIME    how long a rate is asked for (else 5s); before the first, a second that isn't counted
+        --precision N%      how far apart the highest rate that holds and one that doesn't may be in the end (else 5%)
+        --json FILE         the steps and what was found
+    A step in which ringload itself was the bottleneck says nothing about the target: it is asked once more, and then named.
 
 Response time counts from when a request was due, so that waiting for a slow target is part of it. Service time counts from
 when it was sent, which is what hides that waiting. Requests without an answer in time count with the time they had waited.
 
 EXIT CODES
     0   all is well
-    1   an expectation doesn't hold, or the result is invalid (ringload itself was the bottleneck, nothing was answered, or it
+    1   an expectation doesn't hold, not even the lowest rate does in `find`, or the result is invalid (ringload itself was the bottleneck, nothing was answered, or it
         could not run)
     2   the command line is wrong
 ";
@@ -75,6 +90,8 @@ pub struct Arguments {
     pub duration: u64,
     /// Connections of all threads, at most.
     pub connections: usize,
+    /// Requests under way on a connection at a time, at most.
+    pub pipeline: usize,
     /// Threads.
     pub threads: usize,
     /// What requests have in common.
@@ -83,6 +100,8 @@ pub struct Arguments {
     pub body_file: Option<PathBuf>,
     /// Nanoseconds that a request may take.
     pub timeout: u64,
+    /// Nanoseconds behind the end for which answers are waited for; none is by the timeout.
+    pub grace: Option<u64>,
     /// Whether the target may be another machine.
     pub allow_remote: bool,
     /// What has to hold.
@@ -95,6 +114,8 @@ pub struct Arguments {
     pub hgrm: Option<PathBuf>,
     /// Where the log of histograms goes.
     pub hlog: Option<PathBuf>,
+    /// Where the page goes.
+    pub html: Option<PathBuf>,
     /// Whether no progress is told.
     pub quiet: bool,
     /// Whether the help was asked for.
@@ -116,16 +137,19 @@ impl Arguments {
             schedule: None,
             duration: 10 * SECOND,
             connections: 64,
+            pipeline: 1,
             threads: 1,
             message: Message::default(),
             body_file: None,
             timeout: 10 * SECOND,
+            grace: None,
             allow_remote: false,
             expectations: Vec::new(),
             limits: Limits::default(),
             json: None,
             hgrm: None,
             hlog: None,
+            html: None,
             quiet: false,
             help: false,
         };
@@ -140,6 +164,7 @@ impl Arguments {
                 Arg::Long("seed") => seed = Some(parser.value().map_err(said)?.parse::<u64>().map_err(said)?),
                 Arg::Long("burst") => burst = Some(text(&mut parser)?),
                 Arg::Short('c') | Arg::Long("connections") => arguments.connections = count("--connections", &text(&mut parser)?)?,
+                Arg::Long("pipeline") => arguments.pipeline = count("--pipeline", &text(&mut parser)?)?,
                 Arg::Short('t') | Arg::Long("threads") => arguments.threads = count("--threads", &text(&mut parser)?)?,
                 Arg::Short('X') | Arg::Long("method") => arguments.message.method = token(&text(&mut parser)?)?.to_owned(),
                 Arg::Short('H') | Arg::Long("header") => arguments.message.fields.push(field(&text(&mut parser)?)?),
@@ -153,12 +178,14 @@ impl Arguments {
                 Arg::Long("urls") => arguments.urls = Some(parser.value().map_err(said)?.into()),
                 Arg::Long("no-keep-alive") => arguments.message.closes = true,
                 Arg::Long("timeout") => arguments.timeout = positive("--timeout", &text(&mut parser)?)?,
+                Arg::Long("grace") => arguments.grace = Some(time(&text(&mut parser)?)?),
                 Arg::Long("allow-remote") => arguments.allow_remote = true,
                 Arg::Short('e') | Arg::Long("expect") => arguments.expectations.push(Expectation::read(&text(&mut parser)?)?),
                 Arg::Long("max-lag") => arguments.limits.lag = time(&text(&mut parser)?)?,
                 Arg::Long("json") => arguments.json = Some(parser.value().map_err(said)?.into()),
                 Arg::Long("hgrm") => arguments.hgrm = Some(parser.value().map_err(said)?.into()),
                 Arg::Long("hlog") => arguments.hlog = Some(parser.value().map_err(said)?.into()),
+                Arg::Long("html") => arguments.html = Some(parser.value().map_err(said)?.into()),
                 Arg::Short('q') | Arg::Long("quiet") => arguments.quiet = true,
                 Arg::Short('h') | Arg::Long("help") => arguments.help = true,
                 other => return Err(said(other.unexpected())),
@@ -172,6 +199,9 @@ impl Arguments {
         }
         if arguments.threads > arguments.connections {
             return Err("each thread needs a connection: more --connections, or fewer --threads".to_owned());
+        }
+        if arguments.pipeline > 1 && arguments.message.closes {
+            return Err("--pipeline needs connections that are kept: leave out --no-keep-alive".to_owned());
         }
         if arguments.message.method.is_empty() {
             let posts = !arguments.message.body.is_empty() || arguments.body_file.is_some();
@@ -194,6 +224,27 @@ impl Arguments {
         }
         Ok(arguments)
     }
+
+    /// What was asked for, as names and values. Header fields by name only: their values may be secret.
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
+        let mut settings = vec![
+            ("connections", format!("up to {}", self.connections)),
+            ("threads", self.threads.to_string()),
+            ("requests at a time", format!("up to {} on a connection", self.pipeline)),
+            ("keep-alive", if self.message.closes { "no" } else { "yes" }.to_owned()),
+            ("timeout", show_time(self.timeout)),
+            ("most own lag", format!("{} at p99", show_time(self.limits.lag))),
+        ];
+        if !self.message.fields.is_empty() {
+            let names: Vec<&str> = self.message.fields.iter().map(|(name, _)| name.as_str()).collect();
+            settings.push(("header fields", names.join(", ")));
+        }
+        if !self.message.body.is_empty() {
+            settings.push(("body", show_bytes(self.message.body.len() as u64)));
+        }
+        settings.push(("made by", concat!("ringload ", env!("CARGO_PKG_VERSION")).to_owned()));
+        settings
+    }
 }
 
 fn text(parser: &mut Parser) -> Result<String, String> {
@@ -205,7 +256,11 @@ fn count(name: &str, text: &str) -> Result<usize, String> {
     count.ok_or_else(|| format!("`{text}` is no number for {name}: write 1 to {MOST}"))
 }
 
-fn positive(name: &str, text: &str) -> Result<u64, String> {
+/// Nanoseconds of the option of this name, more than none.
+///
+/// # Errors
+/// A sentence about what is wrong.
+pub fn positive(name: &str, text: &str) -> Result<u64, String> {
     time(text)?.checked_sub(1).map(|nanos| nanos + 1).ok_or_else(|| format!("{name} has to be longer than nothing"))
 }
 
@@ -255,6 +310,8 @@ mod tests {
             ("a --rate 5 --seed 3", "--seed is for"),
             ("a -c 0", "--connections"),
             ("a -c 1 -t 2", "each thread needs"),
+            ("a --pipeline 0", "--pipeline"),
+            ("a --pipeline 2 --no-keep-alive", "connections that are kept"),
             ("a -d 0", "longer than nothing"),
             ("a --timeout 0s", "longer than nothing"),
             ("a -H x", "is no header"),

@@ -1,28 +1,43 @@
-//! One connection's life: takes a request, sends it, takes the answer, tells what came of it.
+//! One connection's life: sends the requests it is given, takes the answers in their order, tells what came of each.
+//!
+//! Sending and receiving are two halves of one task: with pipelining (RFC 9112, section 9.3.2) a request goes out while answers to
+//! those before it are still to come. A connection that ends takes with it what was sent on it; what wasn't goes to the next one.
 
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::future::{Future, pending, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use ringway::clock::Instant;
 use ringway::net::{self, Link, Stream, Timer};
 
-use crate::response::{End, Progress, Reader};
+use crate::response::{Progress, Reader};
 use crate::tally::{Failure, Outcome};
 use crate::worker::Worker;
 
 /// Bytes that are received at once.
 const WINDOW: usize = 16 << 10;
-/// A connection that was idle for so many nanoseconds is looked at before it is used: the target may have closed it.
-const IDLE: u64 = 10_000_000;
 /// Pause behind a connection that could not be had, so that a target that refuses isn't asked without a break.
 const PAUSE: Duration = Duration::from_millis(1);
+
+/// One of a thread's connections, open or not; `number` is its own.
+struct Connection {
+    worker: Rc<Worker>,
+    number: usize,
+}
 
 /// An open connection. The timer has to go before the link.
 struct Open {
     timer: Timer,
     link: Link,
-    used: u64,
+    /// Why nothing more can be sent.
+    unsent: Cell<Option<io::Error>>,
+    /// Whether requests are being sent that can't wait for anything to be received first.
+    sending: Cell<bool>,
 }
 
 /// Buffers that one request leaves to the next.
@@ -31,110 +46,199 @@ struct Buffers {
     answer: Vec<u8>,
 }
 
-/// Sends one request after another until the run is over; `number` is the connection's own.
+/// Sends requests until the run is over; `number` is the connection's own.
 pub async fn run(worker: Rc<Worker>, number: usize) {
+    let connection = Connection { worker, number };
+    let worker = &connection.worker;
     let mut buffers = Buffers { request: Vec::new(), answer: Vec::with_capacity(WINDOW) };
-    let mut open = None;
-    if !worker.plan.closes {
-        // At the start, when many are opened at once, it isn't part of any request.
-        open = connect(&worker, worker.now()).await.ok();
+    // At the start, when many are opened at once, it isn't part of any request.
+    let opened = if worker.plan.closes { None } else { connection.open(worker.now()).await.ok() };
+    connection.take_places(worker.plan.pipeline);
+    if let Some(open) = opened {
+        connection.serve(open, &mut buffers).await;
     }
     loop {
-        worker.next(number).await;
-        let outcome = exchange(&worker, number, &mut open, &mut buffers).await;
-        worker.settle(number, outcome);
-        if matches!(outcome, Outcome::Failure(Failure::Connect | Failure::ConnectTimeout)) {
-            net::pause(PAUSE).await;
-        }
-    }
-}
-
-/// One request and what came of it.
-async fn exchange(worker: &Rc<Worker>, number: usize, open: &mut Option<Open>, buffers: &mut Buffers) -> Outcome {
-    let now = worker.now();
-    if open.as_ref().is_some_and(|open| now - open.used > IDLE && net::readable_now(open.link.fd())) {
-        worker.tally.borrow_mut().closed_idle += 1;
-        *open = None;
-    }
-    let mut connection = match open.take() {
-        Some(connection) => connection,
-        None => match connect(worker, now).await {
-            Ok(connection) => connection,
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => return Outcome::Failure(Failure::ConnectTimeout),
+        let taken = worker.request(number).await;
+        match connection.open(taken).await {
+            Ok(open) => connection.serve(open, &mut buffers).await,
             Err(error) => {
-                worker.note(|| format!("cannot connect: {error}"));
-                return Outcome::Failure(Failure::Connect);
+                let failure = if error.kind() == io::ErrorKind::TimedOut {
+                    Failure::ConnectTimeout
+                } else {
+                    worker.note(|| format!("cannot connect: {error}"));
+                    Failure::Connect
+                };
+                let count = worker.given(number);
+                (0..count).for_each(|_| worker.settle(number, Outcome::Failure(failure)));
+                net::pause(PAUSE).await;
+                connection.take_places(count);
             }
-        },
-    };
-    connection.timer.close_at(Instant::from_nanos(now + worker.plan.timeout));
-    let is_head = worker.write_request(&mut buffers.request);
-    worker.sends(number);
-    match converse(worker, &connection, buffers, is_head).await {
-        Ok(End { status, keeps }) => {
-            if keeps && !worker.plan.closes {
-                connection.timer.clear();
-                connection.used = worker.now();
-                *open = Some(connection);
-            }
-            Outcome::Answer(status)
-        }
-        Err(_) if connection.timer.expired() => Outcome::Failure(Failure::Timeout),
-        Err(error) => {
-            worker.note(|| error.to_string());
-            Outcome::Failure(if error.kind() == io::ErrorKind::InvalidData { Failure::Malformed } else { Failure::Cut })
         }
     }
 }
 
-/// Sends the request and receives the answer.
-async fn converse(worker: &Worker, open: &Open, buffers: &mut Buffers, is_head: bool) -> io::Result<End> {
-    let (result, request) = open.link.send(std::mem::take(&mut buffers.request), 0).await;
-    buffers.request = request;
-    // A target may answer and close before it has taken all.
-    let unsent = match result {
-        Ok(sent) => {
-            worker.tally.borrow_mut().sent_bytes += sent as u64;
-            None
-        }
-        Err(error) => Some(error),
-    };
-    let mut reader = Reader::new(is_head);
-    buffers.answer.clear();
-    loop {
-        let (result, answer) = open.link.recv(std::mem::take(&mut buffers.answer)).await;
-        buffers.answer = answer;
-        let received = match result {
-            Ok(received) => received,
-            Err(error) => return Err(unsent.unwrap_or(error)),
+impl Connection {
+    /// Opens it for a request that was taken at this moment.
+    async fn open(&self, taken: u64) -> io::Result<Open> {
+        let worker = &self.worker;
+        let make_timer = |fd| {
+            let timer = worker.deadlines.timer(fd);
+            timer.close_at(Instant::from_nanos(taken + worker.plan.timeout));
+            timer
         };
-        if received == 0 {
-            let cut = || io::Error::new(io::ErrorKind::UnexpectedEof, "the target closed the connection before the whole answer");
-            return reader.close().ok_or_else(cut);
+        let (link, timer) = net::connect(&worker.plan.address, make_timer).await?;
+        timer.clear();
+        let mut tally = worker.tally.borrow_mut();
+        tally.opened += 1;
+        tally.connect.saturating_record((worker.now() - taken).max(1));
+        Ok(Open { timer, link, unsent: Cell::new(None), sending: Cell::new(false) })
+    }
+
+    /// Sends and receives until the connection is of no more use, and settles what was sent on it.
+    async fn serve(&self, open: Open, buffers: &mut Buffers) {
+        let Buffers { request, answer } = buffers;
+        let result = {
+            let (mut receive, mut send) = (pin!(self.receive(&open, answer)), pin!(self.send(&open, request)));
+            poll_fn(|context| {
+                let Poll::Pending = send.as_mut().poll(context);
+                let received = receive.as_mut().poll(context);
+                if received.is_pending() {
+                    // What was received has left room to send.
+                    let waits = self.sends_first(&open);
+                    let Poll::Pending = send.as_mut().poll(context);
+                    if waits && !self.sends_first(&open) {
+                        context.waker().wake_by_ref();
+                    }
+                }
+                received
+            })
+            .await
+        };
+        let worker = &self.worker;
+        let mut failure = Failure::Cut;
+        if let Err(error) = result
+            && worker.is_under_way(self.number)
+        {
+            if open.timer.expired() {
+                failure = Failure::Timeout;
+            } else {
+                worker.note(|| error.to_string());
+                if error.kind() == io::ErrorKind::InvalidData {
+                    failure = Failure::Malformed;
+                }
+            }
         }
-        worker.tally.borrow_mut().received_bytes += received as u64;
-        let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
-        match reader.take(&buffers.answer).map_err(|fault| invalid(format!("malformed answer: {fault}")))? {
-            Progress::Whole(used, end) if used == buffers.answer.len() => return Ok(end),
-            Progress::Whole(..) => return Err(invalid("malformed answer: it is followed by bytes that nobody asked for".into())),
-            Progress::More(used) if used == buffers.answer.len() => buffers.answer.clear(),
-            Progress::More(used) => drop(buffers.answer.drain(..used)),
+        // Those behind the first had no part in its fault.
+        while worker.is_under_way(self.number) {
+            worker.settle(self.number, Outcome::Failure(failure));
+            worker.next(self.number);
+            failure = Failure::Cut;
         }
+    }
+
+    /// Sends what there is, again and again.
+    async fn send(&self, open: &Open, bytes: &mut Vec<u8>) -> Infallible {
+        loop {
+            self.worker.request(self.number).await;
+            if open.timer.expired() {
+                return pending().await;
+            }
+            let alone = !self.worker.is_under_way(self.number);
+            self.worker.write_requests(self.number, bytes);
+            self.set_timer(open);
+            open.sending.set(alone && bytes.len() <= WINDOW);
+            let (result, sent) = open.link.send(std::mem::take(bytes), 0).await;
+            open.sending.set(false);
+            *bytes = sent;
+            match result {
+                Ok(sent) => self.worker.tally.borrow_mut().sent_bytes += sent as u64,
+                Err(error) => {
+                    // A target may answer and close before it has taken all.
+                    open.unsent.set(Some(error));
+                    return pending().await;
+                }
+            }
+        }
+    }
+
+    /// Receives answers until the connection is of no more use. A fault is that of the first request that is under way.
+    async fn receive(&self, open: &Open, bytes: &mut Vec<u8>) -> io::Result<()> {
+        let worker = &self.worker;
+        let mut reader = None;
+        bytes.clear();
+        loop {
+            poll_fn(|_| if self.sends_first(open) { Poll::Pending } else { Poll::Ready(()) }).await;
+            let (result, received) = open.link.recv(std::mem::take(bytes)).await;
+            *bytes = received;
+            let received = result.map_err(|error| open.unsent.take().unwrap_or(error))?;
+            if !worker.is_under_way(self.number) {
+                // The end, or bytes that nobody asked for.
+                worker.tally.borrow_mut().closed_idle += 1;
+                return Ok(());
+            }
+            if received == 0 {
+                let cut = || io::Error::new(io::ErrorKind::UnexpectedEof, "the target closed the connection before the whole answer");
+                let end = reader.as_ref().and_then(Reader::close).ok_or_else(cut)?;
+                self.answered(end.status);
+                return Ok(());
+            }
+            worker.tally.borrow_mut().received_bytes += received as u64;
+            let mut used = 0;
+            while used < bytes.len() {
+                let reading = reader.get_or_insert_with(|| Reader::new(worker.awaits_head(self.number)));
+                match reading.take(&bytes[used..]).map_err(|fault| invalid(format!("malformed answer: {fault}")))? {
+                    Progress::More(count) => {
+                        used += count;
+                        break;
+                    }
+                    Progress::Whole(count, end) => {
+                        used += count;
+                        if used < bytes.len() && worker.under_way(self.number) == 1 {
+                            return Err(invalid("malformed answer: it is followed by bytes that nobody asked for".into()));
+                        }
+                        self.answered(end.status);
+                        if !end.keeps || worker.plan.closes {
+                            return Ok(());
+                        }
+                        reader = None;
+                    }
+                }
+            }
+            if used == bytes.len() {
+                bytes.clear()
+            } else {
+                drop(bytes.drain(..used))
+            }
+            self.set_timer(open);
+        }
+    }
+
+    /// Whether receiving waits for what is sent: a receive that finds nothing costs more than one that comes later. Only requests that
+    /// find the way free and room in the kernel are waited for, as those behind others may need an answer to be taken first.
+    fn sends_first(&self, open: &Open) -> bool {
+        open.sending.get() || (!self.worker.is_under_way(self.number) && self.worker.given(self.number) > 0)
+    }
+
+    /// The first request under way has its answer.
+    fn answered(&self, status: u16) {
+        self.worker.settle(self.number, Outcome::Answer(status));
+        self.worker.next(self.number);
+    }
+
+    /// The connection may wait for its oldest request's time, and as long as it likes for none.
+    fn set_timer(&self, open: &Open) {
+        match self.worker.oldest(self.number) {
+            Some(taken) => open.timer.close_at(Instant::from_nanos(taken + self.worker.plan.timeout)),
+            None => open.timer.clear(),
+        }
+    }
+
+    /// Has room for so many more requests.
+    fn take_places(&self, count: usize) {
+        (0..count).for_each(|_| self.worker.next(self.number));
     }
 }
 
-/// Opens a connection for a request that was taken at this moment.
-async fn connect(worker: &Rc<Worker>, taken: u64) -> io::Result<Open> {
-    let make_timer = |fd| {
-        let timer = worker.deadlines.timer(fd);
-        timer.close_at(Instant::from_nanos(taken + worker.plan.timeout));
-        timer
-    };
-    let (link, timer) = net::connect(&worker.plan.address, make_timer).await?;
-    timer.clear();
-    let now = worker.now();
-    let mut tally = worker.tally.borrow_mut();
-    tally.opened += 1;
-    tally.connect.saturating_record((now - taken).max(1));
-    Ok(Open { timer, link, used: now })
+fn invalid(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }

@@ -58,7 +58,7 @@ fn change(from: f64, to: f64) -> String {
 mod tests {
     use super::*;
     use crate::files::json;
-    use crate::report::Result as Outcome;
+    use crate::report::{Result as Outcome, Size};
     use crate::tally::Outcome as Ended;
 
     fn result(name: &str, time: u64, asked: Option<(f64, u64)>, doubts: Vec<String>) -> (String, Value) {
@@ -67,9 +67,8 @@ mod tests {
             tally.settle(Ended::Answer(status), time, Some(time / 2));
         }
         let (target, judged) = ("GET http://a/".to_owned(), Vec::new());
-        let tally = &tally;
-        let outcome =
-            Outcome { target, asked, tally, time: 2_000_000_000, size: (1, 8), busiest: 0.0, kept_off: 0.0, note: None, doubts, judged };
+        let (tally, size) = (&tally, Size { threads: 1, connections: 8, pipeline: 1 });
+        let outcome = Outcome { target, asked, tally, time: 2_000_000_000, size, busiest: 0.0, kept_off: 0.0, note: None, doubts, judged };
         (name.to_owned(), json(&outcome))
     }
 

@@ -15,8 +15,10 @@ pub struct Dispatch {
     sent: Option<Starts>,
     /// When nothing more becomes due, in nanoseconds from the start.
     end: u64,
-    /// Connections without a request; the one that waits for longest gets the next, so that all are used alike.
+    /// Connections with room for a request; the one that waits for longest gets the next, so that all are used alike.
     idle: VecDeque<usize>,
+    /// For how many requests each connection has room.
+    room: Vec<usize>,
     noticed: u64,
     taken: u64,
     settled: u64,
@@ -27,12 +29,22 @@ pub struct Dispatch {
 impl Dispatch {
     /// An open loop: requests become due by this schedule, whatever the target does.
     pub fn open(starts: Starts, end: u64) -> Dispatch {
-        Dispatch { due: starts.clone(), sent: Some(starts), end, idle: VecDeque::new(), noticed: 0, taken: 0, settled: 0, told: 0 }
+        Dispatch {
+            due: starts.clone(),
+            sent: Some(starts),
+            end,
+            idle: VecDeque::new(),
+            room: Vec::new(),
+            noticed: 0,
+            taken: 0,
+            settled: 0,
+            told: 0,
+        }
     }
 
     /// A closed loop: a connection sends its next request once the last is answered. `beat` tells only how late this thread is itself.
     pub fn closed(beat: Starts, end: u64) -> Dispatch {
-        Dispatch { due: beat, sent: None, end, idle: VecDeque::new(), noticed: 0, taken: 0, settled: 0, told: 0 }
+        Dispatch { due: beat, sent: None, end, idle: VecDeque::new(), room: Vec::new(), noticed: 0, taken: 0, settled: 0, told: 0 }
     }
 
     /// Notices what has become due, and tells of each how many nanoseconds too late: this thread's own lag.
@@ -43,7 +55,7 @@ impl Dispatch {
         }
     }
 
-    /// The next request for a connection that has none: when it was due. Without one the connection is idle.
+    /// The next request for a connection that has room for one more: when it was due. Without one the connection waits.
     pub fn next(&mut self, connection: usize, now: u64) -> Option<u64> {
         let start = self.start(now);
         if start.is_none() {
@@ -52,18 +64,27 @@ impl Dispatch {
         start
     }
 
-    /// This connection is idle.
+    /// This connection waits for a request, with room for one more.
     pub fn rest(&mut self, connection: usize) {
-        self.idle.push_back(connection);
+        if self.room.len() <= connection {
+            self.room.resize(connection + 1, 0);
+        }
+        self.room[connection] += 1;
+        if self.room[connection] == 1 {
+            self.idle.push_back(connection);
+        }
     }
 
-    /// A request that is due for a connection that is idle. Call again until there is none.
+    /// A request that is due for a connection that waits. Call again until there is none.
     pub fn assign(&mut self, now: u64) -> Option<(usize, u64)> {
-        if self.idle.is_empty() {
-            return None;
-        }
+        let connection = *self.idle.front()?;
         let start = self.start(now)?;
-        Some((self.idle.pop_front()?, start))
+        self.idle.pop_front();
+        self.room[connection] -= 1;
+        if self.room[connection] > 0 {
+            self.idle.push_back(connection);
+        }
+        Some((connection, start))
     }
 
     /// A request has come to its end, whatever that is.
@@ -86,7 +107,7 @@ impl Dispatch {
     }
 
     /// Requests that connections have.
-    fn under_way(&self) -> u64 {
+    pub fn under_way(&self) -> u64 {
         self.taken - self.settled
     }
 
@@ -247,5 +268,14 @@ mod tests {
         assert_eq!((dispatch.assign(2_500_000), dispatch.assign(2_500_000)), (Some((8, 1_000_000)), Some((9, 2_000_000))));
         assert_eq!(dispatch.assign(3_500_000), None);
         assert_eq!(dispatch.next_deadline(), Some(3_000_000));
+    }
+
+    #[test]
+    fn requests_are_spread_before_they_are_piled_up() {
+        let schedule = Arc::new(Schedule::read("1000", SECOND, None, Arrivals::Even).unwrap());
+        let mut dispatch = Dispatch::open(schedule.starts(0, 1), SECOND);
+        [0, 0, 0, 1, 1, 2].into_iter().for_each(|connection| dispatch.rest(connection));
+        let order: Vec<usize> = std::iter::from_fn(|| dispatch.assign(SECOND)).map(|(connection, _)| connection).collect();
+        assert_eq!(order, [0, 1, 2, 0, 1, 0]);
     }
 }

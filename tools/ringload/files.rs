@@ -26,8 +26,9 @@ pub fn json(result: &Result) -> Value {
         "ringload": env!("CARGO_PKG_VERSION"),
         "target": result.target,
         "loop": if result.asked.is_some() { "open" } else { "closed" },
-        "threads": result.size.0,
-        "connections": result.size.1,
+        "threads": result.size.threads,
+        "connections": result.size.connections,
+        "pipeline": result.size.pipeline,
         "time_ns": result.time,
         "asked": result.asked.map(|(total, _)| total),
         "asked_time_ns": result.asked.map(|(_, length)| length),
@@ -124,6 +125,7 @@ pub fn write_interval(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Size;
     use crate::tally::Outcome;
     use hdrhistogram::serialization::Deserializer;
 
@@ -143,7 +145,7 @@ mod tests {
             asked: None,
             tally: &tally,
             time: 2_000_000_000,
-            size: (1, 8),
+            size: Size { threads: 1, connections: 8, pipeline: 1 },
             busiest: 0.5,
             kept_off: 0.0,
             note: None,

@@ -1,7 +1,9 @@
 //! The load generator: sends requests when they are due, and tells how long the answers took.
 //!
-//! What decides (`schedule`, `dispatch`, `response`, `target`, `verdict`, `tally`, `merge`, `diff`, `report`, `args`) knows no clock, socket or thread; `connection`,
-//! `worker` and `pace` move bytes, `run` has the threads. Of the gateway it uses the engine and the streams (`net`), never its HTTP: what
+//! What decides (`schedule`, `dispatch`, `response`, `target`, `verdict`, `tally`, `search`, `merge`, `diff`, `report`, `html`, `plot`,
+//! `args`) knows no clock, socket or
+//! thread; `connection`, `worker` and `pace` move bytes, `run` has the threads, `find` the runs,
+//! `progress` the terminal. Of the gateway it uses the engine and the streams (`net`), never its HTTP: what
 //! one misreads, the other must not misread alike.
 
 mod args;
@@ -9,12 +11,17 @@ mod connection;
 mod diff;
 mod dispatch;
 mod files;
+mod find;
+mod html;
 mod merge;
 mod pace;
+mod plot;
+mod progress;
 mod report;
 mod response;
 mod run;
 mod schedule;
+mod search;
 mod tally;
 mod target;
 mod verdict;
@@ -26,6 +33,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use args::Arguments;
+use find::Find;
 use merge::Merge;
 use run::Problem;
 
@@ -47,6 +55,11 @@ fn main() -> ExitCode {
     let ended = if words.next_if(|word| word == "merge").is_some() {
         match Merge::read(words) {
             Ok(arguments) => run::merge(&arguments),
+            Err(problem) => return wrong(problem),
+        }
+    } else if words.next_if(|word| word == "find").is_some() {
+        match Find::read(words) {
+            Ok(find) => find.find(),
             Err(problem) => return wrong(problem),
         }
     } else if words.next_if(|word| word == "diff").is_some() {

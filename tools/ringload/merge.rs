@@ -10,7 +10,7 @@ use hdrhistogram::serialization::Deserializer;
 use lexopt::{Arg, Parser, ValueExt};
 use serde_json::Value;
 
-use crate::report::Result as Outcome;
+use crate::report::{Result as Outcome, Size};
 use crate::tally::{Failure, Tally};
 use crate::verdict::Expectation;
 
@@ -57,14 +57,16 @@ impl Merge {
 /// A sentence that names the one that is no result, and what it lacks.
 pub fn merge<'a>(results: &[(String, Value)], expectations: &[Expectation], tally: &'a mut Tally) -> Result<Outcome<'a>, String> {
     let (mut targets, mut doubts, mut asked, mut note) = (Vec::new(), Vec::new(), None, None);
-    let (mut time, mut size, mut busiest, mut kept_off) = (0, (0, 0), 0.0f64, 0.0f64);
+    let (mut time, mut size, mut busiest, mut kept_off) = (0, Size::default(), 0.0f64, 0.0f64);
     for (name, value) in results {
         let field = |lacks: &str| format!("{name} is no result of ringload: it has no valid `{lacks}`");
         let count = |key: &str| value[key].as_u64().ok_or_else(|| field(key));
         let number = |key: &str| value[key].as_f64().ok_or_else(|| field(key));
         tally.add(&read(value).map_err(field)?);
         time = time.max(count("time_ns")?);
-        size = (size.0 + count("threads")? as usize, size.1 + count("connections")? as usize);
+        size.threads += count("threads")? as usize;
+        size.connections += count("connections")? as usize;
+        size.pipeline = size.pipeline.max(count("pipeline")? as usize);
         (busiest, kept_off) = (busiest.max(number("own_cpu")?), kept_off.max(number("own_cpu_kept_off")?));
         if value["loop"] == "open" {
             let (total, length) = asked.unwrap_or((0.0, 0));
@@ -84,8 +86,11 @@ pub fn merge<'a>(results: &[(String, Value)], expectations: &[Expectation], tall
     Ok(Outcome { target, asked, tally, time, size, busiest, kept_off, note, doubts, judged })
 }
 
-/// A result's counts and times, or what it lacks.
-fn read(value: &Value) -> Result<Tally, &'static str> {
+/// A result's counts and times.
+///
+/// # Errors
+/// The field that it lacks.
+pub fn read(value: &Value) -> Result<Tally, &'static str> {
     let mut tally = Tally::default();
     let count = |value: &Value, key: &'static str| value[key].as_u64().ok_or(key);
     for (to, key) in [
@@ -125,8 +130,9 @@ mod tests {
 
     fn result(tally: &Tally, doubts: Vec<String>) -> Value {
         let asked = Some((100.0, 2_000_000_000));
+        let size = Size { threads: 1, connections: 8, pipeline: 3 };
         let (target, note, judged) = ("GET http://a/".to_owned(), Some("cut".to_owned()), Vec::new());
-        json(&Outcome { target, asked, tally, time: 7, size: (1, 8), busiest: 0.5, kept_off: 0.25, note, doubts, judged })
+        json(&Outcome { target, asked, tally, time: 7, size, busiest: 0.5, kept_off: 0.25, note, doubts, judged })
     }
 
     #[test]
@@ -146,7 +152,8 @@ mod tests {
         let mut tally = Tally::default();
         let merged = merge(&results, &[Expectation::read("p50<1s").unwrap()], &mut tally).unwrap();
         assert_eq!((merged.target.as_str(), merged.asked), ("2 runs: GET http://a/", Some((200.0, 2_000_000_000))));
-        assert_eq!((merged.time, merged.size, merged.busiest, merged.kept_off), (7, (2, 16), 0.5, 0.25));
+        let Size { threads, connections, pipeline } = merged.size;
+        assert_eq!((merged.time, threads, connections, pipeline, merged.busiest, merged.kept_off), (7, 2, 16, 3, 0.5, 0.25));
         assert_eq!((merged.doubts.as_slice(), merged.judged[0].0), (["b: late".to_owned()].as_slice(), true));
         let (mut told, mut expected) = (json(&merged), result(&both, Vec::new()));
         for part in ["due", "late", "statuses", "failures", "response_ns", "service_ns", "connect_ns", "own_lag_ns", "bytes_sent"] {

@@ -16,8 +16,8 @@ pub struct Result<'a> {
     pub tally: &'a Tally,
     /// Nanoseconds from the start to the last request's end.
     pub time: u64,
-    /// Threads and connections.
-    pub size: (usize, usize),
+    /// What sent it.
+    pub size: Size,
     /// Of the time, the part for which the busiest thread was on its core.
     pub busiest: f64,
     /// Of the time, the part for which a thread waited for its core at most, because other programs had it.
@@ -30,6 +30,17 @@ pub struct Result<'a> {
     pub judged: Vec<(bool, String)>,
 }
 
+/// How much a run may do at a time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Size {
+    /// Threads.
+    pub threads: usize,
+    /// Connections of all of them, at most.
+    pub connections: usize,
+    /// Requests under way on a connection, at most.
+    pub pipeline: usize,
+}
+
 /// The quantiles of the ladder, and their names.
 pub const LADDER: [(f64, &str); 8] =
     [(0.5, "p50"), (0.75, "p75"), (0.9, "p90"), (0.95, "p95"), (0.99, "p99"), (0.999, "p99.9"), (0.9999, "p99.99"), (1.0, "max")];
@@ -37,24 +48,24 @@ pub const LADDER: [(f64, &str); 8] =
 /// Where more than this part of all requests was sent late, though not by this program's own fault, connections were missing.
 const CROWDED: f64 = 0.01;
 
-/// A line about what was counted from one moment of a run to another, in nanoseconds from the start.
-pub fn progress(schedule: Option<&Schedule>, (from, to): (u64, u64), end: u64, tally: &Tally) -> String {
+/// What was counted from one moment of a run to another, in nanoseconds from the start, as three lines: where it is, how much, how
+/// fast. `under_way` requests are with connections.
+pub fn progress(schedule: Option<&Schedule>, (from, to): (u64, u64), end: u64, tally: &Tally, under_way: u64) -> [String; 3] {
     let seconds = (to.saturating_sub(from)).max(1) as f64 / SECOND as f64;
-    let mut line = format!("{:>4} s of {} s", to / SECOND, end / SECOND);
-    if let Some(schedule) = schedule {
-        let asked = schedule.due_by(to) - schedule.due_by(from);
-        let _ = write!(line, "  asked {}", show_rate(asked / seconds));
-    }
+    let asked = schedule.map(|schedule| format!("asked {}  ", show_rate((schedule.due_by(to) - schedule.due_by(from)) / seconds)));
+    let (asked, answered) = (asked.unwrap_or_default(), show_rate(tally.answered() as f64 / seconds));
+    let (errors, under_way) = (show_count(tally.errors()), show_count(under_way));
     let at = |quantile| show_time(tally.response.value_at_quantile(quantile));
-    let _ = write!(line, "  answered {}", show_rate(tally.answered() as f64 / seconds));
-    if tally.response.is_empty() {
-        line.push_str("  no response time");
+    let times = if tally.response.is_empty() {
+        "no response time".to_owned()
     } else {
-        let _ = write!(line, "  p50 {}  p99 {}  max {}", at(0.5), at(0.99), show_time(tally.response.max()));
-    }
-    let _ = write!(line, "  errors {}", show_count(tally.errors()));
-    let _ = write!(line, "  own lag p99 {}", show_time(tally.lag.value_at_quantile(0.99)));
-    line
+        format!("p50 {}  p99 {}  p99.9 {}  max {}", at(0.5), at(0.99), at(0.999), show_time(tally.response.max()))
+    };
+    [
+        format!("{:>4} s of {} s", to / SECOND, end / SECOND),
+        format!("{asked}answered {answered}  errors {errors}  in flight {under_way}"),
+        format!("{times}  own lag p99 {}", show_time(tally.lag.value_at_quantile(0.99))),
+    ]
 }
 
 impl Result<'_> {
@@ -79,12 +90,13 @@ impl Result<'_> {
     }
 
     fn head(&self, out: &mut String) {
-        let (threads, connections) = self.size;
+        let Size { threads, connections, pipeline } = self.size;
         let plural = |count: usize| if count == 1 { "" } else { "s" };
         let _ = writeln!(out, "{}", self.target);
         let how = if self.asked.is_some() { "open loop, up to" } else { "closed loop of" };
         let (many, more) = (plural(connections), plural(threads));
-        let _ = writeln!(out, "{how} {connections} connection{many} on {threads} thread{more}, {}\n", show_time(self.time));
+        let depth = if pipeline > 1 { format!(", up to {pipeline} requests at a time on each") } else { String::new() };
+        let _ = writeln!(out, "{how} {connections} connection{many} on {threads} thread{more}{depth}, {}\n", show_time(self.time));
     }
 
     fn counts(&self, out: &mut String) {
@@ -146,7 +158,7 @@ impl Result<'_> {
         }
         out.push_str("\n\n");
         if open && tally.late as f64 > CROWDED * tally.due as f64 && tally.lag.value_at_quantile(0.99) <= LATE {
-            let connections = self.size.1;
+            let connections = self.size.connections;
             let _ =
                 writeln!(out, "More than {connections} connections were needed: the target is at its limit, or --connections too low.\n");
         }
@@ -198,7 +210,7 @@ mod tests {
             asked,
             tally,
             time: 2 * SECOND,
-            size: (1, 8),
+            size: Size { threads: 1, connections: 8, pipeline: 1 },
             busiest: 0.12,
             kept_off: 0.03,
             note: Some("cut off".into()),
@@ -246,9 +258,11 @@ mod tests {
     #[test]
     fn progress_tells_asked_and_got() {
         let (tally, schedule) = (tally(), Schedule::read("0..20", 10 * SECOND, None, Arrivals::Even).unwrap());
-        let line = progress(Some(&schedule), (4 * SECOND, 6 * SECOND), 10 * SECOND, &tally);
-        assert!(line.starts_with("   6 s of 10 s  asked 10.0/s  answered 1.5/s  p50 2.00 ms  p99 20.0 ms"), "{line}");
-        assert!(line.contains("errors 2  own lag p99 40.0 us"), "{line}");
-        assert!(progress(None, (0, SECOND), SECOND, &Tally::default()).contains("answered 0.0/s  no response time  errors 0"));
+        let lines = progress(Some(&schedule), (4 * SECOND, 6 * SECOND), 10 * SECOND, &tally, 7);
+        assert_eq!(lines[0], "   6 s of 10 s");
+        assert_eq!(lines[1], "asked 10.0/s  answered 1.5/s  errors 2  in flight 7");
+        assert_eq!(lines[2], "p50 2.00 ms  p99 20.0 ms  p99.9 20.0 ms  max 20.0 ms  own lag p99 40.0 us");
+        let lines = progress(None, (0, SECOND), SECOND, &Tally::default(), 0);
+        assert_eq!(lines[1..], ["answered 0.0/s  errors 0  in flight 0", "no response time  own lag p99 0 ns"]);
     }
 }

@@ -1,9 +1,9 @@
 //! One HTTP/1.1 answer taken from bytes (RFC 9112), strictly: what two parsers could read differently is a fault.
 
 use std::fmt;
+use std::mem::MaybeUninit;
 
-use httparse::{EMPTY_HEADER, Response, Status};
-use memchr::memmem;
+use httparse::{ParserConfig, Response, Status};
 
 /// Bytes of an answer's head, at most.
 const HEAD_MAX: usize = 64 << 10;
@@ -116,13 +116,9 @@ impl Reader {
 
     /// Reads a head, and says whether the answer ends with it.
     fn head(&mut self, bytes: &[u8]) -> Result<bool, Fault> {
-        // httparse takes a line feed alone for a line's end.
-        if memchr::memchr_iter(b'\n', bytes).any(|at| at == 0 || bytes[at - 1] != b'\r') {
-            return Err(Fault::Head);
-        }
-        let mut fields = [EMPTY_HEADER; FIELDS_MAX];
-        let mut response = Response::new(&mut fields);
-        match response.parse(bytes) {
+        let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+        let mut response = Response::new(&mut []);
+        match ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, &mut fields) {
             Ok(Status::Complete(length)) if length == bytes.len() => {}
             Err(httparse::Error::TooManyHeaders) => return Err(Fault::HeadTooLarge),
             _ => return Err(Fault::Head),
@@ -218,12 +214,16 @@ impl Reader {
 
 /// The bytes of a head with its blank line, once all are there.
 fn head_length(bytes: &[u8]) -> Result<Option<usize>, Fault> {
-    let end = memmem::find(&bytes[..bytes.len().min(HEAD_MAX)], b"\r\n\r\n");
-    match end {
-        Some(at) => Ok(Some(at + 4)),
-        None if bytes.len() >= HEAD_MAX => Err(Fault::HeadTooLarge),
-        None => Ok(None),
+    for at in memchr::memchr_iter(b'\n', &bytes[..bytes.len().min(HEAD_MAX)]) {
+        // httparse takes a line feed alone for a line's end.
+        if !bytes[..at].ends_with(b"\r") {
+            return Err(Fault::Head);
+        }
+        if bytes[..at].ends_with(b"\r\n\r") {
+            return Ok(Some(at + 1));
+        }
     }
+    if bytes.len() >= HEAD_MAX { Err(Fault::HeadTooLarge) } else { Ok(None) }
 }
 
 impl fmt::Display for Fault {

@@ -1,7 +1,7 @@
 //! A run: threads that send, and the one that gathers what they report.
 
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use hdrhistogram::serialization::V2DeflateSerializer;
 use ringway::address::Address;
-use ringway::clock::{Clock, Instant};
+use ringway::clock::{Clock, Instant, write_rfc3339};
 use ringway::net::{self, Engine};
 use serde_json::Value;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -22,12 +22,15 @@ use crate::args::Arguments;
 use crate::diff;
 use crate::dispatch::Dispatch;
 use crate::files;
+use crate::html::{self, Interval};
 use crate::merge::{self, Merge};
-use crate::report::{self, Result as Outcome};
+use crate::progress::Progress;
+use crate::report::{self, Result as Outcome, Size};
 use crate::schedule::{Arrivals, Piece, Schedule};
 use crate::tally::Tally;
 use crate::target::{Url, is_loopback};
 use crate::verdict;
+use crate::words::SECOND;
 use crate::worker::{Plan, Report, Worker};
 
 /// Why there is no result.
@@ -43,6 +46,7 @@ struct Outputs {
     json: Option<Box<dyn Write>>,
     hgrm: Option<Box<dyn Write>>,
     hlog: Option<Box<dyn Write>>,
+    html: Option<Box<dyn Write>>,
 }
 
 /// Submission queue entries of a thread's ring.
@@ -82,7 +86,8 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Problem> {
     if net::set_descriptor_limit() < arguments.connections as u64 + DESCRIPTORS {
         return Err(Problem::Cannot(format!("{} connections need a higher limit of open files (ulimit -n)", arguments.connections)));
     }
-    let mut outputs = Outputs { json: open(&arguments.json)?, hgrm: open(&arguments.hgrm)?, hlog: open(&arguments.hlog)? };
+    let mut outputs =
+        Outputs { json: open(&arguments.json)?, hgrm: open(&arguments.hgrm)?, hlog: open(&arguments.hlog)?, html: open(&arguments.html)? };
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // The second one ends the process at once.
@@ -97,8 +102,17 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Problem> {
         None => format!("{} http://{}{}", arguments.message.method, url.authority, url.path),
     };
     let closes = arguments.message.closes;
-    let plan = Arc::new(Plan { address: Address::Tcp(address), requests, closes, timeout: arguments.timeout, end, stop });
-    let clock = Clock::start();
+    let plan = Arc::new(Plan {
+        address: Address::Tcp(address),
+        requests,
+        closes,
+        pipeline: arguments.pipeline,
+        timeout: arguments.timeout,
+        end,
+        grace: arguments.grace.unwrap_or(arguments.timeout + SECOND),
+        stop,
+    });
+    let (clock, began) = (Clock::start(), SystemTime::now());
     let start = clock.now() + LEAD + LEAD_EACH * arguments.connections as u32;
     let (reports, backs) = spawn(&arguments, &plan, schedule.as_ref(), (clock, start));
     let gathered = gather(&arguments, schedule.as_deref(), &plan, (clock, start), &reports, &backs, &mut outputs);
@@ -106,15 +120,23 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Problem> {
     let result = Outcome {
         target,
         asked: schedule.as_ref().map(|schedule| (schedule.total(), schedule.length())),
-        doubts: verdict::doubts(&gathered.tally, gathered.busiest, &arguments.limits),
+        doubts: verdict::doubts(&gathered.tally, gathered.wanted, &arguments.limits),
         judged: arguments.expectations.iter().map(|expectation| expectation.judge(&gathered.tally)).collect(),
         tally: &gathered.tally,
         time: if plan.stop.load(Relaxed) { gathered.time } else { gathered.time.max(end) },
-        size: (arguments.threads, arguments.connections),
+        size: Size { threads: arguments.threads, connections: arguments.connections, pipeline: arguments.pipeline },
         busiest: gathered.busiest,
         kept_off: gathered.kept_off,
         note: gathered.note,
     };
+    if let Some(out) = &mut outputs.html {
+        let mut settings = arguments.settings();
+        let mut moment = String::new();
+        write_rfc3339(&mut moment, began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis() as u64);
+        settings.push(("begun", moment));
+        let page = html::page(&result, &gathered.intervals, &settings);
+        out.write_all(page.as_bytes()).and_then(|()| out.flush()).map_err(cannot("cannot write the page".into()))?;
+    }
     publish(&result, arguments.json.as_deref(), outputs).map_err(cannot("cannot write the result".into()))?;
     Ok(result.is_good())
 }
@@ -127,7 +149,7 @@ pub fn merge(arguments: &Merge) -> Result<bool, Problem> {
     let results = arguments.results.iter().map(|path| load(path)).collect::<Result<Vec<_>, _>>()?;
     let mut tally = Tally::default();
     let result = merge::merge(&results, &arguments.expectations, &mut tally).map_err(Problem::Cannot)?;
-    let outputs = Outputs { json: open(&arguments.json)?, hgrm: open(&arguments.hgrm)?, hlog: None };
+    let outputs = Outputs { json: open(&arguments.json)?, hgrm: open(&arguments.hgrm)?, hlog: None, html: None };
     publish(&result, arguments.json.as_deref(), outputs).map_err(|error| Problem::Cannot(format!("cannot write the result: {error}")))?;
     Ok(result.is_good())
 }
@@ -171,7 +193,11 @@ fn find(url: &Url, allow_remote: bool) -> Result<SocketAddr, Problem> {
     Err(Problem::Cannot(format!("nobody answers at {}:{}: {refused}", url.host, url.port)))
 }
 
-fn open(path: &Option<PathBuf>) -> Result<Option<Box<dyn Write>>, Problem> {
+/// Opens a file that a result goes to; `-` is standard output.
+///
+/// # Errors
+/// When it can't be written.
+pub fn open(path: &Option<PathBuf>) -> Result<Option<Box<dyn Write>>, Problem> {
     let Some(path) = path else { return Ok(None) };
     if path == Path::new("-") {
         return Ok(Some(Box::new(io::stdout())));
@@ -226,7 +252,11 @@ struct Gathered {
     time: u64,
     busiest: f64,
     kept_off: f64,
+    /// Both together, of one thread.
+    wanted: f64,
     note: Option<String>,
+    /// Second by second.
+    intervals: Vec<Interval>,
 }
 
 /// Gathers reports until each thread's last, and tells of progress.
@@ -242,14 +272,16 @@ fn gather(
     let began = SystemTime::now() + start.since(clock.now());
     let mut serializer = V2DeflateSerializer::new();
     let mut hlog = outputs.hlog.as_mut().map(|out| files::begin_hlog(out, &mut serializer, began)).transpose()?;
-    let mut progress = Progress { quiet: arguments.quiet, terminal: io::stderr().is_terminal() };
-    let mut all = Gathered { tally: Tally::default(), time: 0, busiest: 0.0, kept_off: 0.0, note: None };
-    let (mut interval, mut from) = (Tally::default(), 0);
+    let mut progress = Progress::new(arguments.quiet);
+    let mut all =
+        Gathered { tally: Tally::default(), time: 0, busiest: 0.0, kept_off: 0.0, wanted: 0.0, note: None, intervals: Vec::new() };
+    let (mut interval, mut from, mut under_way) = (Tally::default(), 0, 0);
     let mut cores = vec![(0, 0, 0); backs.len()];
     let (mut running, mut missing) = (backs.len(), backs.len());
     while running > 0 {
         let Ok(mut report) = reports.recv() else { break };
         interval.add(&report.tally);
+        under_way += report.under_way;
         let core = &mut cores[report.thread];
         *core = (core.0 + report.busy, core.1 + report.kept_off, core.2 + report.time);
         all.time = all.time.max(report.ended);
@@ -270,44 +302,26 @@ fn gather(
         {
             files::write_interval(log, (from, to), &interval)?;
         }
+        if to > from {
+            let asked = schedule.map(|schedule| schedule.due_by(to) - schedule.due_by(from));
+            all.intervals.push(Interval::new(&interval, (from, to), asked));
+        }
         if running > 0 {
-            progress.tell(&report::progress(schedule, (from, to), plan.end, &interval));
+            progress.tell(&report::progress(schedule, (from, to), plan.end, &interval, under_way));
         }
         all.tally.add(&interval);
         interval.clear();
         from = to;
-        missing = running;
+        (missing, under_way) = (running, 0);
     }
     progress.end();
     for (busy, kept_off, time) in cores {
         let time = time.max(1) as f64;
         all.busiest = all.busiest.max(busy as f64 / time);
         all.kept_off = all.kept_off.max(kept_off as f64 / time);
+        all.wanted = all.wanted.max((busy + kept_off) as f64 / time);
     }
     Ok(all)
-}
-
-/// Lines of progress: on a terminal one that changes, elsewhere one below the other.
-struct Progress {
-    quiet: bool,
-    terminal: bool,
-}
-
-impl Progress {
-    fn tell(&mut self, line: &str) {
-        let mut out = io::stderr();
-        let _ = match (self.quiet, self.terminal) {
-            (true, _) => Ok(()),
-            (false, true) => write!(out, "\r\x1b[K{line}").and_then(|()| out.flush()),
-            (false, false) => writeln!(out, "{line}"),
-        };
-    }
-
-    fn end(&self) {
-        if self.terminal && !self.quiet {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
-    }
 }
 
 /// Writes the result wherever it is wanted.

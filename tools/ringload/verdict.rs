@@ -8,7 +8,7 @@ use crate::words::{MILLISECOND, show_part, show_time, time};
 pub struct Limits {
     /// The 99th percentile of its own lag in nanoseconds, where that is also more than [`LAG_SHARE`] of the response time's.
     pub lag: u64,
-    /// Of the time, the part that a thread may be on its core.
+    /// Of the time, the part for which a thread may be on its core or wait for it.
     pub busy: f64,
 }
 
@@ -36,19 +36,26 @@ enum Kind {
     Errors(f64),
 }
 
-/// Says why a result can't be believed: each reason a sentence. `busiest` is the part of the time for which the busiest thread was on its core.
-pub fn doubts(tally: &Tally, busiest: f64, limits: &Limits) -> Vec<String> {
+/// The one doubt about a result that is no fault of this program's.
+pub const UNANSWERED: &str = "not one request was answered";
+
+/// Says why a result can't be believed: each reason a sentence. `wanted` is the part of the time for which a thread was on its core or
+/// waited for it, at most: a thread that never sleeps might have done more, had it had the time.
+pub fn doubts(tally: &Tally, wanted: f64, limits: &Limits) -> Vec<String> {
     let mut doubts = Vec::new();
     let (lag, response) = (tally.lag.value_at_quantile(0.99), tally.response.value_at_quantile(0.99));
     if lag > limits.lag && lag as f64 > LAG_SHARE * response as f64 {
         let (lag, response) = (show_time(lag), show_time(response));
         doubts.push(format!("ringload itself was late: {lag} at p99, while p99 of the response time is {response}"));
     }
-    if busiest > limits.busy {
-        doubts.push(format!("ringload itself was at its limit: a thread was busy for {:.0} % of the time", busiest * 100.0));
+    if wanted > limits.busy {
+        let percent = wanted * 100.0;
+        doubts.push(format!(
+            "ringload itself was at its limit: a thread was busy, or other programs had its core, for {percent:.0} % of the time"
+        ));
     }
     if tally.answered() == 0 {
-        doubts.push("not one request was answered".to_owned());
+        doubts.push(UNANSWERED.to_owned());
     }
     doubts
 }
@@ -70,6 +77,19 @@ impl Expectation {
             None => return Err(wrong()),
         };
         Ok(Expectation { text: text.to_owned(), kind })
+    }
+
+    /// As it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The time that it bounds, in nanoseconds.
+    pub fn bound(&self) -> Option<u64> {
+        match self.kind {
+            Kind::Response(_, bound) => Some(bound),
+            Kind::Errors(_) => None,
+        }
     }
 
     /// Whether it holds, and a line about it.
@@ -102,12 +122,12 @@ mod tests {
 
     #[test]
     fn a_late_or_busy_generator_is_doubted() {
-        let doubts = |lag, response, busiest| doubts(&tally(lag, response), busiest, &Limits::default()).len();
+        let doubts = |lag, response, wanted| doubts(&tally(lag, response), wanted, &Limits::default()).len();
         assert_eq!(doubts(900_000, 1_000_000, 0.9), 0, "within a millisecond");
         assert_eq!(doubts(2_000_000, 50_000_000, 0.9), 0, "small against what is measured");
         assert_eq!(doubts(2_000_000, 10_000_000, 0.9), 1);
         assert_eq!(doubts(2_000_000, 10_000_000, 0.96), 2);
-        assert_eq!(super::doubts(&Tally::default(), 0.0, &Limits::default()), ["not one request was answered"]);
+        assert_eq!(super::doubts(&Tally::default(), 0.0, &Limits::default()), [UNANSWERED]);
     }
 
     #[test]

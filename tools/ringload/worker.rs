@@ -1,6 +1,7 @@
 //! One thread of a run: its clock, its connections, and what it hands over each second.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
 use std::io;
 use std::rc::Rc;
@@ -29,10 +30,14 @@ pub struct Plan {
     pub requests: Vec<Request>,
     /// Whether each request has a connection of its own.
     pub closes: bool,
+    /// Requests that may be under way on a connection at a time.
+    pub pipeline: usize,
     /// Nanoseconds that a request may take.
     pub timeout: u64,
     /// Nanoseconds from the start until nothing more becomes due.
     pub end: u64,
+    /// Nanoseconds from then on for which answers are waited for.
+    pub grace: u64,
     /// Set to end the run before its time.
     pub stop: Arc<AtomicBool>,
 }
@@ -51,6 +56,8 @@ pub struct Report {
     pub time: u64,
     /// Nanoseconds from the start to the last request that ended.
     pub ended: u64,
+    /// Requests that its connections have.
+    pub under_way: u64,
     /// The last fault in words, if there was one.
     pub note: Option<String>,
     /// Whether the thread is done.
@@ -87,12 +94,24 @@ enum State {
 /// What one connection has to do.
 #[derive(Default)]
 struct Seat {
-    /// When the request it has was due.
-    due: Cell<Option<u64>>,
-    /// When it was sent.
-    sent: Cell<Option<u64>>,
+    /// Its requests in order, those that are under way in front.
+    given: RefCell<VecDeque<Given>>,
+    /// How many are under way.
+    under_way: Cell<usize>,
     /// Woken when there is a request.
     waker: Cell<Option<Waker>>,
+}
+
+/// A request that a connection has.
+struct Given {
+    /// When it was due.
+    due: u64,
+    /// When the connection got it.
+    taken: u64,
+    /// When it was sent, if it is under way.
+    sent: Option<u64>,
+    /// Whether it is a HEAD.
+    is_head: bool,
 }
 
 impl Worker {
@@ -133,7 +152,8 @@ impl Worker {
             let (before, since) = (std::mem::replace(&mut core, core_time()), std::mem::replace(&mut reported, self.now()));
             let note = self.note.take();
             let [busy, kept_off] = [core[0] - before[0], core[1] - before[1]];
-            let report = Report { thread, tally, busy, kept_off, time: reported - since, ended: self.ended.get(), note, last };
+            let under_way = self.dispatch.borrow().under_way();
+            let report = Report { thread, tally, busy, kept_off, time: reported - since, ended: self.ended.get(), under_way, note, last };
             // There is room for two of each thread, which has one tally beside its own.
             let _ = reports.try_send(report);
         };
@@ -167,49 +187,81 @@ impl Worker {
         self.clock.now().as_nanos()
     }
 
-    /// Waits for a request for this connection.
-    pub async fn next(&self, connection: usize) {
-        let seat = &self.seats[connection];
+    /// This connection has room for one more request: it gets one that is due, or as soon as one is.
+    pub fn next(&self, connection: usize) {
         match self.state.get() {
             State::Before => self.dispatch.borrow_mut().rest(connection),
             State::Running => {
-                let now = self.now() - self.start;
+                let now = self.now();
                 let mut dispatch = self.dispatch.borrow_mut();
-                dispatch.notice(now, |lag| self.lag(lag));
-                seat.due.set(dispatch.next(connection, now).map(|due| self.start + due));
+                dispatch.notice(now - self.start, |lag| self.lag(lag));
+                if let Some(due) = dispatch.next(connection, now - self.start) {
+                    self.give(connection, due, now);
+                }
             }
             State::Over => {}
         }
+    }
+
+    /// Waits until this connection has a request to send, and tells when it got it.
+    pub async fn request(&self, connection: usize) -> u64 {
+        let seat = &self.seats[connection];
         poll_fn(|context| {
-            if seat.due.get().is_some() {
-                return Poll::Ready(());
+            if let Some(first) = seat.given.borrow().get(seat.under_way.get()) {
+                return Poll::Ready(first.taken);
             }
             seat.waker.set(Some(context.waker().clone()));
             Poll::Pending
         })
-        .await;
+        .await
     }
 
-    /// Writes the next request, and says whether it is a HEAD.
-    pub fn write_request(&self, out: &mut Vec<u8>) -> bool {
-        let request = &self.plan.requests[self.turn.get()];
-        self.turn.set((self.turn.get() + 1) % self.plan.requests.len());
-        out.clear();
-        out.extend_from_slice(&request.bytes);
-        request.is_head
-    }
-
-    /// The connection's request is about to be sent.
-    pub fn sends(&self, connection: usize) {
-        self.seats[connection].sent.set(Some(self.now()));
-    }
-
-    /// The connection's request has come to its end.
-    pub fn settle(&self, connection: usize, outcome: Outcome) {
+    /// Writes all requests that this connection has to send; from this moment on they are under way.
+    pub fn write_requests(&self, connection: usize, out: &mut Vec<u8>) {
         let seat = &self.seats[connection];
-        let (now, sent) = (self.now(), seat.sent.take());
-        // One that the end of the run found under way is counted already.
-        let Some(due) = seat.due.take().filter(|_| self.state.get() == State::Running) else { return };
+        let (mut given, sent) = (seat.given.borrow_mut(), Some(self.now()));
+        out.clear();
+        for place in given.iter_mut().skip(seat.under_way.get()) {
+            let request = &self.plan.requests[self.turn.get()];
+            self.turn.set(if self.turn.get() + 1 < self.plan.requests.len() { self.turn.get() + 1 } else { 0 });
+            out.extend_from_slice(&request.bytes);
+            (place.sent, place.is_head) = (sent, request.is_head);
+        }
+        seat.under_way.set(given.len());
+    }
+
+    /// How many of this connection's requests are under way.
+    pub fn under_way(&self, connection: usize) -> usize {
+        self.seats[connection].under_way.get()
+    }
+
+    /// Whether any is.
+    pub fn is_under_way(&self, connection: usize) -> bool {
+        self.under_way(connection) > 0
+    }
+
+    /// Whether the answer that comes next is one to a HEAD.
+    pub fn awaits_head(&self, connection: usize) -> bool {
+        self.seats[connection].given.borrow().front().is_some_and(|first| first.is_head)
+    }
+
+    /// How many requests this connection has.
+    pub fn given(&self, connection: usize) -> usize {
+        self.seats[connection].given.borrow().len()
+    }
+
+    /// When this connection got the request that it has for longest.
+    pub fn oldest(&self, connection: usize) -> Option<u64> {
+        self.seats[connection].given.borrow().front().map(|first| first.taken)
+    }
+
+    /// The connection's first request has come to its end. One that the end of the run found is counted already.
+    pub fn settle(&self, connection: usize, outcome: Outcome) {
+        let (seat, now) = (&self.seats[connection], self.now());
+        seat.under_way.set(seat.under_way.get().saturating_sub(1));
+        let Some(Given { due, sent, .. }) = seat.given.borrow_mut().pop_front().filter(|_| self.state.get() == State::Running) else {
+            return;
+        };
         self.tally.borrow_mut().settle(outcome, now - due, sent.map(|sent| now - sent));
         self.dispatch.borrow_mut().settle();
         self.ended.set(now - self.start);
@@ -225,13 +277,18 @@ impl Worker {
         let mut dispatch = self.dispatch.borrow_mut();
         dispatch.notice(now, |lag| self.lag(lag));
         while let Some((connection, due)) = dispatch.assign(now) {
-            let seat = &self.seats[connection];
-            seat.due.set(Some(self.start + due));
-            if let Some(waker) = seat.waker.take() {
+            self.give(connection, due, self.start + now);
+            if let Some(waker) = self.seats[connection].waker.take() {
                 waker.wake();
             }
         }
         dispatch.next_deadline()
+    }
+
+    /// Gives a connection the request that was due then, from the start.
+    fn give(&self, connection: usize, due: u64, now: u64) {
+        let given = Given { due: self.start + due, taken: now, sent: None, is_head: false };
+        self.seats[connection].given.borrow_mut().push_back(given);
     }
 
     fn lag(&self, lag: u64) {
@@ -239,7 +296,7 @@ impl Worker {
     }
 
     fn is_over(&self, now: u64) -> bool {
-        let patience = self.plan.end + self.plan.timeout + SECOND;
+        let patience = self.plan.end + self.plan.grace;
         self.plan.stop.load(Relaxed) || now - self.start > patience || self.dispatch.borrow_mut().is_over(now - self.start)
     }
 
@@ -254,9 +311,9 @@ impl Worker {
         let now = self.now();
         let mut tally = self.tally.borrow_mut();
         for seat in &self.seats {
-            if let Some(due) = seat.due.get() {
-                let sent = seat.sent.get().map(|sent| now - sent);
-                tally.settle(Outcome::Failure(Failure::Unfinished), now - due, sent);
+            for request in &*seat.given.borrow() {
+                let sent = request.sent.map(|sent| now - sent);
+                tally.settle(Outcome::Failure(Failure::Unfinished), now - request.due, sent);
                 self.ended.set(now - self.start);
             }
         }

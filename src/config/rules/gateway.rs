@@ -36,6 +36,10 @@ pub(super) fn check(rules: &mut Rules<'_>) {
         }
     }
     runtime_and_limits(rules);
+    if !config.tracing.endpoint.is_empty() && config.tracing.collector().is_none() {
+        let shown = rules.source.shown("tracing.endpoint", &config.tracing.endpoint);
+        rules.broken("tracing.endpoint", format!("must be http://HOST:PORT, is {shown}"), "");
+    }
     rules.size(&|| "latency.size".into(), config.latency.size, 1 << 20, 1 << 40);
     if let Some(breaker) = &config.circuit_breaker {
         super::protection::breaker(rules, breaker, "circuit_breaker");

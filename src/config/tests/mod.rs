@@ -3,6 +3,7 @@
 mod cache;
 mod examples;
 mod formats;
+mod observing;
 mod problems;
 mod protection;
 mod routing;

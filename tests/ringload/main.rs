@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+mod find;
+mod pipeline;
+
 /// A running `ringorigin`, ended with its test.
 struct Origin(Child, String);
 
@@ -207,7 +210,10 @@ fn a_run_that_is_stopped_tells_what_it_left() {
         .unwrap();
     let mut progress = String::new();
     BufReader::new(process.stderr.as_mut().unwrap()).read_line(&mut progress).unwrap();
-    assert!(progress.contains("1 s of 3600 s  asked 100/s  answered 0.0/s"), "{progress}");
+    assert!(
+        progress.contains("1 s of 3600 s  asked 100/s  answered 0.0/s  errors 0  in flight 1  no response time  own lag"),
+        "{progress}"
+    );
     Command::new("kill").args(["-INT", &process.id().to_string()]).status().unwrap();
     let output = process.wait_with_output().unwrap();
     let numbers: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -215,6 +221,23 @@ fn a_run_that_is_stopped_tells_what_it_left() {
     assert_eq!((output.status.code(), &numbers["failures"]["unfinished"]), (Some(1), &1.into()));
     assert!(numbers["failures"]["unsent"].as_u64() >= Some(98), "{numbers:#}");
     assert!(numbers["response_ns"]["max"].as_u64() >= Some(990_000_000), "{numbers:#}");
+}
+
+/// `script` gives it a terminal.
+#[test]
+fn on_a_terminal_progress_is_drawn_anew() {
+    let origin = Origin::start();
+    let line = format!("{} --rate 50 -d 2500ms --max-lag 1h {}", env!("CARGO_BIN_EXE_ringload"), origin.url("/"));
+    let output = Command::new("script").args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n");
+    let frames: Vec<&str> = shown.split("\x1b[3A\r\x1b[J").collect();
+    assert_eq!((output.status.code(), frames.len()), (Some(0), 3), "{shown:?}");
+    for frame in &frames[..2] {
+        let lines: Vec<&str> = frame.lines().collect();
+        assert!(lines[1].starts_with("asked 50.0/s  answered") && lines[1].contains("in flight"), "{shown:?}");
+        assert!(lines[2].starts_with("p50 ") && lines[2].contains("p99.9 "), "{shown:?}");
+    }
+    assert!(frames[2].starts_with("GET ") && frames[2].contains("125 answered"), "{shown:?}");
 }
 
 #[test]
@@ -249,8 +272,15 @@ fn files_are_written_for_other_tools() {
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
     let (hgrm, hlog) = (folder.join("ringload.hgrm"), folder.join("ringload.hlog"));
     let (hgrm_path, hlog_path) = (hgrm.display(), hlog.display());
-    let numbers = numbers(&format!("--rate 100 -d 1200ms --hgrm {hgrm_path} --hlog {hlog_path} {}", origin.url("/")));
+    let html = folder.join("ringload.html");
+    let files = format!("--hgrm {hgrm_path} --hlog {hlog_path} --html {}", html.display());
+    let numbers = numbers(&format!("--rate 100 -d 1200ms -H Secret:hidden -e p99<1m {files} {}", origin.url("/?a=<b>&c")));
     all_answered(&numbers, 120);
+    let page = std::fs::read_to_string(html).unwrap();
+    for told in ["/?a=&lt;b&gt;&amp;c", "<svg", "p99&lt;1m: holds", "<th>due</th><td>120</td>", "<th>header fields</th><td>Secret</td>"] {
+        assert!(page.contains(told), "{told}: {page}");
+    }
+    assert!(page.matches("<svg").count() == 3 && !page.contains("hidden") && !page.contains("<script"), "{page}");
     let json = folder.join("ringload.json");
     std::fs::write(&json, numbers.to_string()).unwrap();
     let merged = ringload(&format!("merge --json - -e p99<1m {} {}", json.display(), json.display()));
