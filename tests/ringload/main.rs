@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 mod find;
+mod gateway;
 mod pipeline;
 
 /// A running `ringorigin`, ended with its test.

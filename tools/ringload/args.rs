@@ -50,6 +50,7 @@ WHAT
         --allow-remote      allow targets that aren't this machine. Only ever ask machines that are yours.
 
 RESULT
+        --gateway ADDRESS   the private listener of the gateway that is asked (127.0.0.1:9901): tells its side of the wire too
     -e, --expect WHAT       what has to hold: p99<20ms, p99.9<1s, errors<0.1%; can be repeated
         --max-lag TIME      how late ringload may be itself at p99 before the result is invalid (else 1ms)
         --json FILE         all numbers, with compressed histograms; - is standard output, in place of the summary
@@ -106,6 +107,8 @@ pub struct Arguments {
     pub allow_remote: bool,
     /// What has to hold.
     pub expectations: Vec<Expectation>,
+    /// The private listener of the gateway that is asked, if its side is to be told too.
+    pub gateway: Option<String>,
     /// When the result isn't believed.
     pub limits: Limits,
     /// Where the numbers go.
@@ -147,6 +150,7 @@ impl Arguments {
             expectations: Vec::new(),
             limits: Limits::default(),
             json: None,
+            gateway: None,
             hgrm: None,
             hlog: None,
             html: None,
@@ -181,6 +185,7 @@ impl Arguments {
                 Arg::Long("grace") => arguments.grace = Some(time(&text(&mut parser)?)?),
                 Arg::Long("allow-remote") => arguments.allow_remote = true,
                 Arg::Short('e') | Arg::Long("expect") => arguments.expectations.push(Expectation::read(&text(&mut parser)?)?),
+                Arg::Long("gateway") => arguments.gateway = Some(text(&mut parser)?),
                 Arg::Long("max-lag") => arguments.limits.lag = time(&text(&mut parser)?)?,
                 Arg::Long("json") => arguments.json = Some(parser.value().map_err(said)?.into()),
                 Arg::Long("hgrm") => arguments.hgrm = Some(parser.value().map_err(said)?.into()),

@@ -68,7 +68,19 @@ mod tests {
         }
         let (target, judged) = ("GET http://a/".to_owned(), Vec::new());
         let (tally, size) = (&tally, Size { threads: 1, connections: 8, pipeline: 1 });
-        let outcome = Outcome { target, asked, tally, time: 2_000_000_000, size, busiest: 0.0, kept_off: 0.0, note: None, doubts, judged };
+        let outcome = Outcome {
+            target,
+            asked,
+            tally,
+            time: 2_000_000_000,
+            size,
+            busiest: 0.0,
+            kept_off: 0.0,
+            note: None,
+            doubts,
+            judged,
+            gateway: None,
+        };
         (name.to_owned(), json(&outcome))
     }
 

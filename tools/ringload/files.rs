@@ -51,6 +51,7 @@ pub fn json(result: &Result) -> Value {
         "own_cpu": result.busiest,
         "own_cpu_kept_off": result.kept_off,
         "expected": result.judged.iter().map(|(holds, what)| json!({ "holds": holds, "what": what })).collect::<Vec<_>>(),
+        "gateway": result.gateway.as_ref().map(crate::gateway::Waterfall::json),
         "valid": result.doubts.is_empty(),
         "doubts": result.doubts,
     })
@@ -151,6 +152,7 @@ mod tests {
             note: None,
             doubts: Vec::new(),
             judged: vec![(true, "p99<1s".into())],
+            gateway: None,
         };
         let value = json(&result);
         assert_eq!((&value["answered"], &value["statuses"]["2xx"], &value["failures"]["unsent"]), (&json!(1000), &json!(1000), &json!(0)));

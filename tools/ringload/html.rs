@@ -281,6 +281,7 @@ mod tests {
             note: Some("<b>".into()),
             doubts: vec!["<i>".into()],
             judged: vec![(false, "p99<1s".into())],
+            gateway: None,
         }
     }
 

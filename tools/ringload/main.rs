@@ -12,6 +12,7 @@ mod diff;
 mod dispatch;
 mod files;
 mod find;
+mod gateway;
 mod html;
 mod merge;
 mod pace;

@@ -83,7 +83,7 @@ pub fn merge<'a>(results: &[(String, Value)], expectations: &[Expectation], tall
     }
     let judged = expectations.iter().map(|expectation| expectation.judge(tally)).collect();
     let target = format!("{} runs: {}", results.len(), targets.join(", "));
-    Ok(Outcome { target, asked, tally, time, size, busiest, kept_off, note, doubts, judged })
+    Ok(Outcome { target, asked, tally, time, size, busiest, kept_off, note, doubts, judged, gateway: None })
 }
 
 /// A result's counts and times.
@@ -132,7 +132,7 @@ mod tests {
         let asked = Some((100.0, 2_000_000_000));
         let size = Size { threads: 1, connections: 8, pipeline: 3 };
         let (target, note, judged) = ("GET http://a/".to_owned(), Some("cut".to_owned()), Vec::new());
-        json(&Outcome { target, asked, tally, time: 7, size, busiest: 0.5, kept_off: 0.25, note, doubts, judged })
+        json(&Outcome { target, asked, tally, time: 7, size, busiest: 0.5, kept_off: 0.25, note, doubts, judged, gateway: None })
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::gateway::Waterfall;
 use crate::schedule::Schedule;
 use crate::tally::{Failure, LATE, Tally};
 use crate::words::{SECOND, show_bytes, show_count, show_part, show_rate, show_time};
@@ -28,6 +29,8 @@ pub struct Result<'a> {
     pub doubts: Vec<String>,
     /// What was expected, and whether it holds.
     pub judged: Vec<(bool, String)>,
+    /// The gateway's side of it, if that was asked for.
+    pub gateway: Option<Waterfall>,
 }
 
 /// How much a run may do at a time.
@@ -85,6 +88,9 @@ impl Result<'_> {
         self.head(&mut out);
         self.counts(&mut out);
         self.times(&mut out);
+        if let Some(gateway) = &self.gateway {
+            out.push_str(&gateway.text(self.tally.answered()));
+        }
         self.verdict(&mut out);
         out
     }
@@ -216,6 +222,7 @@ mod tests {
             note: Some("cut off".into()),
             doubts: Vec::new(),
             judged: vec![(true, "p99<1s: holds".into())],
+            gateway: None,
         }
     }
 

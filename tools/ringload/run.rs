@@ -22,6 +22,7 @@ use crate::args::Arguments;
 use crate::diff;
 use crate::dispatch::Dispatch;
 use crate::files;
+use crate::gateway::{self, Seen};
 use crate::html::{self, Interval};
 use crate::merge::{self, Merge};
 use crate::progress::Progress;
@@ -112,11 +113,23 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Problem> {
         grace: arguments.grace.unwrap_or(arguments.timeout + SECOND),
         stop,
     });
+    let admin = arguments.gateway.as_deref();
+    let unseen = |admin: &str| cannot(format!("the gateway's private listener at {admin} can't be asked"));
+    let before = admin.map(|admin| Seen::ask(admin).map_err(unseen(admin))).transpose()?;
     let (clock, began) = (Clock::start(), SystemTime::now());
     let start = clock.now() + LEAD + LEAD_EACH * arguments.connections as u32;
     let (reports, backs) = spawn(&arguments, &plan, schedule.as_ref(), (clock, start));
     let gathered = gather(&arguments, schedule.as_deref(), &plan, (clock, start), &reports, &backs, &mut outputs);
     let gathered = gathered.map_err(cannot("cannot write the log of histograms".into()))?;
+    let sides = match (admin, before) {
+        (Some(admin), Some(before)) => {
+            thread::sleep(gateway::BEHIND);
+            let asked = Seen::ask(admin).and_then(|after| Ok((after, gateway::slow(admin, gateway::since_1970(began))?)));
+            let (after, slow) = asked.map_err(unseen(admin))?;
+            Some(gateway::waterfall(&before, &after, &slow, &gathered.tally))
+        }
+        _ => None,
+    };
     let result = Outcome {
         target,
         asked: schedule.as_ref().map(|schedule| (schedule.total(), schedule.length())),
@@ -128,6 +141,7 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Problem> {
         busiest: gathered.busiest,
         kept_off: gathered.kept_off,
         note: gathered.note,
+        gateway: sides,
     };
     if let Some(out) = &mut outputs.html {
         let mut settings = arguments.settings();
