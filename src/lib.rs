@@ -43,4 +43,5 @@ pub mod flight;
 pub mod otlp;
 pub mod run;
 pub mod scribe;
+pub mod service;
 pub mod worker;

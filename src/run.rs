@@ -1,8 +1,8 @@
 //! Starting and stopping the whole: listeners, workers, coordinator, in this order; then waiting until it has drained.
 
+mod error;
 mod listen;
 
-use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -28,9 +28,12 @@ use crate::net::Bell;
 use crate::otlp::{self, Exporter};
 use crate::proxy::Traced;
 use crate::router::Router;
+use crate::service::Service;
 use crate::{checks, flight, log, net, scribe, worker};
 
-use listen::{bind_admin, bind_all};
+use listen::{bind_admin, bind_all, duplicates, spread};
+
+pub use error::StartError;
 
 /// Commands that wait for a worker.
 const INBOX: usize = 16;
@@ -51,6 +54,8 @@ pub struct Options {
     pub middlewares: Registry,
     /// Gives freed memory back to the system; called on a worker's thread after many connections have fallen idle.
     pub release_memory: Option<fn()>,
+    /// The service manager that started this process, and the process that it is to replace, if there are any.
+    pub service: Service,
 }
 
 /// A gateway that listens.
@@ -63,83 +68,6 @@ pub struct Running {
     /// The counters and the state of the endpoints.
     pub shared: Arc<Shared>,
 }
-
-/// Why the gateway could not start.
-#[derive(Debug)]
-pub enum StartError {
-    /// A setting is not an IP address.
-    Address {
-        /// The setting.
-        setting: &'static str,
-        /// What it says.
-        value: String,
-    },
-    /// An address could not be listened on.
-    Bind {
-        /// The setting.
-        setting: &'static str,
-        /// The address.
-        address: SocketAddr,
-        /// What the kernel said.
-        error: io::Error,
-    },
-    /// The configuration can't be put to work.
-    Config(config::Problems),
-    /// A worker could not be started.
-    Worker {
-        /// Its number.
-        index: usize,
-        /// What went wrong.
-        error: io::Error,
-    },
-    /// The engine that the configuration insists on can't be had.
-    Engine(net::RingError),
-    /// Something else the process needs was refused.
-    Process {
-        /// What.
-        what: &'static str,
-        /// What the kernel said.
-        error: io::Error,
-    },
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::Address { setting, value } => {
-                write!(f, "{setting}.address is `{value}`, which is not an IP address; `0.0.0.0` is every IPv4 address of this host")
-            }
-            StartError::Bind { setting, address, error } => {
-                write!(f, "cannot listen on {address} ({setting}.address and {setting}.port): ")?;
-                match error.kind() {
-                    io::ErrorKind::AddrInUse => {
-                        let port = address.port();
-                        write!(
-                            f,
-                            "the port is taken by another process, perhaps another ringway. See which with `ss -ltnp 'sport = :{port}'`, \
-                             stop it or set {setting}.port to another port"
-                        )
-                    }
-                    io::ErrorKind::PermissionDenied => write!(
-                        f,
-                        "permission denied. Ports below 1024 need the capability CAP_NET_BIND_SERVICE \
-                         (`setcap cap_net_bind_service=+ep` on the binary); or set {setting}.port to 1024 or more"
-                    ),
-                    io::ErrorKind::AddrNotAvailable => {
-                        write!(f, "this host has no such address. See its addresses with `ip addr`, or use `0.0.0.0` for all of them")
-                    }
-                    _ => write!(f, "{error}"),
-                }
-            }
-            StartError::Config(problems) => write!(f, "{problems}"),
-            StartError::Worker { index, error } => write!(f, "cannot start worker {index}: {error}"),
-            StartError::Engine(error) => write!(f, "{error}"),
-            StartError::Process { what, error } => write!(f, "cannot {what}: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
 
 /// Runs the gateway until it is told to stop and has drained.
 ///
@@ -165,9 +93,16 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
     let cores = core_affinity::get_core_ids().unwrap_or_default();
     let quota = std::thread::available_parallelism().map_or(1, NonZero::get);
     let seats = seats(config.runtime.workers, config.runtime.pin, &cores, quota);
-    let (address, listeners) = bind_all(&config, seats.len())?;
-    let admin = bind_admin(&config)?;
-    let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
+    let Service { notifier, mut inherited, program } = options.service;
+    let (address, listeners) = bind_all(&config, &mut inherited, seats.len())?;
+    let admin = bind_admin(&config, &mut inherited)?;
+    let admin_address = admin.as_ref().and_then(|listening| listening.socket.local_addr().ok());
+    if let Some(left) = inherited.left() {
+        return Err(StartError::Inherited { address: left, listener: address, admin: admin_address });
+    }
+    let failed = |error| StartError::Process { what: "duplicate the listeners", error };
+    let sockets = duplicates(&listeners, &admin).map_err(failed)?;
+    let listeners = spread(listeners, seats.len()).map_err(failed)?;
 
     let path = options.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
     let registry = metrics::Registry { latency: Arc::new(Board::new(config.latency.series)), ..metrics::Registry::new(seats.len()) };
@@ -184,8 +119,10 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
     let exporter = exporter.map_err(|error| StartError::Process { what: "start the thread that sends spans", error })?;
     let passwords = checks::start(config.runtime.password_threads, config.limits.password_queue as usize);
     let passwords = passwords.map_err(|error| StartError::Process { what: "start the threads for passwords", error })?;
+    let (there, arrivals) = bounded(seats.len());
+    let (opener, open) = bounded(seats.len());
     let mut workers = Vec::with_capacity(seats.len());
-    for (index, ((core_id, listener), desk)) in seats.iter().zip(listeners).zip(desks).enumerate() {
+    for (index, ((core_id, listeners), desk)) in seats.iter().zip(listeners).zip(desks).enumerate() {
         let (commands, inbox) = bounded(INBOX);
         // Before its thread exists, so that a stop in between does not find it idle.
         shared.registry.cores[index].accepting.set(1);
@@ -193,7 +130,7 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
             index,
             cores: seats.len(),
             core_id: *core_id,
-            listener,
+            listeners,
             plan: plan.clone(),
             inbox,
             outbox: outbox.clone(),
@@ -207,8 +144,9 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
             checks: passwords.clone(),
             spans: spans(exporter.as_ref()),
             release_memory: options.release_memory.unwrap_or(|| ()),
+            open: open.clone(),
         };
-        let handle = Arc::new(worker::spawn(seat).map_err(|error| StartError::Worker { index, error })?);
+        let handle = Arc::new(worker::spawn(seat, there.clone()).map_err(|error| StartError::Worker { index, error })?);
         workers.push(coordinator::Seat {
             commands,
             ring: Box::new({
@@ -218,7 +156,10 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
             ended: Box::new(move || handle.ended()),
         });
     }
-    drop((outbox, limits, passwords));
+    drop((outbox, limits, passwords, there, open));
+    for (index, arrived) in arrivals {
+        arrived.map_err(|error| StartError::Worker { index, error })?;
+    }
 
     let (ready, answers) = crossbeam_channel::bounded(1);
     let running = Running { listener: address, admin: admin_address, shared: shared.clone() };
@@ -234,13 +175,19 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
         build: Box::new(make),
         admin,
         signals,
+        sockets,
+        program,
+        notifier: notifier.clone(),
         ready,
     };
     let thread = std::thread::Builder::new().name("coordinator".into()).spawn(move || coordinator::run(setup, doorbell));
     let thread = thread.map_err(|error| StartError::Process { what: "start the coordinator's thread", error })?;
     // Without an answer the coordinator has ended.
     if answers.recv().is_ok() {
+        seats.iter().for_each(|_| _ = opener.send(()));
         announce(address, admin_address);
+        inherited.tell_predecessor();
+        notifier.ready();
         if let Some(on_ready) = options.on_ready {
             on_ready(&running);
         }

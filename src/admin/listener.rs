@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::TcpListener;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,7 +21,7 @@ use crate::http::{Method, RequestHead};
 use crate::http1::{self, Limits};
 use crate::log;
 use crate::metrics::text::Text;
-use crate::net::{self, Acceptor, Deadlines, Link, Stream};
+use crate::net::{self, Acceptor, Deadlines, Link, Listening, Stopper, Stream};
 
 /// Connections served at once; more are closed at once.
 const CONNECTIONS: usize = 64;
@@ -53,12 +52,13 @@ pub struct Desk {
     pub deadlines: Rc<Deadlines>,
 }
 
-/// Serves the private listener on this thread from here on.
+/// Serves the private listener on this thread from here on; what ends that.
 ///
 /// # Errors
 /// What the kernel says about the listener.
-pub fn serve(listener: TcpListener, desk: Desk) -> io::Result<()> {
-    let acceptor = Acceptor::new(listener)?;
+pub fn serve(listening: Listening, desk: Desk) -> io::Result<Stopper> {
+    let acceptor = Acceptor::new(listening)?;
+    let stopper = acceptor.stopper();
     let (desk, open, readers) = (Rc::new(desk), Rc::new(Cell::new(0usize)), Rc::new(Cell::new(0usize)));
     net::spawn(async move {
         while let Some(accepted) = acceptor.next().await {
@@ -81,7 +81,7 @@ pub fn serve(listener: TcpListener, desk: Desk) -> io::Result<()> {
             }
         }
     });
-    Ok(())
+    Ok(stopper)
 }
 
 /// One connection: a request, its answer, the end.
@@ -220,7 +220,7 @@ mod tests {
 
     /// Serves while `talk` runs on another thread.
     fn serving<T: Send + 'static>(talk: impl FnOnce(SocketAddr) -> T + Send + 'static) -> T {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let talker = std::thread::spawn(move || talk(address));
         let engine = net::run_on(&[Engine::Epoll], 64, async |_| {
@@ -232,7 +232,8 @@ mod tests {
                 let _ = reply.try_send(Purged { responses: purges.len(), complete: true });
                 Answers { asked: 1, answers }
             });
-            serve(listener, Desk { shared, reload, purge, clock, deadlines: deadlines.clone() }).unwrap();
+            let listening = Listening { socket: listener, kept: false };
+            serve(listening, Desk { shared, reload, purge, clock, deadlines: deadlines.clone() }).unwrap();
             while !talker.is_finished() {
                 deadlines.sweep(clock.now());
                 net::pause(Duration::from_millis(2)).await;

@@ -20,6 +20,11 @@ pub enum Command {
         /// How to say what was found.
         format: Format,
     },
+    /// Ask a running gateway whether it is ready.
+    Health {
+        /// The configuration file it runs with.
+        config: PathBuf,
+    },
     /// Print the configuration's JSON Schema.
     Schema,
     /// Print the version.
@@ -67,6 +72,7 @@ pub enum Format {
 pub enum Topic {
     Run,
     Validate,
+    Health,
     Schema,
     Version,
     Demo,
@@ -78,13 +84,14 @@ pub enum Topic {
 impl Topic {
     /// All commands in the order help lists them.
     pub const ALL: &[Topic] =
-        &[Topic::Run, Topic::Validate, Topic::Schema, Topic::Demo, Topic::Top, Topic::Latency, Topic::Version, Topic::Help];
+        &[Topic::Run, Topic::Validate, Topic::Health, Topic::Schema, Topic::Demo, Topic::Top, Topic::Latency, Topic::Version, Topic::Help];
 
     /// The command's name.
     pub const fn name(self) -> &'static str {
         match self {
             Topic::Run => "run",
             Topic::Validate => "validate",
+            Topic::Health => "health",
             Topic::Schema => "schema",
             Topic::Version => "version",
             Topic::Demo => "demo",
@@ -97,7 +104,7 @@ impl Topic {
     /// The options it takes beside `--help`, by their long names.
     const fn options(self) -> &'static [&'static str] {
         match self {
-            Topic::Run => &["config"],
+            Topic::Run | Topic::Health => &["config"],
             Topic::Validate => &["config", "format"],
             Topic::Version => &["format"],
             Topic::Demo => &["port"],
@@ -221,6 +228,7 @@ fn finish(topic: Topic, about: Option<Topic>, given: Given) -> Result<Command, U
     Ok(match topic {
         Topic::Run => Command::Run { config: given.config.ok_or_else(needs_config)? },
         Topic::Validate => Command::Validate { config: given.config.ok_or_else(needs_config)?, format },
+        Topic::Health => Command::Health { config: given.config.ok_or_else(needs_config)? },
         Topic::Schema => Command::Schema,
         Topic::Version => Command::Version(format),
         Topic::Top => Command::Top { admin: given.texts.into_iter().next_back().map(|(_, admin)| admin) },
@@ -304,6 +312,7 @@ mod tests {
         assert_eq!(read("-t -c a.json"), validate(Format::Text));
         assert_eq!(read("-tc a.json"), validate(Format::Text));
         assert_eq!(read("validate --format json -c a.json"), validate(Format::Json));
+        assert_eq!(read("health -c a.json"), Ok(Command::Health { config: config.clone() }));
         assert_eq!(read("schema"), Ok(Command::Schema));
         assert_eq!(read("version"), Ok(Command::Version(Format::Text)));
         assert_eq!(read("--version"), Ok(Command::Version(Format::Text)));

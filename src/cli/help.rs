@@ -12,6 +12,7 @@ USAGE
 COMMANDS
     run -c FILE        run the gateway with this configuration
     validate -c FILE   check a configuration and print every problem in it; also `ringway -t -c FILE`
+    health -c FILE     ask the gateway that runs with this configuration whether it is ready
     demo               show the gateway at work: three built-in servers with the gateway in front
     top                show a running gateway, second by second
     latency            look back on response times that were kept on disk: any percentile of any window
@@ -26,6 +27,7 @@ FIRST STEPS
 
 WHILE IT RUNS
     kill -HUP PID    read the configuration again; a bad one changes nothing and is reported in the log
+    kill -USR2 PID   replace the running program without losing a connection
     kill -TERM PID   stop without losing a request: /readyz fails, then what is under way is finished
     http://127.0.0.1:9901/dashboard   how it does, in a browser; `ringway top` in a terminal. http://127.0.0.1:9901/ has
                                       more: /upstreams, /config, /metrics, /latency, /slow, POST /reload
@@ -57,6 +59,8 @@ SIGNALS
     SIGTERM   stop: /readyz fails at once; connections are accepted for `timeouts.drain_delay` more, so that
               balancers in front notice; then requests under way get up to `timeouts.drain` to finish.
     SIGINT    (Ctrl-C) the same without `timeouts.drain_delay`. A signal during the last part stops at once.
+    SIGUSR2   start the program anew, by the name and arguments of this start, and hand it the listening sockets. Once
+              it is ready this process drains and ends; if it fails, this one serves on and the log says why.
 
 IF IT DOES NOT DO WHAT YOU EXPECT
     ringway validate -c FILE                   is the configuration what you think it is?
@@ -79,6 +83,19 @@ OPTIONS
 
 It prints every problem at once, each with file, line, column, the setting and a hint. Exit code 0 means the gateway
 would start with this file, 1 that it would not.
+";
+
+const HEALTH: &str = "\
+ringway health: ask the gateway that runs with this configuration whether it is ready.
+
+USAGE
+    ringway health -c FILE
+
+OPTIONS
+    -c, --config FILE   the configuration that the gateway was started with
+
+It asks /readyz of the private listener and prints the answer; each step may take two seconds. Exit code 0 means ready,
+1 that it isn't, can't be reached, or has no private listener. For HEALTHCHECK of a container and for scripts.
 ";
 
 const SCHEMA: &str = "\
@@ -158,6 +175,7 @@ pub const fn text(topic: Option<Topic>) -> &'static str {
         None => PROGRAM,
         Some(Topic::Run) => RUN,
         Some(Topic::Validate) => VALIDATE,
+        Some(Topic::Health) => HEALTH,
         Some(Topic::Schema) => SCHEMA,
         Some(Topic::Demo) => DEMO,
         Some(Topic::Top) => TOP,

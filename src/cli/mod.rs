@@ -2,6 +2,8 @@
 
 mod args;
 mod demo;
+mod environment;
+mod health;
 mod help;
 mod latency;
 mod memory;
@@ -20,6 +22,8 @@ use args::{Command, Format};
 
 /// The configuration is bad.
 const BAD_CONFIG: u8 = 1;
+/// The gateway that was asked isn't ready.
+const NOT_READY: u8 = 1;
 /// The command line is wrong.
 const BAD_USAGE: u8 = 2;
 /// The gateway could not start.
@@ -38,6 +42,16 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
             }
             if good { ExitCode::SUCCESS } else { ExitCode::from(BAD_CONFIG) }
         }
+        Ok(Command::Health { config }) => match health::ask(&config) {
+            Ok(answer) => {
+                print(&answer);
+                ExitCode::SUCCESS
+            }
+            Err(why) => {
+                eprintln!("{why}");
+                ExitCode::from(NOT_READY)
+            }
+        },
         Ok(Command::Schema) => {
             print(&format!("{:#}", ringway::config::schema()));
             ExitCode::SUCCESS
@@ -81,9 +95,11 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
 
 /// Runs the gateway with this configuration file.
 fn start(path: PathBuf) -> ExitCode {
-    let loaded = run::load(&path).map_err(StartError::Config);
-    let result = loaded.and_then(|loaded| {
-        run::run(loaded, Options { path: Some(path.clone()), release_memory: Some(memory::release), ..Options::default() })
+    let service = environment::take_service().map_err(|error| StartError::Process { what: "take over what this process was given", error });
+    let result = service.and_then(|service| {
+        let loaded = run::load(&path).map_err(StartError::Config)?;
+        let options = Options { path: Some(path.clone()), release_memory: Some(memory::release), service, ..Options::default() };
+        run::run(loaded, options)
     });
     if let Err(StartError::Config(problems)) = result {
         eprintln!("{problems}");

@@ -163,6 +163,8 @@ pub struct Timeouts {
     pub drain_delay: Time,
     /// After `drain_delay`: how long requests in flight may take to finish.
     pub drain: Time,
+    /// After SIGUSR2: how long the process that is to take over may need until it serves; one that isn't ready then is ended.
+    pub upgrade: Time,
 }
 
 impl Default for Timeouts {
@@ -178,6 +180,7 @@ impl Default for Timeouts {
             upgrade_idle: Time::from_secs(300),
             drain_delay: Time::from_secs(5),
             drain: Time::from_secs(30),
+            upgrade: Time::from_secs(30),
         }
     }
 }

@@ -4,7 +4,9 @@
 //! Serving --SIGTERM--> Leaving --drain_delay over--> Draining --nothing left, or drain over--> Over
 //!    |                    |                            ^                                        ^
 //!    |                    +--SIGINT--------------------+--SIGTERM or SIGINT again---------------+
-//!    +--SIGINT-----------------------------------------+
+//!    +--SIGINT-----------------------------------------+                                        |
+//!    +--replaced--> HandedOver --drain_delay over------+                                        |
+//!                       +--nothing left---------------------------------------------------------+
 //! ```
 //!
 //! `drain_delay` gives balancers in front time to see that readiness fails. SIGINT skips it: a person at a terminal is
@@ -21,6 +23,8 @@ pub enum Stop {
     Terminate,
     /// SIGINT: a person at a terminal.
     Interrupt,
+    /// Another process serves in this one's place, on the same sockets.
+    Replaced,
 }
 
 /// How it ended.
@@ -41,6 +45,8 @@ pub enum Ended {
 pub enum Step {
     /// Readiness fails from here on, and each answer ends its connection.
     FailReadiness,
+    /// Workers leave their listeners to another process, and each answer ends its connection.
+    HandOver,
     /// Workers stop accepting and close connections after the answer they are giving.
     StopAccepting,
     /// The process ends.
@@ -52,6 +58,7 @@ pub enum Step {
 enum Phase {
     Serving,
     Leaving { until: Instant },
+    HandedOver { until: Instant },
     Draining { until: Instant },
     Over,
 }
@@ -89,15 +96,19 @@ impl Drain {
                 self.phase = Phase::Leaving { until: now + delays.notice };
                 vec![Step::FailReadiness]
             }
+            (Phase::Serving, Stop::Replaced) => {
+                self.phase = Phase::HandedOver { until: now + delays.notice.max(LAST_ANSWERS) };
+                vec![Step::HandOver]
+            }
             (Phase::Serving, _) => {
                 self.drain(delays, now);
                 vec![Step::FailReadiness, Step::StopAccepting]
             }
-            (Phase::Leaving { .. }, Stop::Interrupt) => {
+            (Phase::Leaving { .. }, Stop::Interrupt) | (Phase::HandedOver { .. }, Stop::Interrupt | Stop::Terminate) => {
                 self.drain(delays, now);
                 vec![Step::StopAccepting]
             }
-            (Phase::Leaving { .. }, Stop::Terminate) => vec![],
+            (Phase::Leaving { .. }, _) | (Phase::HandedOver { .. }, Stop::Replaced) | (Phase::Draining { .. }, Stop::Replaced) => vec![],
             (Phase::Draining { .. }, _) => self.end(Ended::Interrupted),
             (Phase::Over, _) => vec![],
         }
@@ -106,7 +117,8 @@ impl Drain {
     /// Time has passed; `idle` says that no worker accepts and no connection is open any more.
     pub fn on_tick(&mut self, idle: bool, delays: Delays, now: Instant) -> Vec<Step> {
         match self.phase {
-            Phase::Leaving { until } if now >= until => {
+            Phase::HandedOver { .. } if idle => self.end(Ended::Drained),
+            Phase::Leaving { until } | Phase::HandedOver { until } if now >= until => {
                 self.drain(delays, now);
                 vec![Step::StopAccepting]
             }
@@ -126,6 +138,10 @@ impl Drain {
         vec![Step::End(ended)]
     }
 }
+
+/// How long clients of a process that was replaced have at least for a next request, whose answer ends the connection. Nobody waits
+/// for it to be gone.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -160,6 +176,21 @@ mod tests {
         drain.on_stop(Stop::Terminate, DELAYS, at(1));
         assert_eq!(drain.on_stop(Stop::Terminate, DELAYS, at(2)), [], "repeating itself changes nothing");
         assert_eq!(drain.on_stop(Stop::Interrupt, DELAYS, at(2)), [Step::StopAccepting]);
+    }
+
+    #[test]
+    fn a_process_that_was_replaced_stays_ready_until_its_clients_have_gone() {
+        let mut drain = Drain::new();
+        assert_eq!(drain.on_stop(Stop::Replaced, DELAYS, at(1)), [Step::HandOver]);
+        assert_eq!(drain.on_tick(false, DELAYS, at(5)), []);
+        assert_eq!(drain.on_tick(false, DELAYS, at(6)), [Step::StopAccepting]);
+        assert_eq!(drain.on_tick(true, DELAYS, at(7)), [Step::End(Ended::Drained)]);
+        let mut drain = Drain::new();
+        drain.on_stop(Stop::Replaced, DELAYS, at(1));
+        assert_eq!(drain.on_tick(true, DELAYS, at(2)), [Step::End(Ended::Drained)], "without clients there is nothing to wait for");
+        let mut drain = Drain::new();
+        drain.on_stop(Stop::Replaced, DELAYS, at(1));
+        assert_eq!(drain.on_stop(Stop::Terminate, DELAYS, at(2)), [Step::StopAccepting]);
     }
 
     #[test]

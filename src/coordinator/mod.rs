@@ -17,9 +17,9 @@ mod show;
 mod signals;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 
 use std::cell::RefCell;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -35,8 +35,9 @@ use crate::exchange::Plan;
 use crate::limiter::LimitReport;
 use crate::log;
 use crate::metrics::{BAD, GOOD};
-use crate::net::{self, Deadlines, Doorbell, Engine};
+use crate::net::{self, Deadlines, Doorbell, Engine, Listening, Stopper};
 use crate::reconcile::{Lookup, ProbeId, Reconciler, Report};
+use crate::service::{Notifier, Program};
 use crate::worker::Command;
 
 use drain::{Delays, Drain, Step, Stop};
@@ -45,6 +46,7 @@ use limits::Rates;
 use lookup::Lookups;
 use post::Post;
 use probes::Probes;
+use upgrade::Upgrade;
 
 pub use drain::Ended;
 pub use signals::Signals;
@@ -90,9 +92,15 @@ pub struct Setup {
     /// Compiles it.
     pub build: Build,
     /// The private listener.
-    pub admin: Option<TcpListener>,
+    pub admin: Option<Listening>,
+    /// Duplicates of all listeners, to be handed to a successor.
+    pub sockets: Vec<Listening>,
+    /// How to start one.
+    pub program: Option<Program>,
     /// Signals to the process.
     pub signals: Signals,
+    /// Tells the service manager.
+    pub notifier: Notifier,
     /// Told once all that is asked of it is answered.
     pub ready: Sender<()>,
 }
@@ -132,8 +140,9 @@ async fn supervise(mut setup: Setup, doorbell: Doorbell) -> Ended {
         let reload = Box::new(move || reloading.borrow_mut().reload_for_operator());
         let purging = coordinator.clone();
         let purge = Box::new(move |purges| purging.borrow_mut().purge(purges));
-        if let Err(error) = admin::serve(listener, Desk { shared, reload, purge, clock, deadlines: deadlines.clone() }) {
-            log::error(format_args!("the private listener cannot be served error=\"{error}\""));
+        match admin::serve(listener, Desk { shared, reload, purge, clock, deadlines: deadlines.clone() }) {
+            Ok(stopper) => coordinator.borrow_mut().admin = Some(stopper),
+            Err(error) => log::error(format_args!("the private listener cannot be served error=\"{error}\"")),
         }
     }
     limits::answer(doorbell, &coordinator);
@@ -163,18 +172,24 @@ struct Coordinator {
     load: Load,
     build: Build,
     signals: Signals,
+    notifier: Notifier,
     reconciler: Reconciler,
     rates: Rates,
     probes: Probes<ProbeId>,
     lookups: Lookups<Lookup>,
     keys: Keys,
     drain: Drain,
+    upgrade: Upgrade,
+    /// Ends the private listener.
+    admin: Option<Stopper>,
     chance: Chance,
 }
 
 impl Coordinator {
     fn new(setup: Setup, lookups: Lookups<Lookup>, mut keys: Keys, deadlines: Rc<Deadlines>) -> Self {
-        let Setup { clock, shared, workers, reports, limit_reports, loaded, path, load, build, signals, .. } = setup;
+        let Setup {
+            clock, shared, workers, reports, limit_reports, loaded, path, load, build, signals, notifier, sockets, program, ..
+        } = setup;
         let Loaded { config, hash, .. } = loaded;
         keys.reconfigure(&keys::configured(&config), clock.now());
         show::warn_of_trials(&config);
@@ -195,10 +210,13 @@ impl Coordinator {
             load,
             build,
             signals,
+            notifier,
             probes: Probes::new(clock, deadlines),
             lookups,
             keys,
             drain: Drain::new(),
+            upgrade: Upgrade::new(program, sockets),
+            admin: None,
             chance: Chance::new(std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0)),
         }
     }
@@ -232,6 +250,7 @@ impl Coordinator {
             self.shared.set_key_ages(self.keys.ages(now));
         }
         ticks.add(1);
+        self.notifier.alive(now);
         let ended = self.stop(now);
         self.tick_rates();
         ended
@@ -296,7 +315,7 @@ impl Coordinator {
     fn stop(&mut self, now: Instant) -> Option<Ended> {
         let timeouts = &self.config.timeouts;
         let delays = Delays { notice: timeouts.drain_delay.get(), finish: timeouts.drain.get() };
-        let mut steps = Vec::new();
+        let mut steps = self.upgrade(delays, now);
         if self.signals.take_terminate() {
             steps.extend(self.drain.on_stop(Stop::Terminate, delays, now));
         }
@@ -310,9 +329,15 @@ impl Coordinator {
         for step in steps {
             match step {
                 Step::FailReadiness => {
+                    self.upgrade.give_up();
+                    self.notifier.stopping();
                     self.shared.start_draining();
                     self.workers.iter_mut().for_each(|(_, post, _)| post.leave());
                     log::info(format_args!("stopping: readiness fails from here on connections={open}"));
+                }
+                Step::HandOver => {
+                    self.workers.iter_mut().for_each(|(_, post, _)| post.hand_over());
+                    log::info(format_args!("stopping: connections end with their next answer connections={open}"));
                 }
                 Step::StopAccepting => {
                     self.workers.iter_mut().for_each(|(_, post, _)| post.drain());

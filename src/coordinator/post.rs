@@ -21,6 +21,7 @@ pub(super) struct Post {
     keys: Option<Arc<KeySets>>,
     purges: VecDeque<Order>,
     leave: bool,
+    hand_over: bool,
     drain: bool,
 }
 
@@ -71,6 +72,11 @@ impl Post {
         self.leave = true;
     }
 
+    /// Takes the command to leave the listeners to another process.
+    pub fn hand_over(&mut self) {
+        self.hand_over = true;
+    }
+
     /// Takes the command to drain.
     pub fn drain(&mut self) {
         self.drain = true;
@@ -114,6 +120,9 @@ impl Post {
         if std::mem::take(&mut self.leave) {
             return Some(Command::Leave);
         }
+        if std::mem::take(&mut self.hand_over) {
+            return Some(Command::HandOver);
+        }
         std::mem::take(&mut self.drain).then_some(Command::Drain)
     }
 
@@ -125,6 +134,7 @@ impl Post {
             Command::Keys(sets) => self.keys = Some(sets),
             Command::Purge(purges, reply) => self.purges.push_front((purges, reply)),
             Command::Leave => self.leave = true,
+            Command::HandOver => self.hand_over = true,
             Command::Drain => self.drain = true,
         }
     }

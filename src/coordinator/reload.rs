@@ -30,6 +30,7 @@ impl Coordinator {
             result.problems.push("the configuration did not come from a file, so there is nothing to reload".into());
             return result;
         };
+        self.notifier.reloading();
         // The one that follows if the plan is put in force.
         let generation = self.shared.loading().generation + 1;
         let loaded = (self.load)(&path).and_then(|loaded| (self.build)(&loaded, generation).map(|plan| (loaded, plan)));
@@ -51,6 +52,7 @@ impl Coordinator {
             log::warn(format_args!("{setting} has changed, which needs a restart: it stays as it was"));
         }
         self.shared.reloaded(result.clone(), hash);
+        self.notifier.ready();
         result
     }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 
 /// Signals that arrived and were not taken yet. Those of one kind that arrive between two ticks count once.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +12,7 @@ pub struct Signals {
     terminate: Arc<AtomicBool>,
     interrupt: Arc<AtomicBool>,
     hangup: Arc<AtomicBool>,
+    upgrade: Arc<AtomicBool>,
 }
 
 impl Signals {
@@ -20,7 +21,7 @@ impl Signals {
         Signals::default()
     }
 
-    /// Takes over SIGTERM, SIGINT and SIGHUP for this process.
+    /// Takes over SIGTERM, SIGINT, SIGHUP and SIGUSR2 for this process.
     ///
     /// # Errors
     /// What the kernel says.
@@ -29,15 +30,17 @@ impl Signals {
         signal_hook::flag::register(SIGTERM, signals.terminate.clone())?;
         signal_hook::flag::register(SIGINT, signals.interrupt.clone())?;
         signal_hook::flag::register(SIGHUP, signals.hangup.clone())?;
+        signal_hook::flag::register(SIGUSR2, signals.upgrade.clone())?;
         Ok(signals)
     }
 
-    /// Raises one by hand: `SIGTERM`, `SIGINT` or `SIGHUP`; others do nothing.
+    /// Raises one by hand: `SIGTERM`, `SIGINT`, `SIGHUP` or `SIGUSR2`; others do nothing.
     pub fn raise(&self, signal: i32) {
         match signal {
             SIGTERM => self.terminate.store(true, SeqCst),
             SIGINT => self.interrupt.store(true, SeqCst),
             SIGHUP => self.hangup.store(true, SeqCst),
+            SIGUSR2 => self.upgrade.store(true, SeqCst),
             _ => {}
         }
     }
@@ -55,6 +58,11 @@ impl Signals {
     /// Whether SIGHUP arrived since it was last asked.
     pub(super) fn take_hangup(&self) -> bool {
         self.hangup.swap(false, SeqCst)
+    }
+
+    /// Whether SIGUSR2 arrived since it was last asked.
+    pub(super) fn take_upgrade(&self) -> bool {
+        self.upgrade.swap(false, SeqCst)
     }
 }
 

@@ -56,7 +56,7 @@ fn stage(change: impl FnOnce(&mut Config)) -> Stage {
         let ring = Box::new(move || _ = rings.fetch_add(1, SeqCst));
         workers.push(Seat { commands, ring, ended: Box::new(|| false) });
     }
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let admin = listener.local_addr().unwrap();
     let reading = next.clone();
     let setup = Setup {
@@ -69,8 +69,11 @@ fn stage(change: impl FnOnce(&mut Config)) -> Stage {
         path: Some("gateway.json".into()),
         load: Box::new(move |_| reading.lock().unwrap().clone()),
         build: Box::new(|loaded, generation| crate::run::build(loaded, generation).map(Arc::new)),
-        admin: Some(listener),
+        admin: Some(crate::net::Listening { socket: listener, kept: false }),
         signals: signals.clone(),
+        notifier: Default::default(),
+        sockets: vec![],
+        program: None,
         ready: bounded(1).0,
     };
     let thread = std::thread::spawn(move || run(setup, doorbell));

@@ -11,14 +11,14 @@ mod sys;
 #[cfg(test)]
 mod tests;
 
-pub use accept::{Acceptor, Stopper, bind};
+pub use accept::{Acceptor, Listening, Stopper, adopt_listener, bind};
 pub use both::both;
 pub use buffers::Buffers;
 pub use deadlines::{Deadlines, Timer};
 pub use doorbell::{Bell, Doorbell};
 pub use link::{Link, connect};
 pub use ring::{Engine, RingError, run_on, try_uring};
-pub use sys::{readable_at_once, readable_now, reset_on_close, set_descriptor_limit};
+pub use sys::{adopt, pass_only, readable_at_once, readable_now, reset_on_close, set_descriptor_limit};
 
 use std::future::Future;
 use std::io;

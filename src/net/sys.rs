@@ -4,7 +4,9 @@
 use std::cell::UnsafeCell;
 use std::io;
 use std::net::Shutdown;
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::rc::Rc;
 
 use monoio::buf::{IoBuf, IoBufMut};
@@ -16,6 +18,39 @@ fn with<T>(fd: RawFd, work: impl FnOnce(SockRef<'_>) -> T) -> T {
     // SAFETY: every caller is a method of the value that owns the descriptor, or of a timer that lives shorter than it.
     let fd = unsafe { BorrowedFd::borrow_raw(fd) };
     work(SockRef::from(&fd))
+}
+
+/// Takes a descriptor over that this process was started with, by the number it was told; no child inherits it any more.
+///
+/// # Errors
+/// When it isn't open.
+pub fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: F_SETFD takes numbers only, and says whether the descriptor is open.
+    if unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it is open, and whoever started this process has given it for nothing but this.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Has a child of this process get these descriptors, by the same numbers, and beside its standard streams no other: accepted
+/// connections, which a ring can't make close themselves, would stay open in it. They must be open when it is started.
+pub fn pass_only(command: &mut Command, fds: Vec<RawFd>) {
+    let pass = move || {
+        let checked = |result: libc::c_long| if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) };
+        // SAFETY: both calls take numbers only, and concern the child's own table of descriptors.
+        unsafe {
+            checked(libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC))?;
+            fds.iter().try_for_each(|&fd| checked(libc::fcntl(fd, libc::F_SETFD, 0).into()))
+        }
+    };
+    // SAFETY: between fork and exec it makes system calls only, and allocates nothing.
+    unsafe { command.pre_exec(pass) };
+}
+
+/// Another descriptor for the same socket.
+pub(super) fn duplicate(fd: RawFd) -> io::Result<std::net::TcpStream> {
+    with(fd, |socket| socket.try_clone()).map(Into::into)
 }
 
 /// Ends one or both directions; operations under way return. A socket that isn't connected any more is no error.

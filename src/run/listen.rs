@@ -1,10 +1,12 @@
 //! The sockets it listens on.
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 
 use super::StartError;
 use crate::config::Config;
-use crate::net;
+use crate::net::{self, Listening};
+use crate::service::Inherited;
 
 /// The address a setting gives.
 fn socket_address(setting: &'static str, address: &str, port: u16) -> Result<SocketAddr, StartError> {
@@ -12,35 +14,60 @@ fn socket_address(setting: &'static str, address: &str, port: u16) -> Result<Soc
     Ok(SocketAddr::new(ip, port))
 }
 
-/// Binds one listener a worker, all to the same address.
+/// Listeners on the same address: those that this process was given, or one bound for each worker.
 ///
 /// Sockets that share a port share it with other processes of the same user too, so a second gateway would quietly take
 /// half of the first one's connections: a first bind that doesn't share shows whether the port is free.
-pub(super) fn bind_all(config: &Config, workers: usize) -> Result<(SocketAddr, Vec<TcpListener>), StartError> {
+pub(super) fn bind_all(config: &Config, inherited: &mut Inherited, workers: usize) -> Result<(SocketAddr, Vec<Listening>), StartError> {
     let setting = "listener";
     let mut address = socket_address(setting, &config.listener.address, config.listener.port)?;
     let failed = |error| StartError::Bind { setting, address, error };
+    let given = inherited.take(address);
+    if !given.is_empty() {
+        return Ok((address, given));
+    }
     if address.port() != 0 {
         drop(net::bind(address, 1, false).map_err(failed)?);
     }
     let backlog = config.listener.backlog;
+    let own = |socket| Listening { socket, kept: false };
     let first = net::bind(address, backlog, true).map_err(failed)?;
     address = first.local_addr().map_err(failed)?;
-    let mut listeners = vec![first];
+    let mut listeners = vec![own(first)];
     for _ in 1..workers {
-        listeners.push(net::bind(address, backlog, true).map_err(|error| StartError::Bind { setting, address, error })?);
+        listeners.push(own(net::bind(address, backlog, true).map_err(|error| StartError::Bind { setting, address, error })?));
     }
     Ok((address, listeners))
 }
 
-/// Binds the private listener, if there is to be one.
-pub(super) fn bind_admin(config: &Config) -> Result<Option<TcpListener>, StartError> {
+/// Gives each worker a listener and each listener a worker: where there are fewer listeners, workers share them, as those that
+/// were bound besides would have queues of their own, which nobody could hand back if this start failed.
+pub(super) fn spread(given: Vec<Listening>, workers: usize) -> io::Result<Vec<Vec<Listening>>> {
+    let mut seats: Vec<Vec<Listening>> = (0..workers).map(|_| Vec::new()).collect();
+    for worker in given.len()..workers {
+        seats[worker].push(given[worker % given.len()].duplicate()?);
+    }
+    given.into_iter().enumerate().for_each(|(index, listening)| seats[index % workers].push(listening));
+    Ok(seats)
+}
+
+/// A descriptor of each listening socket there is, for the process that replaces this one.
+pub(super) fn duplicates(listeners: &[Listening], admin: &Option<Listening>) -> io::Result<Vec<Listening>> {
+    listeners.iter().chain(admin).map(Listening::duplicate).collect()
+}
+
+/// The private listener, if there is to be one.
+pub(super) fn bind_admin(config: &Config, inherited: &mut Inherited) -> Result<Option<Listening>, StartError> {
     let (setting, admin) = ("admin", &config.admin);
     if !admin.enabled {
         return Ok(None);
     }
     let address = socket_address(setting, &admin.address, admin.port)?;
-    net::bind(address, 128, false).map(Some).map_err(|error| StartError::Bind { setting, address, error })
+    if let Some(given) = inherited.take(address).pop() {
+        return Ok(Some(given));
+    }
+    let bound = net::bind(address, 128, false).map_err(|error| StartError::Bind { setting, address, error })?;
+    Ok(Some(Listening { socket: bound, kept: false }))
 }
 
 #[cfg(test)]
@@ -57,18 +84,27 @@ mod tests {
 
     #[test]
     fn workers_share_a_free_port_and_others_are_refused_it() {
-        let (address, listeners) = bind_all(&config(0), 3).unwrap();
+        let (address, listeners) = bind_all(&config(0), &mut Inherited::default(), 3).unwrap();
         assert_ne!(address.port(), 0);
         assert_eq!(listeners.len(), 3);
         for listener in &listeners {
-            assert_eq!(listener.local_addr().unwrap(), address);
+            assert_eq!(listener.socket.local_addr().unwrap(), address);
         }
-        let error = bind_all(&config(address.port()), 1).unwrap_err().to_string();
+        let error = bind_all(&config(address.port()), &mut Inherited::default(), 1).unwrap_err().to_string();
         assert!(error.contains(&address.to_string()) && error.contains("taken"), "{error}");
-        let error = bind_admin(&config(address.port())).unwrap_err().to_string();
+        let error = bind_admin(&config(address.port()), &mut Inherited::default()).unwrap_err().to_string();
         assert!(error.contains("admin.port"), "{error}");
         drop(listeners);
-        bind_all(&config(address.port()), 2).unwrap();
+        bind_all(&config(address.port()), &mut Inherited::default(), 2).unwrap();
+    }
+
+    #[test]
+    fn each_worker_has_a_listener_and_each_listener_a_worker() {
+        for (listeners, workers, each) in [(3, 3, vec![1, 1, 1]), (1, 3, vec![1, 1, 1]), (2, 3, vec![1, 1, 1]), (5, 2, vec![3, 2])] {
+            let (_, given) = bind_all(&config(0), &mut Inherited::default(), listeners).unwrap();
+            let seats = spread(given, workers).unwrap();
+            assert_eq!(seats.iter().map(Vec::len).collect::<Vec<_>>(), each);
+        }
     }
 
     #[test]

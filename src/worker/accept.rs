@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,35 +14,42 @@ use crate::proxy::Core;
 use crate::server::{self, Client};
 use crate::{log, metrics};
 
-/// Begins to accept.
-pub(super) fn start(core: Rc<Core>, listener: TcpListener) -> io::Result<Stopper> {
-    let acceptor = Acceptor::new(listener)?;
-    let stopper = acceptor.stopper();
-    net::spawn(async move {
-        let mut told_at = None;
-        while let Some(accepted) = acceptor.next().await {
-            match accepted {
-                Ok((link, peer)) => welcome(&core, link, peer),
-                Err(error) => {
-                    core.counters.accept_errors.add(1);
-                    let now = core.woke();
-                    if told_at.is_none_or(|at| now >= at + TELL_AGAIN) {
-                        told_at = Some(now);
-                        log::warn(format_args!(
-                            "connections can't be accepted and wait in the kernel error=\"{error}\"; {}",
-                            remedy(&error)
-                        ));
-                    }
-                    // Out of descriptors, most often: others end meanwhile.
-                    net::pause(ACCEPT_PAUSE).await;
+/// Begins to accept; what ends it.
+pub(super) fn start(core: &Rc<Core>, acceptors: Vec<Acceptor>) -> Vec<Stopper> {
+    let left = Rc::new(Cell::new(acceptors.len()));
+    let stoppers = acceptors.iter().map(Acceptor::stopper).collect();
+    for acceptor in acceptors {
+        let (core, left) = (core.clone(), left.clone());
+        net::spawn(async move {
+            accept(&core, acceptor).await;
+            left.set(left.get() - 1);
+            if left.get() == 0 {
+                core.counters.accepting.set(0);
+            }
+        });
+    }
+    stoppers
+}
+
+async fn accept(core: &Rc<Core>, acceptor: Acceptor) {
+    let mut told_at = None;
+    while let Some(accepted) = acceptor.next().await {
+        match accepted {
+            Ok((link, peer)) => welcome(core, link, peer),
+            Err(error) => {
+                core.counters.accept_errors.add(1);
+                let now = core.woke();
+                if told_at.is_none_or(|at| now >= at + TELL_AGAIN) {
+                    told_at = Some(now);
+                    log::warn(format_args!("connections can't be accepted and wait in the kernel error=\"{error}\"; {}", remedy(&error)));
                 }
+                // Out of descriptors, most often: others end meanwhile.
+                net::pause(ACCEPT_PAUSE).await;
             }
         }
-        // What the kernel has completed by then would be reset with the listener.
-        acceptor.close(|link, peer| welcome(&core, link, peer)).await;
-        core.counters.accepting.set(0);
-    });
-    Ok(stopper)
+    }
+    // What the kernel has completed by then would be reset with the listener.
+    acceptor.close(|link, peer| welcome(core, link, peer)).await;
 }
 
 fn welcome(core: &Rc<Core>, link: Link, peer: SocketAddr) {
@@ -148,7 +155,7 @@ mod tests {
                 echo(b"cd");
             });
             run_on(engines, 64, |_| async {
-                let acceptor = Acceptor::new(listener).unwrap();
+                let acceptor = Acceptor::new(net::Listening { socket: listener, kept: false }).unwrap();
                 let ended = Rc::new(std::cell::Cell::new((0, 0)));
                 for _ in 0..2 {
                     let (link, peer) = acceptor.next().await.unwrap().unwrap();

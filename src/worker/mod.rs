@@ -3,8 +3,8 @@
 mod accept;
 mod tick;
 
+use std::cell::Cell;
 use std::io;
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::SystemTime;
@@ -21,7 +21,7 @@ use crate::exchange::{Plan, View};
 use crate::latency::Recorder;
 use crate::limiter::{LimitReport, LimitUpdate};
 use crate::metrics::{self, DRIVER_EPOLL, DRIVER_IO_URING};
-use crate::net::{Bell, Buffers, Doorbell, Engine, run_on};
+use crate::net::{Acceptor, Bell, Buffers, Doorbell, Engine, Listening, run_on};
 use crate::proxy::{Core, Parts, Scribe, Traced};
 use crate::reconcile::{Report, Update};
 use crate::{balancer, checks, log};
@@ -40,6 +40,8 @@ pub enum Command {
     Purge(Arc<[Purge]>, Option<Sender<Purged>>),
     /// End each connection with the answer it gets next, and accept on.
     Leave,
+    /// Accept no more, as others have the listeners; end each connection with the answer it gets next.
+    HandOver,
     /// Accept no more; end connections after the request under way.
     Drain,
 }
@@ -52,8 +54,8 @@ pub struct Seat {
     pub cores: usize,
     /// The core it is pinned to.
     pub core_id: Option<CoreId>,
-    /// Its own listener on the common address.
-    pub listener: TcpListener,
+    /// Its own listener on the common address; several if they are more than the workers.
+    pub listeners: Vec<Listening>,
     /// What it serves by.
     pub plan: Arc<Plan>,
     /// Commands of the coordinator.
@@ -80,7 +82,13 @@ pub struct Seat {
     pub spans: Box<dyn Fn(Traced) -> bool + Send>,
     /// Gives freed memory of this thread back to the system.
     pub release_memory: fn(),
+    /// Where workers wait, all but accepting, until each of them can: a start that fails has taken no connection. Each message
+    /// lets one through; those that wait when the sender is gone end.
+    pub open: Receiver<()>,
 }
+
+/// Told once by each worker: its number, and what stands in its way if something does.
+pub type Arrivals = Sender<(usize, io::Result<()>)>;
 
 /// What a worker exchanges with the coordinator through.
 struct Desk {
@@ -112,14 +120,14 @@ impl Handle {
 ///
 /// # Errors
 /// When the process has no thread or descriptor left.
-pub fn spawn(seat: Seat) -> io::Result<Handle> {
+pub fn spawn(seat: Seat, there: Arrivals) -> io::Result<Handle> {
     let (bell, doorbell) = Bell::new()?;
     let own = bell.clone();
-    let thread = std::thread::Builder::new().name(format!("worker-{}", seat.index)).spawn(move || run(seat, own, doorbell))?;
+    let thread = std::thread::Builder::new().name(format!("worker-{}", seat.index)).spawn(move || run(seat, there, own, doorbell))?;
     Ok(Handle { thread, bell })
 }
 
-fn run(seat: Seat, bell: Bell, doorbell: Doorbell) {
+fn run(seat: Seat, there: Arrivals, bell: Bell, doorbell: Doorbell) {
     if let Some(core) = seat.core_id
         && !core_affinity::set_for_current(core)
     {
@@ -131,22 +139,23 @@ fn run(seat: Seat, bell: Bell, doorbell: Doorbell) {
         Driver::Epoll => &[Engine::Epoll],
     };
     let entries = seat.plan.config.runtime.ring_entries;
-    let (index, accepting) = (seat.index, seat.metrics.clone());
+    let (index, accepting, there) = (seat.index, seat.metrics.clone(), Cell::new(Some(there)));
     let ended = run_on(engines, entries, |engine| {
         let driver = if engine == Engine::Epoll { DRIVER_EPOLL } else { DRIVER_IO_URING };
         seat.metrics.driver.at(driver).set(1);
         log::info(format_args!("worker runs worker={} engine=\"{}\"", seat.index, engine.name()));
-        work(seat, bell, doorbell)
+        work(seat, there.take(), bell, doorbell)
     });
-    if let Err(error) = ended {
-        log::error(format_args!("worker can't run worker={index}: {error}"));
+    if let (Err(error), Some(there)) = (ended, there.take()) {
+        let _ = there.send((index, Err(io::Error::other(error))));
     }
     accepting.accepting.set(0);
 }
 
-async fn work(seat: Seat, bell: Bell, doorbell: Doorbell) {
-    let Seat { index, listener, inbox, outbox, limits, coordinator, release_memory, .. } = seat;
-    let port = listener.local_addr().map(|address| address.port().to_string()).unwrap_or_default();
+async fn work(seat: Seat, there: Option<Arrivals>, bell: Bell, doorbell: Doorbell) {
+    let Seat { index, listeners, inbox, outbox, limits, coordinator, release_memory, open, .. } = seat;
+    let port = listeners.first().and_then(|listening| listening.socket.local_addr().ok());
+    let port = port.map(|address| address.port().to_string()).unwrap_or_default();
     let now = seat.clock.now();
     let number = u32::try_from(index).unwrap_or(0);
     let here = balancer::Seat { core: number, cores: u32::try_from(seat.cores).unwrap_or(1) };
@@ -174,9 +183,15 @@ async fn work(seat: Seat, bell: Bell, doorbell: Doorbell) {
     });
     let desk = Desk { inbox, outbox, limits, coordinator };
     let worker = tick::Worker::new(core.clone(), desk, release_memory);
-    match accept::start(core, listener) {
-        Ok(stopper) => tick::run(worker, stopper, doorbell).await,
-        Err(error) => log::error(format_args!("worker can't accept worker={index}: {error}")),
+    let acceptors: io::Result<Vec<Acceptor>> = listeners.into_iter().map(Acceptor::new).collect();
+    let (acceptors, arrived) = match acceptors {
+        Ok(acceptors) => (Some(acceptors), Ok(())),
+        Err(error) => (None, Err(error)),
+    };
+    drop(there.map(|there| there.send((index, arrived))));
+    // Nothing else runs on this core yet.
+    if let (Some(acceptors), Ok(())) = (acceptors, open.recv()) {
+        tick::run(worker, accept::start(&core, acceptors), doorbell).await;
     }
 }
 

@@ -43,7 +43,7 @@ impl Worker {
     }
 
     /// Obeys what the coordinator has sent.
-    fn obey(&mut self, stopper: &Stopper) {
+    fn obey(&mut self, stoppers: &[Stopper]) {
         let core = &self.core;
         let now = core.woke();
         core.take_replies();
@@ -76,13 +76,17 @@ impl Worker {
                     }
                 }
                 Command::Leave => core.leaving.set(true),
+                Command::HandOver => {
+                    core.leaving.set(true);
+                    stoppers.iter().for_each(Stopper::hand_over);
+                }
                 Command::Drain => {
                     core.leaving.set(true);
                     core.draining.set(true);
                     // What follows is handed over as it is noted.
                     core.hand_over();
                     self.end_idle_from = now + NOTICE;
-                    stopper.stop();
+                    stoppers.iter().for_each(Stopper::stop);
                 }
             }
         }
@@ -159,12 +163,12 @@ impl Worker {
 }
 
 /// Ticks until the coordinator is gone.
-pub(super) async fn run(worker: Worker, stopper: Stopper, doorbell: Doorbell) {
+pub(super) async fn run(worker: Worker, stoppers: Vec<Stopper>, doorbell: Doorbell) {
     let core = worker.core.clone();
     let worker = Rc::new(RefCell::new(worker));
     let rung = worker.clone();
     net::spawn(async move {
-        if let Err(error) = doorbell.answer(|| rung.borrow_mut().obey(&stopper)).await {
+        if let Err(error) = doorbell.answer(|| rung.borrow_mut().obey(&stoppers)).await {
             log::error(format_args!("the doorbell broke: {error}"));
         }
     });

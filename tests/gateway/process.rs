@@ -4,14 +4,19 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::harness::{Gateway, config, directory};
+use crate::harness::{Gateway, config, directory, until};
 
 /// Starts a gateway that can't; its exit code and what it says.
 fn refused(config: &serde_json::Value) -> (i32, String) {
+    refused_by(Command::new(env!("CARGO_BIN_EXE_ringway")), config)
+}
+
+/// The same, by this command, which takes the program's arguments.
+pub fn refused_by(mut command: Command, config: &serde_json::Value) -> (i32, String) {
     let directory = directory();
     let file = directory.join("gateway.json");
     std::fs::write(&file, config.to_string()).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_ringway")).args(["run", "-c"]).arg(&file).output().unwrap();
+    let output = command.args(["run", "-c"]).arg(&file).output().unwrap();
     std::fs::remove_dir_all(&directory).unwrap();
     (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
 }
@@ -51,5 +56,30 @@ fn without_a_private_listener() {
     assert!(Command::new("kill").arg(process.id().to_string()).status().unwrap().success());
     assert!(lines.next().is_none(), "nothing is said about a listener that isn't there");
     assert_eq!(process.wait().unwrap().code(), Some(0));
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
+#[test]
+fn a_gateway_is_asked_whether_it_is_ready() {
+    let mut settings = config("127.0.0.1:9", json!({ "timeouts": { "drain_delay": "10s" } }));
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    settings["admin"]["port"] = free.local_addr().unwrap().port().into();
+    drop(free);
+    let directory = directory();
+    let file = directory.join("gateway.json");
+    std::fs::write(&file, settings.to_string()).unwrap();
+    let health = || {
+        let output = Command::new(env!("CARGO_BIN_EXE_ringway")).args(["health", "-c"]).arg(&file).output().unwrap();
+        (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let (code, said) = health();
+    assert!(code == Some(1) && said.contains("refused"), "{said}");
+    let gateway = Gateway::start(&settings);
+    assert_eq!(health(), (Some(0), gateway.page("GET", "/readyz").text().to_owned()));
+    gateway.signal("TERM");
+    until("readiness to fail", || (health().0 == Some(1)).then_some(()));
+    settings["admin"]["enabled"] = false.into();
+    std::fs::write(&file, settings.to_string()).unwrap();
+    assert!(health().1.contains("admin.enabled"));
     std::fs::remove_dir_all(&directory).unwrap();
 }

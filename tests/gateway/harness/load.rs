@@ -17,6 +17,7 @@ pub struct Load {
 struct Shared {
     stop: AtomicBool,
     answered: AtomicUsize,
+    refused: AtomicUsize,
 }
 
 impl Load {
@@ -40,7 +41,10 @@ impl Load {
     #[track_caller]
     pub fn stop(self) -> usize {
         self.shared.stop.store(true, SeqCst);
-        self.join()
+        let shared = self.shared.clone();
+        let answered = self.join();
+        assert_eq!(shared.refused.load(SeqCst), 0, "the port was closed");
+        answered
     }
 
     /// Waits until all clients have been turned away by a closed port.
@@ -63,6 +67,7 @@ fn ask_on(shared: &Shared, address: &str, target: &str, keep: bool) {
                 Ok(stream) => Wire::of(stream),
                 Err(error) => {
                     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+                    shared.refused.fetch_add(1, SeqCst);
                     return;
                 }
             },
