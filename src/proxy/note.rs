@@ -145,5 +145,5 @@ impl Core {
 #[inline]
 pub(super) fn micros(from: Instant, to: Instant) -> u32 {
     let micros = to.as_nanos().saturating_sub(from.as_nanos()) / 1000;
-    u32::try_from(micros).unwrap_or(u32::MAX - 1)
+    micros.min(u64::from(u32::MAX) - 1) as u32
 }
