@@ -3,11 +3,10 @@
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
+use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriter, IntervalLogWriterBuilder, Tag};
-use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
+use ringway::latency::{hgrm, v2};
 use serde_json::{Map, Value, json};
 
 use crate::report::{LADDER, Result};
@@ -65,9 +64,7 @@ fn times(histogram: &Histogram<u64>) -> Value {
     for (quantile, name) in LADDER {
         fields.insert(name.into(), histogram.value_at_quantile(quantile).into());
     }
-    let mut bytes = Vec::new();
-    V2DeflateSerializer::new().serialize(histogram, &mut bytes).expect("memory takes any number of bytes");
-    fields.insert("histogram".into(), STANDARD.encode(bytes).into());
+    fields.insert("histogram".into(), v2(histogram).into());
     Value::Object(fields)
 }
 
@@ -76,18 +73,7 @@ fn times(histogram: &Histogram<u64>) -> Value {
 /// # Errors
 /// What writing says.
 pub fn write_hgrm(out: &mut dyn Write, histogram: &Histogram<u64>) -> io::Result<()> {
-    writeln!(out, "{:>12} {:>14} {:>10} {:>14}\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)")?;
-    let mut count = 0;
-    for value in histogram.iter_quantiles(5) {
-        count += value.count_since_last_iteration();
-        let (shown, quantile) = (value.value_iterated_to() as f64 / SCALE, value.quantile_iterated_to());
-        write!(out, "{shown:12.6} {quantile:.12} {count:10}")?;
-        if quantile < 1.0 { writeln!(out, " {:14.2}", 1.0 / (1.0 - quantile))? } else { writeln!(out)? }
-    }
-    let (mean, deviation) = (histogram.mean() / SCALE, histogram.stdev() / SCALE);
-    writeln!(out, "#[Mean    = {mean:12.6}, StdDeviation   = {deviation:12.6}]")?;
-    writeln!(out, "#[Max     = {:12.6}, Total count    = {:12}]", histogram.max() as f64 / SCALE, histogram.len())?;
-    writeln!(out, "#[Buckets = {:12}, SubBuckets     = {:12}]", histogram.buckets(), 2048)
+    out.write_all(hgrm(histogram, SCALE).as_bytes())
 }
 
 /// Begins a log of histograms, an interval a line; intervals count from `start`.
@@ -125,6 +111,9 @@ pub fn write_interval(
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
     use crate::report::Size;
     use crate::tally::Outcome;
@@ -161,21 +150,6 @@ mod tests {
         let read: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap();
         assert!(read == tally.response);
         assert_eq!(value["response_ns"]["p99"], json!(tally.response.value_at_quantile(0.99)));
-    }
-
-    #[test]
-    fn hgrm_goes_from_the_least_to_the_most_in_milliseconds() {
-        let mut out = Vec::new();
-        write_hgrm(&mut out, &tally().response).unwrap();
-        let text = String::from_utf8(out).unwrap();
-        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(lines[0], ["Value", "Percentile", "TotalCount", "1/(1-Percentile)"]);
-        assert_eq!(lines[2][1..], ["0.000000000000", "1", "1.00"]);
-        let half = lines.iter().find(|line| line.get(1) == Some(&"0.500000000000")).unwrap();
-        assert!(half[0].starts_with("0.50") && half[2].starts_with("50"), "{half:?}");
-        let last = lines.iter().rfind(|line| !line.is_empty() && !line[0].starts_with('#')).unwrap();
-        assert_eq!((last.len(), last[1], last[2]), (3, "1.000000000000", "1000"));
-        assert!(text.contains("Total count    =         1000]"), "{text}");
     }
 
     #[test]
