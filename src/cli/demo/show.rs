@@ -60,7 +60,7 @@ fn intro(running: &Running, endpoints: &[(&'static str, SocketAddr)], moved: boo
     let _ = writeln!(text, "  gateway    http://{gateway}\n  endpoints  {}", list.join(", "));
     let _ = writeln!(text, "  pages      http://{gateway}/gateway/health and /gateway/metrics");
     if let Some(admin) = running.admin {
-        let _ = writeln!(text, "  operators  http://{admin}/ and /upstreams");
+        let _ = writeln!(text, "  operators  http://{admin}/dashboard, and / for all");
     }
     let unwell = endpoints[1];
     let _ = write!(

@@ -269,6 +269,8 @@ impl Wire {
                 self.buf.extend_from_slice(&piece[..count]);
                 Ok(())
             }
+            // A wait with a time limit may end early, and isn't begun again by the kernel (signal(7)).
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.fill(),
             Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => Err(End::Reset),
             Err(error) => panic!("nothing came in {BOUND:?}: {error}; before it: {}", self.buf.escape_ascii()),
         }
