@@ -228,4 +228,32 @@ mod tests {
             assert!(reason.explain().ends_with('.'));
         }
     }
+
+    /// What `docs/reasons.md` says.
+    fn table() -> String {
+        let mut page = String::from(
+            "# Reasons\n\nWhy an answer is the gateway's own, or was cut: the word stands in the answer's body, in `Proxy-Status`, in the access log and in\n\
+             `gateway_refusals_total{reason}`. Made of `src/error.rs`: `RENEW=1 cargo test --lib reasons_are_documented` renews it.\n\n\
+             | reason | status | whose doing | what it means |\n|---|---|---|---|\n",
+        );
+        for reason in Reason::ALL {
+            let whose = match reason.fault() {
+                Fault::Client => "client",
+                Fault::Upstream => "endpoint",
+                Fault::Gateway => "gateway",
+            };
+            let meaning = reason.explain().replace('|', "\\|");
+            page.push_str(&format!("| `{}` | {} | {whose} | {meaning} |\n", reason.code(), reason.status()));
+        }
+        page
+    }
+
+    #[test]
+    fn reasons_are_documented() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reasons.md");
+        if std::env::var_os("RENEW").is_some() {
+            std::fs::write(path, table()).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap(), table(), "renew it: RENEW=1 cargo test --lib reasons_are_documented");
+    }
 }
