@@ -8,7 +8,7 @@ use std::fmt;
 use std::io::Write;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -181,6 +181,20 @@ pub fn error(message: fmt::Arguments<'_>) {
 /// Something an operator should look at.
 pub fn warn(message: fmt::Arguments<'_>) {
     write(LogLevel::Warn, message);
+}
+
+/// Trouble that lasts, told once in a while.
+#[derive(Debug, Default)]
+pub struct Seldom(Option<Instant>);
+
+impl Seldom {
+    /// [`warn`], unless it has within this time.
+    pub fn warn(&mut self, every: Duration, message: fmt::Arguments<'_>) {
+        if self.0.is_none_or(|at| at.elapsed() >= every) {
+            self.0 = Some(Instant::now());
+            warn(message);
+        }
+    }
 }
 
 /// Something changed.

@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
@@ -102,7 +102,7 @@ struct Output {
     count: u64,
     /// The last line that was written has no end.
     torn: bool,
-    told_at: Option<Instant>,
+    told: log::Seldom,
 }
 
 impl Writer {
@@ -188,10 +188,8 @@ impl Output {
 
     /// Says that lines are lost, once in a while.
     fn complain(&mut self, path: &str, error: &io::Error) {
-        if self.told_at.is_none_or(|at| at.elapsed() >= TELL_AGAIN) {
-            self.told_at = Some(Instant::now());
-            log::warn(format_args!("lines of the access log can't be written and are lost path={path} error=\"{error}\""));
-        }
+        let lost = format_args!("lines of the access log can't be written and are lost path={path} error=\"{error}\"");
+        self.told.warn(TELL_AGAIN, lost);
     }
 }
 

@@ -1,12 +1,14 @@
 //! Response times on the pages: metrics, percentiles of any phase and window, and the requests that were slow.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use hdrhistogram::Histogram;
 use serde_json::{Map, Value, json};
 
 use super::{Response, Shared};
-use crate::clock::write_rfc3339;
 use crate::http::{Decode, pair_of};
 use crate::latency::{History, NOBODY, Phase, Series, Slow, Window, hgrm, v2};
+use crate::log::rfc3339;
 use crate::metrics::outcomes;
 use crate::metrics::text::Text;
 
@@ -43,8 +45,9 @@ pub(super) fn write(shared: &Shared, text: &mut Text) {
     let name = "gateway_route_requests_total";
     text.family(name, "counter", "Requests that ended, by route, method and the class of their status; a second behind.");
     for route in distinct(&history, |series| &series.route) {
+        let own: Vec<&Series> = history.series().iter().filter(|series| *series.route == *route).collect();
         for (outcome, (method, class)) in outcomes().enumerate() {
-            let count: u64 = history.series().iter().filter(|series| *series.route == *route).map(|series| series.outcome(outcome)).sum();
+            let count: u64 = own.iter().map(|series| series.outcome(outcome)).sum();
             if count > 0 {
                 text.sample(name, &[("route", route), ("method", method), ("status_class", class)], count as f64);
             }
@@ -136,17 +139,19 @@ pub(super) fn page(query: &[u8], shared: &Shared) -> Response {
         ("v2", Some(phase)) => Response::text(200, v2(&history.window(phase, asked.window.1, wanted)) + "\n"),
         ("json", phase) => {
             let phases: Vec<Phase> = phase.map_or(Phase::ALL.to_vec(), |phase| vec![phase]);
-            let one = |route: &str, upstream: &str, wanted: &dyn Fn(&Series) -> bool| {
+            let one = |route: &str, upstream: &str, times: &dyn Fn(Phase) -> Histogram<u64>| {
                 let times = |&phase: &Phase| {
-                    let histogram = history.window(phase, asked.window.1, wanted);
+                    let histogram = times(phase);
                     (!histogram.is_empty()).then(|| (phase.name().to_owned(), numbers(&histogram)))
                 };
                 json!({ "route": route, "upstream": upstream, "phases": phases.iter().filter_map(times).collect::<Map<_, _>>() })
             };
-            let each = history.series().iter().filter(|series| wanted(series)).map(|series| {
-                one(&series.route, &series.upstream, &|other| (&other.route, &other.upstream) == (&series.route, &series.upstream))
-            });
-            let all = one("*", "*", &wanted);
+            let each = history
+                .series()
+                .iter()
+                .filter(|series| wanted(series))
+                .map(|series| one(&series.route, &series.upstream, &|phase| history.of(series, phase, asked.window.1)));
+            let all = one("*", "*", &|phase| history.window(phase, asked.window.1, wanted));
             Response::json(
                 200,
                 &json!({ "unit": "microseconds", "window": asked.window.0, "series": std::iter::once(all).chain(each).collect::<Vec<_>>() }),
@@ -195,12 +200,10 @@ fn window(text: &str) -> Option<Window> {
 
 /// A slow request as pages tell of it.
 pub(super) fn story(slow: Slow) -> Value {
-    let mut at = String::new();
-    write_rfc3339(&mut at, slow.at_us / 1000);
     let phases: Map<String, Value> =
         Phase::ALL.into_iter().filter_map(|phase| Some((phase.name().to_owned(), slow.times.of(phase)?.into()))).collect();
     json!({
-        "at": at,
+        "at": rfc3339(UNIX_EPOCH + Duration::from_micros(slow.at_us)),
         "request_id": slow.request_id,
         "request": slow.line,
         "route": &*slow.route,
@@ -224,8 +227,6 @@ pub(super) fn slow(shared: &Shared) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
-
     use super::*;
     use crate::latency::{Recorder, Times};
     use crate::metrics::Registry;

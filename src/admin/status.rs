@@ -66,7 +66,8 @@ pub(super) fn value(shared: &Shared) -> Value {
 
 /// A window's response times: numbers, curve, and the median of each phase.
 fn times(history: &History, window: Window) -> Value {
-    let total = history.window(Phase::Total, window, |_| true);
+    let all = Phase::ALL.map(|phase| history.window(phase, window, |_| true));
+    let total = &all[Phase::Total as usize];
     let mut share = 0.5;
     let curve = std::iter::repeat_with(|| {
         let point = json!([1.0 - share, total.value_at_quantile(1.0 - share)]);
@@ -74,12 +75,12 @@ fn times(history: &History, window: Window) -> Value {
         point
     });
     let phases: Map<String, Value> = Phase::ALL
-        .into_iter()
-        .map(|phase| (phase, history.window(phase, window, |_| true)))
+        .iter()
+        .zip(&all)
         .filter(|(_, times)| !times.is_empty())
         .map(|(phase, times)| (phase.name().to_owned(), json!([times.value_at_quantile(0.5), times.value_at_quantile(0.99)])))
         .collect();
-    json!({ "total": latency::numbers(&total), "curve": curve.take(CURVE).collect::<Vec<_>>(), "phases": phases })
+    json!({ "total": latency::numbers(total), "curve": curve.take(CURVE).collect::<Vec<_>>(), "phases": phases })
 }
 
 /// How many of the last second's times fall into each part of an octave.
@@ -98,9 +99,7 @@ fn heat(last: &Histogram<u64>) -> Vec<u64> {
 fn series(history: &History) -> Vec<Value> {
     let window = Window::Seconds(10);
     let one = |series: &Series| {
-        let same = |other: &Series| (&other.route, &other.upstream) == (&series.route, &series.upstream);
-        let total = history.window(Phase::Total, window, same);
-        let own = history.window(Phase::Overhead, window, same);
+        let (total, own) = (history.of(series, Phase::Total, window), history.of(series, Phase::Overhead, window));
         let row = json!({
             "route": &*series.route, "upstream": &*series.upstream, "requests_per_second": total.len() as f64 / 10.0,
             "p50": total.value_at_quantile(0.5), "p99": total.value_at_quantile(0.99), "p99.9": total.value_at_quantile(0.999),

@@ -1,11 +1,12 @@
 //! `ringway health`: is the gateway that runs with this file ready?
 
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
 use ringway::run;
+
+use super::ask::get;
 
 /// What its private listener answers.
 ///
@@ -29,19 +30,10 @@ pub fn ask(path: &Path) -> Result<String, String> {
         ip => ip,
     };
     let address = SocketAddr::new(ip, admin.port);
-    let answer = get(address).map_err(|error| format!("no answer from http://{address}/readyz: {error}"))?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let answer = get(address, "/readyz", LIMIT, ANSWER_MAX);
+    let (head, body) = answer.map_err(|error| format!("no answer from http://{address}/readyz: {error}"))?;
     let said = body.trim().to_owned();
     if head.starts_with("HTTP/1.1 200 ") { Ok(said) } else { Err(said) }
-}
-
-fn get(address: SocketAddr) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
-    stream.set_read_timeout(Some(LIMIT))?;
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.take(ANSWER_MAX).read_to_string(&mut answer)?;
-    Ok(answer)
 }
 
 /// For each of connecting and waiting.

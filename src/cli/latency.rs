@@ -4,10 +4,11 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ringway::clock::{read_utc, write_rfc3339};
+use ringway::clock::read_utc;
 use ringway::config::Time;
 use ringway::flight::{Question, look};
 use ringway::latency::Phase;
+use ringway::log::rfc3339;
 use ringway::run;
 use serde_json::{Map, json};
 
@@ -52,15 +53,15 @@ pub fn report(asked: &Look) -> Result<String, (u8, String)> {
     let found = look(&PathBuf::from(&directory), &question).map_err(|error| (BAD_CONFIG, format!("{directory}: {error}")))?;
     let (from, to) = found.window;
     if found.histogram.is_empty() {
-        let known = found.known.map_or("nothing at all".to_owned(), |(first, last)| format!("{} to {}", utc(first), utc(last)));
-        return Err((BAD_CONFIG, format!("no {phase} times from {} to {}; {directory} has {known}", utc(from), utc(to))));
+        let known = found.known.map_or("nothing at all".to_owned(), |(first, last)| format!("{} to {}", rfc3339(first), rfc3339(last)));
+        return Err((BAD_CONFIG, format!("no {phase} times from {} to {}; {directory} has {known}", rfc3339(from), rfc3339(to))));
     }
     let histogram = &found.histogram;
     if asked.format == Format::Json {
         let values: Map<_, _> =
             percentiles.iter().map(|(word, at)| ((*word).to_owned(), histogram.value_at_percentile(*at).into())).collect();
         let report = json!({
-            "from": utc(from), "to": utc(to), "phase": phase, "route": question.route, "upstream": question.upstream,
+            "from": rfc3339(from), "to": rfc3339(to), "phase": phase, "route": question.route, "upstream": question.upstream,
             "count": histogram.len(), "mean": histogram.mean(), "unit": "microseconds", "percentiles": values,
             "unreadable_lines": found.unreadable,
         });
@@ -68,7 +69,7 @@ pub fn report(asked: &Look) -> Result<String, (u8, String)> {
     }
     let whose = |name: &str, id: &Option<String>| id.as_ref().map_or(String::new(), |id| format!("  {name} {id}"));
     let (route, upstream) = (whose("route", &question.route), whose("upstream", &question.upstream));
-    let mut report = format!("{phase}{route}{upstream}  {} to {}  {} requests\n\n", utc(from), utc(to), histogram.len());
+    let mut report = format!("{phase}{route}{upstream}  {} to {}  {} requests\n\n", rfc3339(from), rfc3339(to), histogram.len());
     for (word, percentile) in percentiles {
         let millis = histogram.value_at_percentile(percentile) as f64 / 1000.0;
         // Writing to a string can't fail.
@@ -91,10 +92,4 @@ fn moment(text: &str) -> Option<f64> {
     let padded = if text.matches(':').count() == 1 { format!("{text}:00") } else { text.to_owned() };
     let time = read_utc(&format!("1970-01-01T{padded}Z"))?;
     Some(if today + time <= now { today + time } else { (today + time).saturating_sub(86_400) } as f64)
-}
-
-fn utc(at: SystemTime) -> String {
-    let mut text = String::new();
-    write_rfc3339(&mut text, at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64);
-    text
 }

@@ -1,6 +1,7 @@
 //! The command line: reads it, does what it says, and turns how that went into an exit code.
 
 mod args;
+mod ask;
 mod demo;
 mod environment;
 mod health;

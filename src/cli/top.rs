@@ -1,12 +1,14 @@
 //! `ringway top`: the dashboard in a terminal, drawn anew each second; once, if the output is no terminal.
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io::{self, IsTerminal, Write};
+use std::net::ToSocketAddrs;
 use std::thread::sleep;
 use std::time::Duration;
 
 use serde_json::Value;
+
+use super::ask::get;
 
 /// Where the private listener is, unless it is told.
 pub const ADMIN: &str = "127.0.0.1:9901";
@@ -50,14 +52,8 @@ fn print(out: &mut impl Write, text: &str) -> bool {
 /// Asks for `/status`.
 fn ask(admin: &str) -> io::Result<Value> {
     let address = admin.to_socket_addrs()?.next().ok_or(io::ErrorKind::NotFound)?;
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(b"GET /status HTTP/1.1\r\nHost: ringway\r\n\r\n")?;
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes)?;
-    let text = String::from_utf8_lossy(&bytes);
-    let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    serde_json::from_str(body).map_err(|_| io::Error::other("what answers there is not Ringway's private listener"))
+    let (_, body) = get(address, "/status", PATIENCE, u64::MAX)?;
+    serde_json::from_str(&body).map_err(|_| io::Error::other("what answers there is not Ringway's private listener"))
 }
 
 /// One screen.

@@ -11,9 +11,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use hdrhistogram::Histogram;
 
-use crate::clock::write_rfc3339;
 use crate::http::unescaped;
 use crate::latency::{Phase, v2};
+use crate::log::rfc3339;
 
 /// Files that the ring consists of.
 const FILES: u64 = 16;
@@ -123,8 +123,7 @@ impl Files {
         for old in known.drain(..known.len() - keep) {
             fs::remove_file(old)?;
         }
-        let mut at = String::new();
-        write_rfc3339(&mut at, now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64);
+        let at = rfc3339(now);
         let path = self.directory.join(format!("{}{}{}", NAME.0, at.replace(':', "-"), NAME.1));
         let mut file = OpenOptions::new().create(true).append(true).open(path)?;
         let since = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();

@@ -14,7 +14,7 @@ use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 
 use crate::admin::Shared;
 use crate::config;
-use crate::latency::Phase;
+use crate::latency::{History, Phase};
 use crate::log;
 
 pub use files::{Files, Interval, Tag};
@@ -47,19 +47,20 @@ pub fn start(shared: Arc<Shared>, settings: &config::Latency) -> io::Result<Flig
     let (stop, stopped) = bounded::<()>(0);
     let thread = thread::Builder::new().name("flight".into()).spawn(move || {
         let mut began = Instant::now();
-        let (mut next, mut told_at) = (began + SECOND, None::<Instant>);
+        let (mut next, mut told) = (began + SECOND, log::Seldom::default());
         loop {
             let last = stopped.recv_timeout(next.saturating_duration_since(Instant::now())) != Err(RecvTimeoutError::Timeout);
             next += SECOND;
             shared.pace(began.elapsed());
             began = Instant::now();
-            let second = take(&shared);
-            if let Some(files) = &mut files
-                && let Err(error) = files.add(SystemTime::now() - SECOND, &second)
-                && told_at.is_none_or(|at| at.elapsed() >= TELL_AGAIN)
-            {
-                told_at = Some(Instant::now());
-                log::warn(format_args!("histograms of response times can't be written and are lost error=\"{error}\""));
+            shared.history().collect();
+            if let Some(files) = &mut files {
+                // Bound, so that the history isn't locked while the disk is written.
+                let second = last_second(&shared.history());
+                if let Err(error) = files.add(SystemTime::now() - SECOND, &second) {
+                    let lost = format_args!("histograms of response times can't be written and are lost error=\"{error}\"");
+                    told.warn(TELL_AGAIN, lost);
+                }
             }
             if last {
                 return;
@@ -69,10 +70,8 @@ pub fn start(shared: Arc<Shared>, settings: &config::Latency) -> io::Result<Flig
     Ok(Flight { stop, thread })
 }
 
-/// Takes what came since it was last called.
-fn take(shared: &Shared) -> Vec<Interval> {
-    let mut history = shared.history();
-    history.collect();
+/// What the second last collected brought.
+fn last_second(history: &History) -> Vec<Interval> {
     let now = history.seconds();
     let mut second = Vec::new();
     for series in history.series() {

@@ -174,9 +174,14 @@ impl History {
     pub fn window(&self, phase: Phase, window: Window, wanted: impl Fn(&Series) -> bool) -> Histogram<u64> {
         let mut all = super::empty();
         for series in self.series.iter().filter(|series| wanted(series)) {
-            all.add(series.window(phase, window, self.seconds)).expect("all have the same bounds");
+            all.add(self.of(series, phase, window)).expect("all have the same bounds");
         }
         all
+    }
+
+    /// A phase's times over this window, of one of its series.
+    pub fn of(&self, series: &Series, phase: Phase, window: Window) -> Histogram<u64> {
+        series.window(phase, window, self.seconds)
     }
 
     /// How many times of a phase since the start are at most so many microseconds, for each of these; and the sum of all, in microseconds, each

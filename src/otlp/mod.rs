@@ -58,8 +58,7 @@ pub fn start(settings: &config::Tracing, counters: Arc<Spans>) -> io::Result<Opt
     let (host, path, service) = (host.to_owned(), path.to_owned(), settings.service_name.clone());
     let (queue, traced) = bounded(QUEUE);
     let thread = thread::Builder::new().name("otlp".into()).spawn(move || {
-        let mut told_at = None::<Instant>;
-        let mut last = false;
+        let (mut told, mut last) = (log::Seldom::default(), false);
         while !last {
             let batch;
             (batch, last) = gather(&traced);
@@ -71,10 +70,7 @@ pub fn start(settings: &config::Tracing, counters: Arc<Spans>) -> io::Result<Opt
                 Ok(()) => counters.sent.add(spans),
                 Err(error) => {
                     counters.failed.add(spans);
-                    if told_at.is_none_or(|at| at.elapsed() >= TELL_AGAIN) {
-                        told_at = Some(Instant::now());
-                        log::warn(format_args!("spans can't be sent and are lost collector={host} error=\"{error}\""));
-                    }
+                    told.warn(TELL_AGAIN, format_args!("spans can't be sent and are lost collector={host} error=\"{error}\""));
                 }
             }
         }

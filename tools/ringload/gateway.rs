@@ -147,14 +147,23 @@ impl Waterfall {
     }
 }
 
+/// The whole answer to a request without a body, such as `GET /count`. `patience` is for connecting, and for each wait.
+///
+/// # Errors
+/// When there is none.
+pub fn ask(host: &str, request: &str, patience: Duration) -> io::Result<String> {
+    let address = host.to_socket_addrs()?.next().ok_or(io::ErrorKind::NotFound)?;
+    let mut stream = TcpStream::connect_timeout(&address, patience)?;
+    stream.set_read_timeout(Some(patience))?;
+    write!(stream, "{request} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
 /// The body of a page.
 fn get(admin: &str, path: &str) -> io::Result<String> {
-    let address = admin.to_socket_addrs()?.next().ok_or(io::ErrorKind::NotFound)?;
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {admin}\r\n\r\n").as_bytes())?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
+    let text = ask(admin, &format!("GET {path}"), PATIENCE)?;
     match text.split_once("\r\n\r\n") {
         Some((head, body)) if head.starts_with("HTTP/1.1 200") => Ok(body.to_owned()),
         _ => Err(io::Error::other(format!("it answers {}", text.lines().next().unwrap_or("nothing")))),

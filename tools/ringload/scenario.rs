@@ -2,8 +2,7 @@
 //! must hold all the same.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -11,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::gateway;
 use crate::run::Problem;
 use crate::words::{SECOND, show_count, show_part, show_time};
 
@@ -275,13 +275,7 @@ fn start(name: &str, words: &[&str], listeners: usize) -> io::Result<(Process, V
 
 /// The answer to a request such as `GET /count`.
 fn ask(url: &str, request: &str) -> io::Result<String> {
-    let host = url.trim_start_matches("http://");
-    let mut stream = TcpStream::connect(host)?;
-    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-    write!(stream, "{request} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
+    gateway::ask(url.trim_start_matches("http://"), request, Duration::from_secs(2))
 }
 
 fn signal(process: &Process, signal: &str) -> io::Result<()> {
