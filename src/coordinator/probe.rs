@@ -11,7 +11,6 @@ use crate::config::StatusRange;
 use crate::error::Reason;
 use crate::http::{Framing, Method, ResponseHead};
 use crate::http1::{self, Limits};
-use crate::log;
 use crate::net::{self, Deadlines, Stream};
 
 /// What is taken of an answer. A health page that needs more is no health page.
@@ -45,8 +44,11 @@ pub(super) enum Failure {
 impl Failure {
     /// Writes it to the log. The one that took the endpoint out of service is what operators look for; the others are many.
     pub fn tell(&self, upstream: &str, endpoint: &str, took_down: bool) {
-        let log = if took_down { log::warn } else { log::debug };
-        log(format_args!("probe failed upstream={upstream} endpoint={endpoint} error=\"{self}\""));
+        if took_down {
+            tracing::warn!(upstream, endpoint, error = %self, "probe failed");
+        } else {
+            tracing::debug!(upstream, endpoint, error = %self, "probe failed");
+        }
     }
 }
 

@@ -8,7 +8,6 @@ use super::{Command, Desk};
 use crate::cache::Purged;
 use crate::clock::{Instant, thread_time};
 use crate::exchange::View;
-use crate::log;
 use crate::metrics::UPSTREAM_IDLE;
 use crate::net::{self, Doorbell, Stopper};
 use crate::proxy::Core;
@@ -169,7 +168,7 @@ pub(super) async fn run(worker: Worker, stoppers: Vec<Stopper>, doorbell: Doorbe
     let rung = worker.clone();
     net::spawn(async move {
         if let Err(error) = doorbell.answer(|| rung.borrow_mut().obey(&stoppers)).await {
-            log::error(format_args!("the doorbell broke: {error}"));
+            tracing::error!(%error, "the doorbell broke");
         }
     });
     loop {
