@@ -24,6 +24,7 @@ pub mod hedge;
 pub mod http1;
 pub mod limiter;
 pub mod middleware;
+pub mod proxy_protocol;
 pub mod reconcile;
 pub mod retry;
 pub mod router;

@@ -21,7 +21,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("trace", &[]),
     // Deciding: pure.
     ("auth", &["clock"]),
-    ("config", &["cache", "http", "latency", "middleware"]),
+    ("proxy_protocol", &[]),
+    ("config", &["cache", "http", "latency", "middleware", "proxy_protocol"]),
     ("cache", &["clock", "config", "http"]),
     ("http1", &["error", "http"]),
     ("router", &["config", "error", "http"]),
@@ -82,6 +83,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "metrics",
             "middleware",
             "net",
+            "proxy_protocol",
             "server",
             "trace",
         ],
@@ -110,6 +112,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "metrics",
             "net",
             "proxy",
+            "proxy_protocol",
             "reconcile",
             "server",
         ],
@@ -134,6 +137,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "metrics",
             "middleware",
             "net",
+            "proxy_protocol",
             "reconcile",
             "service",
             "worker",
@@ -169,6 +173,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 /// The modules that decide: what they need of the outside is an argument, what they want done is a return value.
 const DECIDING: &[&str] = &[
     "auth",
+    "proxy_protocol",
     "config",
     "cache",
     "http1",

@@ -71,11 +71,14 @@ pub struct Listener {
     pub backlog: u32,
     /// Networks in CIDR form whose `X-Forwarded-*` and `X-Request-ID` headers are believed.
     pub trusted_proxies: Vec<String>,
+    /// Whether each connection from one of `trusted_proxies` begins with a PROXY protocol header, of version 1 or 2, which says who its client is.
+    /// One that doesn't is closed. Connections from elsewhere have none. Needs no restart.
+    pub proxy_protocol: bool,
 }
 
 impl Default for Listener {
     fn default() -> Self {
-        Listener { address: "0.0.0.0".into(), port: 8080, backlog: 4096, trusted_proxies: Vec::new() }
+        Listener { address: "0.0.0.0".into(), port: 8080, backlog: 4096, trusted_proxies: Vec::new(), proxy_protocol: false }
     }
 }
 

@@ -270,6 +270,7 @@ impl Coordinator {
                 method: due.settings.method,
                 path: due.settings.path,
                 host: due.host,
+                introduction: due.proxy_protocol.version(),
                 timeout: due.settings.timeout.get(),
                 expected: due.settings.expected_status,
             };

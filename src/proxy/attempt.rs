@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::http::{Changes, Edits, Framing, Method, RequestHead, RequestOut, Resp
 use crate::http::{write_request, write_response};
 use crate::http1;
 use crate::net::{self, Stream};
+use crate::proxy_protocol::{self, Ends};
 use crate::server::{Client, Inbound};
 
 /// An endpoint that has begun to answer. Its head is in the session, parsed from the front of `buf`.
@@ -90,8 +92,9 @@ impl Core {
         let plan = &view.plan;
         let began = self.now();
         session.connect = None;
+        let ends = || ends(client?, session, inbound.bytes(), plan);
         let (connection, reused) =
-            self.connection(plan, attempt, deadline).await.map_err(|reason| Failed { reason, trace: Trace::default() })?;
+            self.connection(plan, attempt, deadline, ends).await.map_err(|reason| Failed { reason, trace: Trace::default() })?;
         if !reused {
             session.connect = Some(micros(began, self.now()));
         }
@@ -227,11 +230,21 @@ impl Core {
         result.map(|_| ()).map_err(|_| Reason::ClientLeft)
     }
 
-    /// A kept connection to the endpoint, or a new one.
-    pub(super) async fn connection(&self, plan: &Plan, attempt: &Attempt, deadline: Instant) -> Result<(Rc<Connection>, bool), Reason> {
+    /// A kept connection to the endpoint, or a new one. `ends` is for whom, where endpoints are told by a PROXY protocol header: such a connection
+    /// is a new one always, as it stands for this client.
+    pub(super) async fn connection(
+        &self,
+        plan: &Plan,
+        attempt: &Attempt,
+        deadline: Instant,
+        ends: impl FnOnce() -> Option<Ends>,
+    ) -> Result<(Rc<Connection>, bool), Reason> {
         let now = self.now();
         let key = key(attempt);
-        if let Some(connection) = self.pool.take(key, attempt.careful, now) {
+        let introduction = plan.upstreams[attempt.upstream].settings.proxy_protocol.version();
+        if introduction.is_none()
+            && let Some(connection) = self.pool.take(key, attempt.careful, now)
+        {
             self.counters.upstream_reused.add(1);
             return Ok((connection, true));
         }
@@ -247,6 +260,12 @@ impl Core {
         match opened {
             Ok((link, timer)) => {
                 self.counters.upstream_opened.add(1);
+                if let Some(version) = introduction {
+                    let mut header = Vec::new();
+                    proxy_protocol::write(&mut header, version, ends().as_ref());
+                    // It fits into what the kernel takes of a new connection at once.
+                    Box::pin(link.send(header, 0)).await.0.map_err(|_| Reason::SendFailed)?;
+                }
                 Ok((Rc::new(Connection { timer, link, born: now, requests: Default::default() }), false))
             }
             Err(error) => Err(match error.kind() {
@@ -257,6 +276,15 @@ impl Core {
             }),
         }
     }
+}
+
+/// The client's connection, as endpoints are told of it. What only a header of a proxy says of the client has no port.
+fn ends(client: &Client, session: &Session, bytes: &[u8], plan: &Plan) -> Option<Ends> {
+    let Client { peer, destination, link, .. } = client;
+    let to = destination.as_deref().copied().or_else(|| link.local_address())?;
+    let ip = Incoming { head: &session.head, bytes, peer: peer.ip(), wall: 0 }.client(&plan.trusted);
+    let port = if ip == peer.ip().to_canonical() { peer.port() } else { 0 };
+    Some(Ends { from: SocketAddr::new(ip, port), to })
 }
 
 /// What has been received of an answer so far.

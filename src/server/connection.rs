@@ -25,8 +25,10 @@ pub struct Client {
     pub timer: Timer,
     /// Its bytes.
     pub link: Link,
-    /// Its address.
+    /// Its address, as far as a proxy in front told it by the PROXY protocol.
     pub peer: SocketAddr,
+    /// The address it connected to, where a proxy in front told that.
+    pub destination: Option<Box<SocketAddr>>,
     /// Bytes that were sent to it.
     pub sent: Cell<u64>,
     /// Bytes of bodies that were received from it, besides those that came with a head.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
+use super::introduced;
 use crate::metrics;
 use crate::net::{self, Acceptor, Link, Stopper, Stream};
 use crate::proxy::Core;
@@ -62,8 +63,22 @@ fn welcome(core: &Rc<Core>, link: Link, peer: SocketAddr) {
     }
     core.counters.connections.add(1);
     let timer = core.deadlines.timer(link.fd());
-    let client = Client { timer, link, peer, sent: Cell::new(0), received: Cell::new(0) };
+    let client = Client { timer, link, peer, destination: None, sent: Cell::new(0), received: Cell::new(0) };
     let core = core.clone();
+    if introduced::is_due(&core, peer) {
+        net::spawn(async move {
+            if let Some(client) = introduced::wait(&core, client).await {
+                attend(core, client);
+            }
+        });
+    } else {
+        attend(core, client);
+    }
+}
+
+/// Serves a client.
+fn attend(core: Rc<Core>, client: Client) {
+    let peer = client.peer;
     net::spawn(async move {
         if !alone(&core.counters, peer, server::serve(core.clone(), client)).await {
             core.waiters.wake_all();

@@ -1,6 +1,7 @@
 //! A worker: one thread pinned to one core, with its own listener and engine. It meets the coordinator only in messages.
 
 mod accept;
+mod introduced;
 mod tick;
 
 use std::cell::Cell;

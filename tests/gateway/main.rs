@@ -24,6 +24,7 @@ mod metrics;
 mod middlewares;
 mod mirrors;
 mod process;
+mod proxy_protocol;
 mod rate_limits;
 mod refused_requests;
 mod refused_responses;

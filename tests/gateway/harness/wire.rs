@@ -118,6 +118,11 @@ impl Wire {
         self.stream.write_all(bytes.as_ref())
     }
 
+    /// The port at this end.
+    pub fn port(&self) -> u16 {
+        self.stream.local_addr().unwrap().port()
+    }
+
     /// Sends and reads one answer.
     #[track_caller]
     pub fn ask(&mut self, request: impl AsRef<[u8]>) -> Message {
