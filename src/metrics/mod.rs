@@ -55,6 +55,12 @@ cells! {
         pub accepting: Gauge = "gateway_workers_accepting",
         /// Connections that were upgraded to another protocol.
         pub upgrades: Counter = "gateway_upgrades_total",
+        /// Upgraded connections that are open.
+        pub upgraded: Gauge = "gateway_upgraded_connections",
+        /// Bytes received from clients over upgraded connections.
+        pub upgraded_in: Counter = "gateway_upgraded_received_bytes_total",
+        /// Bytes sent to clients over upgraded connections.
+        pub upgraded_out: Counter = "gateway_upgraded_sent_bytes_total",
         /// Bytes received from clients.
         pub bytes_in: Counter = "gateway_received_bytes_total",
         /// Bytes sent to clients.

@@ -28,6 +28,8 @@ struct Entry {
     expired: bool,
     /// Waiting for a next message: ended at once when the core drains.
     idle: bool,
+    /// Upgraded to another protocol: no message is the last one.
+    upgraded: bool,
     canceller: Option<Canceller>,
 }
 
@@ -47,7 +49,7 @@ pub struct Timer {
 impl Deadlines {
     /// A deadline for the connection of this descriptor, not yet set.
     pub fn timer(self: &Rc<Self>, fd: RawFd) -> Timer {
-        let entry = Entry { at: Instant::MAX, fd, action: Action::Close, expired: false, idle: false, canceller: None };
+        let entry = Entry { at: Instant::MAX, fd, action: Action::Close, expired: false, idle: false, upgraded: false, canceller: None };
         let mut entries = self.entries.borrow_mut();
         let index = match self.free.borrow_mut().pop() {
             Some(index) => {
@@ -70,6 +72,11 @@ impl Deadlines {
     /// Expires the deadlines of all connections that wait for a next message; returns how many.
     pub fn end_idle(&self) -> usize {
         self.expire(|entry| entry.idle && entry.at != Instant::MAX)
+    }
+
+    /// Expires the deadlines of all upgraded connections; returns how many.
+    pub fn end_upgraded(&self) -> usize {
+        self.expire(|entry| entry.upgraded && entry.at != Instant::MAX)
     }
 
     fn expire(&self, due: impl Fn(&Entry) -> bool) -> usize {
@@ -98,6 +105,7 @@ impl Timer {
         entry.at = at;
         entry.action = action;
         entry.idle = idle;
+        entry.upgraded = false;
         entry.expired = false;
     }
 
@@ -127,6 +135,12 @@ impl Timer {
     pub fn close_idle_at(&self, at: Instant) {
         self.set(at, Action::Close, true);
         self.deadlines.entries.borrow_mut()[self.index as usize].canceller = None;
+    }
+
+    /// As [`Timer::close_at`], for an upgraded connection: once draining has taken its time, that ends it too.
+    pub fn close_upgraded_at(&self, at: Instant) {
+        self.set(at, Action::Close, false);
+        self.deadlines.entries.borrow_mut()[self.index as usize].upgraded = true;
     }
 
     /// Takes the deadline away.

@@ -129,7 +129,7 @@ impl Core {
         };
         // An endpoint may answer and close before it has taken everything, so its answer is looked for even then.
         let mut trace = Trace { reused, sent: true, body_lost: upload.is_some(), ..Trace::default() };
-        let first_byte = plan.config.timeouts.first_byte.get();
+        let first_byte = plan.routes[attempt.route].first_byte;
         let deadline = Cell::new(deadline);
         let patience = || connection.timer.close_at(after(self.now(), first_byte).min(deadline.get()));
         if upload.is_none() {

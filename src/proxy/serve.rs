@@ -7,7 +7,6 @@ use super::attempt::{Answered, Failed};
 use super::core::{Core, Session};
 use super::note::{Asked, Begun, Ended};
 use super::relay::{Relayed, Terms, outlives};
-use super::tunnel::tunnel;
 use crate::clock::Instant;
 use crate::error::Reason;
 use crate::exchange::{Attempt, Attempted, Ending, Exchange, Page, Place, Plan, Refusal, Step, Tally, View};
@@ -75,8 +74,12 @@ impl Service for Core {
         self.sample(&view.plan, session);
         self.counters.in_flight.add(1);
         let begun = Begun::new(client, started);
-        let mut request = Request { core: self, client, session, inbound, started, ended: Ended::default(), held: None, fill: None };
+        let mut request = Request { core: self, client, session, inbound, begun, ended: Ended::default(), held: None, fill: None };
         let next = request.run(view.clone()).await;
+        if !request.ended.switched {
+            self.woke();
+            request.count(&view);
+        }
         let Request { ended, held, fill, .. } = request;
         if let Some(fill) = fill {
             self.wake_fill(fill);
@@ -86,9 +89,6 @@ impl Service for Core {
             self.wake_places(route, upstream);
         }
         self.counters.in_flight.sub(1);
-        let elapsed = self.woke().since(started);
-        self.counters.ended(ended.status, ended.reason, elapsed);
-        self.measure(&view, client, session, begun, &ended);
         self.note(&view, client, session, begun, ended);
         next
     }
@@ -114,7 +114,7 @@ pub(super) struct Request<'a> {
     pub(super) client: &'a Client,
     pub(super) session: &'a mut Session,
     pub(super) inbound: &'a mut Inbound,
-    started: Instant,
+    pub(super) begun: Begun,
     pub(super) ended: Ended,
     /// The route and upstream in which it held places.
     held: Option<(usize, u32)>,
@@ -127,7 +127,7 @@ impl<'a> Request<'a> {
         let Session { head, arrived, .. } = &mut *self.session;
         let body = if let Framing::Length(length) = head.framing { length } else { u64::MAX };
         *arrived = head.length as u64 + body.min((self.inbound.bytes().len() - head.length) as u64);
-        let mut exchange = Exchange::new(view, self.started);
+        let mut exchange = Exchange::new(view, self.begun.at);
         let (mut ticket, mut awaited) = (None, false);
         let mut step = self.step(&mut exchange);
         loop {
@@ -294,12 +294,7 @@ impl<'a> Request<'a> {
         let terms = Terms { plan, route: attempt.route, keep };
         let Relayed { result, reusable } = core.relay(self.client, self.session, answered, &terms).await;
         if upgraded && result.is_ok() {
-            core.counters.upgrades.add(1);
-            let ahead = self.inbound.bytes()[self.session.head.length..].to_vec();
-            let idle = plan.config.timeouts.upgrade_idle.get();
-            Box::pin(tunnel(core, self.client, answered.connection.clone(), early, ahead, idle)).await;
-            exchange.ended(None, core.now());
-            return Next::Close;
+            return Box::pin(self.switch(exchange, answered, early)).await;
         }
         self.ended.whole = !answered.pieces;
         exchange.ended(result.err(), core.now());

@@ -21,6 +21,8 @@ pub(super) struct Worker {
     second: Instant,
     /// Once draining: when connections without a request are ended.
     end_idle_from: Instant,
+    /// And when upgraded ones are.
+    end_upgraded_from: Instant,
     release_memory: fn(),
     /// When the next tick is due, and the processor time until the last second.
     due: Instant,
@@ -35,6 +37,7 @@ impl Worker {
             sequence: 0,
             second: Instant::ZERO,
             end_idle_from: Instant::ZERO,
+            end_upgraded_from: Instant::ZERO,
             release_memory,
             due: Instant::MAX,
             cpu: Duration::ZERO,
@@ -85,6 +88,8 @@ impl Worker {
                     // What follows is handed over as it is noted.
                     core.hand_over();
                     self.end_idle_from = now + NOTICE;
+                    let patience = core.view.borrow().plan.config.timeouts.drain_upgraded.get();
+                    self.end_upgraded_from = if patience.is_zero() { Instant::MAX } else { now + patience };
                     stoppers.iter().for_each(Stopper::stop);
                 }
             }
@@ -116,6 +121,9 @@ impl Worker {
         core.deadlines.sweep(now);
         if core.draining.get() && now >= self.end_idle_from {
             core.deadlines.end_idle();
+        }
+        if core.draining.get() && now >= self.end_upgraded_from {
+            core.deadlines.end_upgraded();
         }
         core.take_replies();
         core.waiters.wake_all();

@@ -40,7 +40,7 @@ fn somebody_must_be_trusted_to_say_who_a_client_is() {
         such as \"10.0.0.0/8\", in listener.trusted_proxies";
     each(with, &[(r#""listener": {"proxy_protocol": true}"#, &[said])]);
     super::load("x.json", &with(r#""listener": {"proxy_protocol": true, "trusted_proxies": ["10.0.0.0/8"]}"#)).expect("somebody is");
-    let said = r#"2:30: upstreams[0].proxy_protocol: must be one of "off", "v1", "v2", is "v3""#;
+    let said = r#"2:19: upstreams[0].proxy_protocol: there is no "v3"; did you mean "v1"? there are: "off", "v1", "v2""#;
     each(upstream, &[(r#""proxy_protocol": "v3""#, &[said])]);
 }
 
