@@ -16,15 +16,16 @@ pub enum Front<T, E> {
     },
 }
 
-/// Receives what the parser takes: asked with all bytes so far, it says how long the front is, or that more has to come. The parser bounds how
+/// Receives from a socket what the parser takes: asked with all bytes so far, it says how long the front is, or that more has to come. The parser bounds how
 /// much that is, the stream's [`Timer`](super::Timer) bounds the wait.
 pub async fn recv_front<T, E>(link: &Link, parse: impl Fn(&[u8]) -> Result<Option<(T, usize)>, E>) -> Front<T, E> {
+    let Some(fd) = link.fd() else { return Front::Ended { clean: true } };
     let mut bytes = Vec::new();
     loop {
         let before = bytes.len();
         let waited = link.readable().await;
         let mut room = [0; 1024];
-        let seen = match waited.and_then(|()| sys::recv_now(link.fd(), &mut room, libc::MSG_PEEK)) {
+        let seen = match waited.and_then(|()| sys::recv_now(fd, &mut room, libc::MSG_PEEK)) {
             Ok(0) | Err(_) => return Front::Ended { clean: before == 0 },
             Ok(seen) => seen,
         };
@@ -35,7 +36,7 @@ pub async fn recv_front<T, E>(link: &Link, parse: impl Fn(&[u8]) -> Result<Optio
             Err(error) => return Front::Refused(error),
         };
         let taken = &mut room[..length - before];
-        if !sys::recv_now(link.fd(), taken, 0).is_ok_and(|received| received == taken.len()) {
+        if !sys::recv_now(fd, taken, 0).is_ok_and(|received| received == taken.len()) {
             return Front::Ended { clean: false };
         }
         if let Some(front) = complete {

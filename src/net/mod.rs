@@ -7,6 +7,7 @@ mod deadlines;
 mod doorbell;
 mod front;
 mod link;
+mod pipe;
 mod ring;
 mod sys;
 #[cfg(test)]
@@ -19,8 +20,9 @@ pub use deadlines::{Deadlines, Timer};
 pub use doorbell::{Bell, Doorbell};
 pub use front::{Front, recv_front};
 pub use link::{Link, connect};
+pub use pipe::pipe;
 pub use ring::{Engine, RingError, run_on, try_uring};
-pub use sys::{adopt, pass_only, readable_at_once, readable_now, reset_on_close, set_descriptor_limit};
+pub use sys::{adopt, pass_only, readable_at_once, reset_on_close, set_descriptor_limit};
 
 use std::future::Future;
 use std::io;

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -92,7 +92,7 @@ impl Core {
         let plan = &view.plan;
         let began = self.now();
         session.connect = None;
-        let ends = || ends(client?, session, inbound.bytes(), plan);
+        let ends = || client.map(|client| ends(client, session, inbound.bytes(), plan));
         let (connection, reused) =
             self.connection(plan, attempt, deadline, ends).await.map_err(|reason| Failed { reason, trace: Trace::default() })?;
         if !reused {
@@ -250,8 +250,8 @@ impl Core {
         }
         let address = attempt.address.as_ref().ok_or(Reason::Unresolved)?;
         let patience = plan.upstreams[attempt.upstream].connect_timeout;
-        let opened = net::connect(address, |fd| {
-            let timer = self.deadlines.timer(fd);
+        let opened = net::connect(address, |link| {
+            let timer = self.deadlines.timer(link);
             timer.close_at(after(now, patience).min(deadline));
             timer
         });
@@ -279,12 +279,13 @@ impl Core {
 }
 
 /// The client's connection, as endpoints are told of it. What only a header of a proxy says of the client has no port.
-fn ends(client: &Client, session: &Session, bytes: &[u8], plan: &Plan) -> Option<Ends> {
+fn ends(client: &Client, session: &Session, bytes: &[u8], plan: &Plan) -> Ends {
     let Client { peer, destination, link, .. } = client;
-    let to = destination.as_deref().copied().or_else(|| link.local_address())?;
+    let unknown = || SocketAddr::new(if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }, 0);
+    let to = destination.as_deref().copied().or_else(|| link.local_address()).unwrap_or_else(unknown);
     let ip = Incoming { head: &session.head, bytes, peer: peer.ip(), wall: 0 }.client(&plan.trusted);
     let port = if ip == peer.ip().to_canonical() { peer.port() } else { 0 };
-    Some(Ends { from: SocketAddr::new(ip, port), to })
+    Ends { from: SocketAddr::new(ip, port), to }
 }
 
 /// What has been received of an answer so far.

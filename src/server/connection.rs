@@ -27,7 +27,7 @@ pub struct Client {
     pub link: Link,
     /// Its address, as far as a proxy in front told it by the PROXY protocol.
     pub peer: SocketAddr,
-    /// The address it connected to, where a proxy in front told that.
+    /// The address it connected to, where a proxy in front told that, or the link isn't the client's own socket.
     pub destination: Option<Box<SocketAddr>>,
     /// Bytes that were sent to it.
     pub sent: Cell<u64>,
@@ -153,13 +153,13 @@ async fn requests<S: Service>(service: &S, client: &Client, session: &mut S::Ses
                 service.serve(client, session, inbound).await
             }
             Ok(false) => return Spell::Closed,
-            Err(reason) => service.refuse(client, session, reason).await,
+            Err(reason) => Box::pin(service.refuse(client, session, reason)).await,
         };
         match next {
             Next::KeepAlive => {}
             Next::Close => return Spell::Closed,
             Next::Linger => {
-                linger(service, client).await;
+                Box::pin(linger(service, client)).await;
                 return Spell::Closed;
             }
         }

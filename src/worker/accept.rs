@@ -62,7 +62,7 @@ fn welcome(core: &Rc<Core>, link: Link, peer: SocketAddr) {
         return;
     }
     core.counters.connections.add(1);
-    let timer = core.deadlines.timer(link.fd());
+    let timer = core.deadlines.timer(&link);
     let client = Client { timer, link, peer, destination: None, sent: Cell::new(0), received: Cell::new(0) };
     let core = core.clone();
     if introduced::is_due(&core, peer) {
@@ -106,7 +106,7 @@ async fn turn_away(core: &Core, link: &Link) {
         "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nRetry-After: 1\r\nConnection: close\r\n\r\n{body}",
         body.len()
     );
-    let timer = core.deadlines.timer(link.fd());
+    let timer = core.deadlines.timer(link);
     timer.close_at(core.now() + Duration::from_secs(1));
     let _ = link.send(answer.into_bytes(), 0).await;
     link.finish();
