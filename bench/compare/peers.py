@@ -58,7 +58,8 @@ PEERS = {
     "io_uring": ringway(19212, driver='"io_uring"'),
     "epoll": ringway(19213, driver='"epoll"'),
     "two workers": ringway(19214, workers=2),
-    "two processes": ringway(19215),
+    "one of two": ringway(19215),
+    "other of two": ringway(19219),
 }
 PEERS |= {
     "Unix": on_unix(PEERS["ringway"], 19216, "http://127.0.0.1:{}", "unix:{}"),

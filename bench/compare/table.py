@@ -84,9 +84,10 @@ def machine(profile):
 
 
 def commit():
-    """The commit that is checked out, and whether it was changed."""
-    name = first_line(["git", "-C", PROJECT, "rev-parse", "--short=12", "HEAD"])
-    changed = subprocess.run(["git", "-C", PROJECT, "status", "--porcelain", "-uno"], capture_output=True).stdout
+    """The last commit that touched what is measured or measures, and whether that was changed since."""
+    paths = ["src", "Cargo.toml", "Cargo.lock", "tools/ringload", "bench/compare", "bench/origin", "bench/relay"]
+    name = first_line(["git", "-C", PROJECT, "log", "-1", "--format=%h", "--abbrev=12", "--", *paths])
+    changed = subprocess.run(["git", "-C", PROJECT, "status", "--porcelain", "-uno", "--", *paths], capture_output=True).stdout
     return name + (" with changes" if changed else "")
 
 
