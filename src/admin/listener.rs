@@ -86,7 +86,7 @@ pub fn serve(listening: Listening, desk: Desk) -> io::Result<Stopper> {
 
 /// One connection: a request, its answer, the end.
 async fn converse(link: Link, desk: &Desk, readers: &Cell<usize>) {
-    let timer = desk.deadlines.timer(link.fd());
+    let timer = desk.deadlines.timer(&link);
     timer.close_at(desk.clock.now() + TIMEOUT);
     let (mut bytes, mut head) = (Vec::with_capacity(2048), RequestHead::default());
     let (answer, body) = loop {

@@ -82,8 +82,8 @@ impl Ask {
 
 /// Probes an endpoint; the status it answered with.
 pub(super) async fn probe(ask: &Ask, deadlines: &Rc<Deadlines>, now: Instant) -> Result<u16, Failure> {
-    let connected = net::connect(&ask.address, |fd| {
-        let timer = deadlines.timer(fd);
+    let connected = net::connect(&ask.address, |link| {
+        let timer = deadlines.timer(link);
         timer.close_at(now + ask.timeout);
         timer
     });

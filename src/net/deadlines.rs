@@ -2,12 +2,12 @@
 
 use std::cell::RefCell;
 use std::net::Shutdown;
-use std::os::fd::RawFd;
 use std::rc::Rc;
 
 use monoio::io::{CancelHandle, Canceller};
 
-use super::sys;
+use super::Link;
+use super::link::Target;
 use crate::clock::Instant;
 
 /// What an expired deadline does to its connection.
@@ -23,7 +23,8 @@ enum Action {
 
 struct Entry {
     at: Instant,
-    fd: RawFd,
+    /// Nothing once its timer is gone.
+    target: Option<Target>,
     action: Action,
     expired: bool,
     /// Waiting for a next message: ended at once when the core drains.
@@ -38,16 +39,17 @@ pub struct Deadlines {
     free: RefCell<Vec<u32>>,
 }
 
-/// One connection's deadline. Must be dropped before the connection's descriptor is closed.
+/// One connection's deadline. Must be dropped before the connection is closed.
 pub struct Timer {
     deadlines: Rc<Deadlines>,
     index: u32,
 }
 
 impl Deadlines {
-    /// A deadline for the connection of this descriptor, not yet set.
-    pub fn timer(self: &Rc<Self>, fd: RawFd) -> Timer {
-        let entry = Entry { at: Instant::MAX, fd, action: Action::Close, expired: false, idle: false, canceller: None };
+    /// A deadline for this connection, not yet set.
+    pub fn timer(self: &Rc<Self>, link: &Link) -> Timer {
+        let entry =
+            Entry { at: Instant::MAX, target: Some(link.target()), action: Action::Close, expired: false, idle: false, canceller: None };
         let mut entries = self.entries.borrow_mut();
         let index = match self.free.borrow_mut().pop() {
             Some(index) => {
@@ -78,14 +80,16 @@ impl Deadlines {
             count += 1;
             entry.at = Instant::MAX;
             entry.expired = true;
-            match entry.action {
-                Action::Wake => {
+            match (entry.action, &entry.target) {
+                (Action::Wake, Some(Target::Pipe(end))) => end.wake(),
+                (Action::Wake, _) => {
                     if let Some(canceller) = entry.canceller.take() {
                         canceller.cancel();
                     }
                 }
-                Action::Hush => sys::shutdown(entry.fd, Shutdown::Read),
-                Action::Close => sys::shutdown(entry.fd, Shutdown::Both),
+                (Action::Hush, Some(target)) => target.shutdown(Shutdown::Read),
+                (Action::Close, Some(target)) => target.shutdown(Shutdown::Both),
+                (_, None) => {}
             }
         }
         count
@@ -148,7 +152,7 @@ impl Drop for Timer {
     fn drop(&mut self) {
         let entry = &mut self.deadlines.entries.borrow_mut()[self.index as usize];
         entry.at = Instant::MAX;
-        entry.fd = -1;
+        entry.target = None;
         entry.canceller = None;
         self.deadlines.free.borrow_mut().push(self.index);
     }

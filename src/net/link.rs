@@ -1,7 +1,9 @@
-//! The one stream type: a TCP or a Unix connection over monoio.
+//! The one stream type: a TCP or a Unix connection over monoio, or one end of a pipe within this core.
 
 use std::cell::UnsafeCell;
+use std::future::poll_fn;
 use std::io;
+use std::net::Shutdown;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
@@ -11,27 +13,73 @@ use monoio::io::{AsyncReadRent, AsyncWriteRent, CancelableAsyncReadRent};
 use monoio::net::TcpStream;
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::pipe::{End, Held};
 use super::sys::{Rest, Spare};
 use super::{Moved, Stream, Timer, ring, sys};
 use crate::address::Address;
 
-/// A TCP or Unix connection. Clones share it.
+/// A TCP or Unix connection, or one end of a [`pipe`](super::pipe()). Clones share it.
 #[derive(Clone)]
 pub struct Link {
-    /// Of either kind: nothing is asked of it that only one of them has.
-    stream: Rc<UnsafeCell<TcpStream>>,
-    fd: RawFd,
+    kind: Kind,
+}
+
+#[derive(Clone)]
+enum Kind {
+    /// TCP or Unix: nothing is asked of it that only one of them has.
+    Socket(Rc<UnsafeCell<TcpStream>>, RawFd),
+    Pipe(Rc<Held>),
+}
+
+/// What a deadline acts on.
+pub(super) enum Target {
+    /// The descriptor of a socket.
+    Socket(RawFd),
+    /// An end of a pipe.
+    Pipe(End),
+}
+
+impl Target {
+    /// Ends one or both directions; operations under way return.
+    pub(super) fn shutdown(&self, how: Shutdown) {
+        match self {
+            Target::Socket(fd) => sys::shutdown(*fd, how),
+            Target::Pipe(end) => end.shutdown(how),
+        }
+    }
 }
 
 impl Link {
     pub(super) fn new(stream: TcpStream) -> Link {
         let fd = stream.as_raw_fd();
-        Link { stream: Rc::new(UnsafeCell::new(stream)), fd }
+        Link { kind: Kind::Socket(Rc::new(UnsafeCell::new(stream)), fd) }
     }
 
-    /// The descriptor, valid as long as the link.
-    pub fn fd(&self) -> RawFd {
-        self.fd
+    pub(super) fn of_pipe(end: Held) -> Link {
+        Link { kind: Kind::Pipe(Rc::new(end)) }
+    }
+
+    /// The descriptor, valid as long as the link; a pipe has none.
+    pub fn fd(&self) -> Option<RawFd> {
+        match &self.kind {
+            Kind::Socket(_, fd) => Some(*fd),
+            Kind::Pipe(_) => None,
+        }
+    }
+
+    /// Whether there is something to receive, the end of the stream included, without waiting.
+    pub fn readable_now(&self) -> bool {
+        match &self.kind {
+            Kind::Socket(_, fd) => sys::readable_now(*fd),
+            Kind::Pipe(held) => held.end.is_readable(),
+        }
+    }
+
+    pub(super) fn target(&self) -> Target {
+        match &self.kind {
+            Kind::Socket(_, fd) => Target::Socket(*fd),
+            Kind::Pipe(held) => Target::Pipe(held.end.clone()),
+        }
     }
 
     /// Sends a part of bytes that others may be sending too.
@@ -39,8 +87,12 @@ impl Link {
     /// # Errors
     /// What the kernel says.
     pub async fn send_shared(&self, bytes: Rc<Vec<u8>>, mut part: Range<usize>) -> io::Result<()> {
+        let stream = match &self.kind {
+            Kind::Socket(stream, _) => stream,
+            Kind::Pipe(held) => return poll_fn(|cx| held.end.poll_send(cx, &bytes[..part.end], &mut part.start)).await,
+        };
         while !part.is_empty() {
-            match sys::half(&self.stream).write(bytes.clone().slice(part.clone())).await.0 {
+            match sys::half(stream).write(bytes.clone().slice(part.clone())).await.0 {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(sent) => part.start += sent,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -52,18 +104,30 @@ impl Link {
 
     /// Makes the close that follows a reset, so that the peer can't take what it got for complete.
     pub fn reset_on_close(&self) {
-        sys::reset_on_close(self.fd);
+        match &self.kind {
+            Kind::Socket(_, fd) => sys::reset_on_close(*fd),
+            Kind::Pipe(held) => held.reset_on_close(),
+        }
     }
 }
 
 impl Stream for Link {
     async fn recv(&self, buf: Vec<u8>) -> Moved {
-        let (result, Spare(buf)) = sys::half(&self.stream).read(Spare::of(buf)).await;
-        (result, buf)
+        match &self.kind {
+            Kind::Socket(stream, _) => {
+                let (result, Spare(buf)) = sys::half(stream).read(Spare::of(buf)).await;
+                (result, buf)
+            }
+            Kind::Pipe(held) => held.end.recv(buf).await,
+        }
     }
 
     async fn recv_idle(&self, buf: Vec<u8>, timer: &Timer) -> Moved {
-        let (result, Spare(buf)) = sys::half(&self.stream).cancelable_read(Spare::of(buf), timer.cancel_handle()).await;
+        let stream = match &self.kind {
+            Kind::Socket(stream, _) => stream,
+            Kind::Pipe(held) => return held.end.recv_idle(buf).await,
+        };
+        let (result, Spare(buf)) = sys::half(stream).cancelable_read(Spare::of(buf), timer.cancel_handle()).await;
         let result = result.map_err(|error| match error.raw_os_error() {
             Some(libc::ECANCELED | libc::EINTR) => io::ErrorKind::TimedOut.into(),
             _ => error,
@@ -72,10 +136,14 @@ impl Stream for Link {
     }
 
     async fn send(&self, buf: Vec<u8>, from: usize) -> Moved {
+        let stream = match &self.kind {
+            Kind::Socket(stream, _) => stream,
+            Kind::Pipe(held) => return held.end.send(buf, from).await,
+        };
         let mut rest = Rest { buf, from };
         while rest.from < rest.buf.len() {
             let result;
-            (result, rest) = sys::half(&self.stream).write(rest).await;
+            (result, rest) = sys::half(stream).write(rest).await;
             match result {
                 Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), rest.buf),
                 Ok(sent) => rest.from += sent,
@@ -87,15 +155,18 @@ impl Stream for Link {
     }
 
     async fn readable(&self) -> io::Result<()> {
-        sys::half(&self.stream).readable(false).await
+        match &self.kind {
+            Kind::Socket(stream, _) => sys::half(stream).readable(false).await,
+            Kind::Pipe(held) => held.end.readable().await,
+        }
     }
 
     fn finish(&self) {
-        sys::shutdown(self.fd, std::net::Shutdown::Write);
+        self.target().shutdown(Shutdown::Write);
     }
 
     fn abort(&self) {
-        sys::shutdown(self.fd, std::net::Shutdown::Both);
+        self.target().shutdown(Shutdown::Both);
     }
 }
 
@@ -103,7 +174,7 @@ impl Stream for Link {
 ///
 /// # Errors
 /// What the kernel says; `ErrorKind::TimedOut` when the timer expired.
-pub async fn connect(address: &Address, make_timer: impl FnOnce(RawFd) -> Timer) -> io::Result<(Link, Timer)> {
+pub async fn connect(address: &Address, make_timer: impl FnOnce(&Link) -> Timer) -> io::Result<(Link, Timer)> {
     let (domain, to) = match address {
         Address::Tcp(to) => (Domain::for_address(*to), SockAddr::from(*to)),
         Address::Unix(path) => (Domain::UNIX, SockAddr::unix(path)?),
@@ -119,14 +190,15 @@ pub async fn connect(address: &Address, make_timer: impl FnOnce(RawFd) -> Timer)
     };
     // io_uring answers EAGAIN on a non-blocking descriptor where epoll needs one.
     socket.set_nonblocking(!ring::is_uring())?;
-    let timer = make_timer(socket.as_raw_fd());
+    let fd = socket.as_raw_fd();
     let link = Link::new(TcpStream::from_std(OwnedFd::from(socket).into())?);
-    if waits {
-        sys::half(&link.stream).writable(false).await?;
+    let timer = make_timer(&link);
+    if let (true, Kind::Socket(stream, _)) = (waits, &link.kind) {
+        sys::half(stream).writable(false).await?;
         if timer.expired() {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        if let Some(error) = sys::take_error(link.fd)? {
+        if let Some(error) = sys::take_error(fd)? {
             return Err(error);
         }
     }

@@ -6,6 +6,7 @@ mod buffers;
 mod deadlines;
 mod doorbell;
 mod link;
+mod pipe;
 mod ring;
 mod sys;
 #[cfg(test)]
@@ -17,8 +18,9 @@ pub use buffers::Buffers;
 pub use deadlines::{Deadlines, Timer};
 pub use doorbell::{Bell, Doorbell};
 pub use link::{Link, connect};
+pub use pipe::pipe;
 pub use ring::{Engine, RingError, run_on, try_uring};
-pub use sys::{adopt, pass_only, readable_at_once, readable_now, reset_on_close, set_descriptor_limit};
+pub use sys::{adopt, pass_only, readable_at_once, reset_on_close, set_descriptor_limit};
 
 use std::future::Future;
 use std::io;

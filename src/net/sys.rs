@@ -92,7 +92,7 @@ pub(super) fn take_error(fd: RawFd) -> io::Result<Option<io::Error>> {
 }
 
 /// Whether there is something to receive, the end of the stream included, without waiting.
-pub fn readable_now(fd: RawFd) -> bool {
+pub(super) fn readable_now(fd: RawFd) -> bool {
     readable_at_once(&[fd], |_| ()) > 0
 }
 

@@ -46,7 +46,7 @@ fn listen() -> (TcpListener, Address) {
 /// A connection, its deadline, and the peer's side of it.
 async fn pair(deadlines: &Rc<Deadlines>) -> (Timer, Link, TcpStream) {
     let (listener, address) = listen();
-    let (link, timer) = connect(&address, |fd| deadlines.timer(fd)).await.unwrap();
+    let (link, timer) = connect(&address, |link| deadlines.timer(link)).await.unwrap();
     let peer = listener.accept().unwrap().0;
     peer.set_read_timeout(Some(BOUND)).unwrap();
     peer.set_nodelay(true).unwrap();
@@ -347,8 +347,8 @@ fn connecting_ends_in_time() {
         });
         let limit = Duration::from_millis(30);
         let begun = clock.now();
-        let connected = connect(&address, |fd| {
-            let timer = deadlines.timer(fd);
+        let connected = connect(&address, |link| {
+            let timer = deadlines.timer(link);
             timer.close_at(begun + limit);
             timer
         });
@@ -357,7 +357,7 @@ fn connecting_ends_in_time() {
         assert!((limit..BOUND).contains(&clock.now().since(begun)));
         // Its place in the table is free again, and nobody else's deadline.
         assert_eq!(deadlines.sweep(Instant::MAX - Duration::from_nanos(1)), 0);
-        let refused = connect(&Address::Tcp("127.0.0.1:1".parse().unwrap()), |fd| deadlines.timer(fd)).await;
+        let refused = connect(&Address::Tcp("127.0.0.1:1".parse().unwrap()), |link| deadlines.timer(link)).await;
         assert_eq!(refused.err().expect("nobody listens").kind(), ErrorKind::ConnectionRefused);
     });
 }

@@ -237,8 +237,8 @@ impl Core {
         }
         let address = attempt.address.as_ref().ok_or(Reason::Unresolved)?;
         let patience = plan.upstreams[attempt.upstream].connect_timeout;
-        let opened = net::connect(address, |fd| {
-            let timer = self.deadlines.timer(fd);
+        let opened = net::connect(address, |link| {
+            let timer = self.deadlines.timer(link);
             timer.close_at(after(now, patience).min(deadline));
             timer
         });

@@ -13,7 +13,7 @@ use crate::error::Reason;
 use crate::http::Framing;
 use crate::http1::as_response;
 use crate::middleware::Encoding;
-use crate::net::{self, Stream};
+use crate::net::Stream;
 use crate::server::Client;
 
 /// What is encoded and has not been sent.
@@ -104,7 +104,7 @@ impl Core {
                 self.buffers.give(std::mem::take(&mut buf));
                 output.finish(self, source.trailers())?
             } else {
-                if !(filled && net::readable_now(answered.connection.link.fd())) {
+                if !(filled && answered.connection.link.readable_now()) {
                     output.flush()?;
                 }
                 output.frame(self)

@@ -57,8 +57,8 @@ impl<'a> Upload<'a> {
         let work = async move {
             let mut rest = Vec::new();
             let way = Way {
-                from: core.deadlines.timer(client.link.fd()),
-                to: core.deadlines.timer(up.link.fd()),
+                from: core.deadlines.timer(&client.link),
+                to: core.deadlines.timer(&up.link),
                 core,
                 client,
                 up: &up,

@@ -61,7 +61,7 @@ fn welcome(core: &Rc<Core>, link: Link, peer: SocketAddr) {
         return;
     }
     core.counters.connections.add(1);
-    let timer = core.deadlines.timer(link.fd());
+    let timer = core.deadlines.timer(&link);
     let client = Client { timer, link, peer, sent: Cell::new(0), received: Cell::new(0) };
     let core = core.clone();
     net::spawn(async move {
@@ -91,7 +91,7 @@ async fn turn_away(core: &Core, link: &Link) {
         "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nRetry-After: 1\r\nConnection: close\r\n\r\n{body}",
         body.len()
     );
-    let timer = core.deadlines.timer(link.fd());
+    let timer = core.deadlines.timer(link);
     timer.close_at(core.now() + Duration::from_secs(1));
     let _ = link.send(answer.into_bytes(), 0).await;
     link.finish();

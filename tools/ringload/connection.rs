@@ -81,8 +81,8 @@ impl Connection {
     /// Opens it for a request that was taken at this moment.
     async fn open(&self, taken: u64) -> io::Result<Open> {
         let worker = &self.worker;
-        let make_timer = |fd| {
-            let timer = worker.deadlines.timer(fd);
+        let make_timer = |link: &net::Link| {
+            let timer = worker.deadlines.timer(link);
             timer.close_at(Instant::from_nanos(taken + worker.plan.timeout));
             timer
         };
