@@ -37,7 +37,7 @@ def bars(figures):
         values = {name: value for name, value in figure.values.items() if isinstance(value, float)}
         for name, value in sorted(values.items(), key=lambda pair: pair[1]):
             y += LINE
-            length = (WIDTH - LEFT - 150) * value / longest
+            length = (WIDTH - LEFT - 190) * value / longest
             ratio = figure.ratios.get(name)
             beside = f"{value:.1f} µs" + (f", ringway {ratio[0]:.2f} ×" if ratio else "")
             parts += [text(LEFT - 8, y, name, "end"), text(LEFT + length + 6, y, beside)]
@@ -47,25 +47,23 @@ def bars(figures):
 
 
 def curves(figures):
-    """A panel for each percentile: response time, on a logarithmic scale, over requests per second."""
+    """A panel for each percentile: response time, on a logarithmic scale, at each of the measured rates."""
     percentiles = list(dict.fromkeys(figure.drawn["percentile"] for figure in figures))
     values = [value for figure in figures for value in figure.values.values() if isinstance(value, float)]
     low, high = floor(log10(min(values))), ceil(log10(max(values)))
-    most = max(figure.drawn["rate"] for figure in figures)
+    rates = sorted({figure.drawn["rate"] for figure in figures})
     size, top, bottom = (WIDTH - 40) / len(percentiles), 60, 330
 
-    parts = [text(16, 26, "Response time from when a request was due, by load (less is better)", weight=600)]
+    parts = [text(16, 26, "Response time from when a request was due, by requests per second (less is better)", weight=600)]
     for number, percentile in enumerate(percentiles):
-        left, right = 16 + number * size + 52, 16 + (number + 1) * size
-        place_x = lambda rate: left + (right - left) * rate / most
+        left, right = 12 + number * size + 52, 12 + (number + 1) * size - 8
+        place_x = lambda rate: left + (right - left) * (rates.index(rate) + 0.5) / len(rates)
         place_y = lambda value: bottom - (bottom - top) * (log10(value) - low) / (high - low)
         parts.append(text((left + right) / 2, top - 10, percentile, "middle"))
         for power in range(low, high + 1):
             y = place_y(10**power)
             parts += [f'<path class="grid" d="M{left:.1f} {y:.1f}H{right:.1f}"/>', text(left - 6, y + 4, time(10**power), "end", 11)]
-        for part in (0, 0.5, 1):
-            rate = most * part
-            parts.append(text(place_x(rate), bottom + 18, f"{rate / 1000:.0f}k/s", "middle", 11))
+        parts += [text(place_x(rate), bottom + 18, f"{rate / 1000:.1f}k", "middle", 11) for rate in rates]
         drawn = sorted((figure for figure in figures if figure.drawn["percentile"] == percentile), key=lambda figure: figure.drawn["rate"])
         for name in PROXIES:
             points = [(place_x(figure.drawn["rate"]), place_y(figure.values[name])) for figure in drawn if isinstance(figure.values.get(name), float)]

@@ -20,19 +20,20 @@ def table(figures, names):
     mine, *others = names
     head = ["figure", *names, *(f"÷ {name}" for name in others), f"target for {mine}"]
     rows = [head, ["---", *["---:"] * (len(head) - 2), "---"]]
-    reasons = []
+    reasons = {}
     for figure in figures:
         cells = [figure.title + (f" ({figure.note})" if figure.note else "")]
         for name in names:
             value = figure.values.get(name)
             if isinstance(value, str):
-                reasons.append(f"- {figure.title}, {name}: not measured: {value}")
+                reasons.setdefault(f"{name}, not measured: {value}", []).append(figure.title)
             cells.append(show(value, figure.unit))
         cells += [ratio(figure.ratios.get(name)) for name in others]
         cells.append("; ".join(verdict(figure, target) for target in figure.targets))
         rows.append(cells)
     lines = ["| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in rows]
-    return "\n".join(lines + ([""] + reasons if reasons else [])) + "\n"
+    listed = [f"- {reason} ({'; '.join(titles)})" for reason, titles in reasons.items()]
+    return "\n".join(lines + ([""] + listed if listed else [])) + "\n"
 
 
 def show(value, unit):
