@@ -151,13 +151,13 @@ async fn requests<S: Service>(service: &S, client: &Client, session: &mut S::Ses
                 service.serve(client, session, inbound).await
             }
             Ok(false) => return Spell::Closed,
-            Err(reason) => service.refuse(client, session, reason).await,
+            Err(reason) => Box::pin(service.refuse(client, session, reason)).await,
         };
         match next {
             Next::KeepAlive => {}
             Next::Close => return Spell::Closed,
             Next::Linger => {
-                linger(service, client).await;
+                Box::pin(linger(service, client)).await;
                 return Spell::Closed;
             }
         }
