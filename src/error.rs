@@ -114,6 +114,8 @@ reasons! {
     ConnectRefused = "connect_method_refused", 501, Client;
     /// An expectation other than 100-continue was made.
     BadExpectation = "bad_expectation", 417, Client;
+    /// The port is for HTTPS, and the request came without TLS.
+    PlainHttp = "plain_http_to_tls", 400, Client;
     /// The request head did not arrive in time.
     HeadTimeout = "request_head_timeout", 408, Client;
     /// The request body stalled.
@@ -190,6 +192,10 @@ reasons! {
     ConnectFailed = "connect_failed", 502, Upstream;
     /// The endpoint did not accept the connection in time.
     ConnectTimeout = "connect_timeout", 504, Upstream;
+    /// The endpoint and the gateway could not agree on TLS.
+    TlsFailed = "upstream_tls_failed", 502, Upstream;
+    /// The endpoint's certificate is not signed by a trusted authority, not for its name, or not valid at this time.
+    CertificateRefused = "upstream_certificate_refused", 502, Upstream;
     /// The endpoint closed the connection before it had taken the whole request.
     SendFailed = "upstream_send_failed", 502, Upstream;
     /// The endpoint did not take the request's bytes in time.

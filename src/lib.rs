@@ -28,6 +28,7 @@ pub mod proxy_protocol;
 pub mod reconcile;
 pub mod retry;
 pub mod router;
+pub mod tls;
 pub mod upstream;
 
 // Moving bytes: the only awaits.

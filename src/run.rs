@@ -29,9 +29,10 @@ use crate::otlp::{self, Exporter};
 use crate::proxy::Traced;
 use crate::router::Router;
 use crate::service::Service;
+use crate::tls::Tickets;
 use crate::{checks, flight, log, net, scribe, worker};
 
-use listen::{bind_admin, bind_all, duplicates, spread};
+use listen::{bind_admin, bind_all, duplicates, spread_all};
 
 pub use error::StartError;
 
@@ -63,6 +64,8 @@ pub struct Options {
 pub struct Running {
     /// Where clients connect.
     pub listener: SocketAddr,
+    /// Where they connect by HTTPS, if anywhere.
+    pub tls: Option<SocketAddr>,
     /// Where operators connect, if anywhere.
     pub admin: Option<SocketAddr>,
     /// The counters and the state of the endpoints.
@@ -72,7 +75,8 @@ pub struct Running {
 /// Runs the gateway until it is told to stop and has drained.
 ///
 /// What happens is told by `tracing` events, to whom the program has installed for them: [`log::install`] writes lines.
-/// Prints `listening on http://ADDRESS` and `admin on http://ADDRESS` to standard output once clients can connect.
+/// Prints `listening on http://ADDRESS`, the same with `https` if there is TLS, and `admin on http://ADDRESS` to standard output once
+/// clients can connect.
 ///
 /// # Errors
 /// When it could not start; nothing is left running that matters, the process should exit.
@@ -84,7 +88,12 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
     let clock = Clock::start();
     let registry = options.middlewares;
     let secret = secret();
-    let make = move |loaded: &Loaded, generation| build_with(loaded, generation, &registry).map(|plan| Arc::new(Plan { secret, ..plan }));
+    let tickets = Tickets::default();
+    let make = move |loaded: &Loaded, generation| {
+        let plan = build_with(loaded, generation, &registry)?;
+        let tls = plan.tls.clone().map(|tls| tls.with(&tickets));
+        Ok(Arc::new(Plan { secret, tls, ..plan }))
+    };
     let plan = make(&loaded, 1).map_err(StartError::Config)?;
 
     if config.runtime.driver == config::Driver::IoUring {
@@ -94,19 +103,21 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
     let quota = std::thread::available_parallelism().map_or(1, NonZero::get);
     let seats = seats(config.runtime.workers, config.runtime.pin, &cores, quota);
     let Service { notifier, mut inherited, program } = options.service;
-    let (address, listeners) = bind_all(&config, &mut inherited, seats.len())?;
+    let ports = bind_all(&config, &mut inherited, seats.len())?;
+    let listening: Vec<(&'static str, SocketAddr)> = ports.iter().map(|port| (port.setting, port.address)).collect();
     let admin = bind_admin(&config, &mut inherited)?;
     let admin_address = admin.as_ref().and_then(|listening| listening.socket.local_addr().ok());
     if let Some(left) = inherited.left() {
-        return Err(StartError::Inherited { address: left, listener: address, admin: admin_address });
+        return Err(StartError::Inherited { address: left, listening, admin: admin_address });
     }
     let failed = |error| StartError::Process { what: "duplicate the listeners", error };
-    let sockets = duplicates(&listeners, &admin).map_err(failed)?;
-    let listeners = spread(listeners, seats.len()).map_err(failed)?;
+    let sockets = duplicates(&ports, &admin).map_err(failed)?;
+    let listeners = spread_all(ports, seats.len()).map_err(failed)?;
 
     let path = options.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
     let registry = metrics::Registry { latency: Arc::new(Board::new(config.latency.series)), ..metrics::Registry::new(seats.len()) };
     let shared = Arc::new(Shared::new(registry, path, loaded.hash, SystemTime::now()));
+    shared.set_certificates(plan.certificates());
     let (outbox, reports) = bounded(REPORTS * seats.len());
     let (limits, limit_reports) = bounded(REPORTS * seats.len());
     let (coordinator, doorbell) = Bell::new().map_err(|error| StartError::Process { what: "make a doorbell", error })?;
@@ -162,7 +173,9 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
     }
 
     let (ready, answers) = crossbeam_channel::bounded(1);
-    let running = Running { listener: address, admin: admin_address, shared: shared.clone() };
+    let address = |wanted| listening.iter().find(|(setting, _)| *setting == wanted).map(|&(_, address)| address);
+    let listener = address("listener").expect("there is one always");
+    let running = Running { listener, tls: address("tls"), admin: admin_address, shared: shared.clone() };
     let setup = coordinator::Setup {
         clock,
         shared,
@@ -185,7 +198,7 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
     // Without an answer the coordinator has ended.
     if answers.recv().is_ok() {
         seats.iter().for_each(|_| _ = opener.send(()));
-        announce(address, admin_address);
+        announce(&running);
         inherited.tell_predecessor();
         notifier.ready();
         if let Some(on_ready) = options.on_ready {
@@ -259,9 +272,13 @@ fn secret() -> Secret {
 }
 
 /// Prints where it listens, for people and for programs that started it.
-fn announce(listener: SocketAddr, admin: Option<SocketAddr>) {
+fn announce(running: &Running) {
+    let Running { listener, tls, admin, .. } = running;
     let mut out = io::stdout().lock();
     let _ = writeln!(out, "listening on http://{listener}");
+    if let Some(tls) = tls {
+        let _ = writeln!(out, "listening on https://{tls}");
+    }
     if let Some(admin) = admin {
         let _ = writeln!(out, "admin on http://{admin}");
     }

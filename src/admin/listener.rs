@@ -231,7 +231,7 @@ mod tests {
                 let _ = reply.try_send(Purged { responses: purges.len(), complete: true });
                 Answers { asked: 1, answers }
             });
-            let listening = Listening { socket: listener, kept: false };
+            let listening = Listening { socket: listener, kept: false, tls: false };
             serve(listening, Desk { shared, reload, purge, clock, deadlines: deadlines.clone() }).unwrap();
             while !talker.is_finished() {
                 deadlines.sweep(clock.now());

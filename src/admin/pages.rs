@@ -111,6 +111,12 @@ pub(super) fn metrics(shared: &Shared, mut text: Text) -> Response {
 fn process(shared: &Shared, text: &mut Text) {
     let loading = shared.loading();
     let seconds = |at: SystemTime| at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let certificates = shared.certificates();
+    if !certificates.is_empty() {
+        let name = "gateway_tls_cert_not_after_timestamp_seconds";
+        text.family(name, "gauge", "When a certificate of the TLS listener ends to be good.");
+        certificates.iter().for_each(|(host, end)| text.sample(name, &[("name", host)], *end as f64));
+    }
     text.family("gateway_config_info", "gauge", "The configuration in force, by its hash.");
     text.sample("gateway_config_info", &[("hash", &format!("{:016x}", loading.hash))], 1.0);
     let help = "Which configuration is in force: 1 at the start, one more with each reload.";

@@ -20,6 +20,7 @@ pub struct Shared {
     counts: Mutex<Vec<Count>>,
     rate_limits: Mutex<Vec<RateLimitState>>,
     key_ages: Mutex<Vec<(Arc<str>, f64)>>,
+    certificates: Mutex<Vec<(String, i64)>>,
     history: Mutex<History>,
     pace: Mutex<Vec<CorePace>>,
 }
@@ -158,7 +159,18 @@ impl Shared {
             counts: Mutex::default(),
             rate_limits: Mutex::default(),
             key_ages: Mutex::default(),
+            certificates: Mutex::default(),
         }
+    }
+
+    /// Notes until when certificates are good, in seconds since 1970 began, by their names.
+    pub fn set_certificates(&self, certificates: Vec<(String, i64)>) {
+        *lock(&self.certificates) = certificates;
+    }
+
+    /// Until when certificates are good.
+    pub fn certificates(&self) -> Vec<(String, i64)> {
+        lock(&self.certificates).clone()
     }
 
     /// Whether readiness has failed because the gateway is about to stop.

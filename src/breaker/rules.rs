@@ -39,7 +39,7 @@ pub fn verdict(ending: Result<u16, Reason>, took: Duration, settings: &CircuitBr
 /// Whether a failed attempt counts; `None` if it says nothing.
 fn is_failure(reason: Reason, failures: &BreakerFailures) -> Option<bool> {
     match reason {
-        Reason::Unresolved | Reason::ConnectFailed => Some(failures.connect_errors),
+        Reason::Unresolved | Reason::ConnectFailed | Reason::TlsFailed | Reason::CertificateRefused => Some(failures.connect_errors),
         Reason::ConnectTimeout => Some(failures.connect_errors || failures.timeouts),
         Reason::SendTimeout | Reason::FirstByteTimeout | Reason::ResponseBodyTimeout | Reason::RequestTimeout => Some(failures.timeouts),
         _ if reason.fault() == Fault::Upstream => Some(failures.broken_answers),

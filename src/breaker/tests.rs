@@ -322,7 +322,9 @@ fn what_counts_as_a_failure_is_a_setting() {
     for &reason in Reason::ALL {
         let by = [none(), connect(), timeouts(), broken(), default()].map(|failures| judged(failures, Err(reason)));
         let expected = match reason {
-            Reason::Unresolved | Reason::ConnectFailed => Some([false, true, false, false, true]),
+            Reason::Unresolved | Reason::ConnectFailed | Reason::TlsFailed | Reason::CertificateRefused => {
+                Some([false, true, false, false, true])
+            }
             Reason::ConnectTimeout => Some([false, true, true, false, true]),
             Reason::SendTimeout | Reason::FirstByteTimeout | Reason::ResponseBodyTimeout | Reason::RequestTimeout => {
                 Some([false, false, true, false, true])

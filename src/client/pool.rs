@@ -67,7 +67,7 @@ impl Pool {
     pub fn give(&self, key: Key, connection: Rc<Connection>, keep: &KeepAlive, now: Instant) {
         let too_old = !keep.max_age.is_zero() && now >= connection.born + keep.max_age;
         let worn = keep.requests != 0 && connection.requests.get() >= keep.requests;
-        if too_old || worn {
+        if too_old || worn || connection.link.holds() {
             return;
         }
         let mut upstreams = self.upstreams.borrow_mut();
@@ -94,7 +94,8 @@ impl Pool {
             let mut stale = vec![false; fds.len()];
             if net::readable_at_once(&fds, |index| stale[index] = true) > 0 {
                 let mut stale = stale.iter();
-                stack.retain(|_| !stale.next().expect("one a connection"));
+                // With TLS it may be a ticket, which is for nobody's answer.
+                stack.retain(|idle| !(*stale.next().expect("one a connection") && idle.connection.link.readable_now()));
             }
         }
         self.count.set(upstreams.iter().flatten().map(Vec::len).sum());

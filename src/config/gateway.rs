@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{BreakerMode, CircuitBreaker, Latency, Route, Runtime, Size, Time, Tracing, Upstream};
+use super::{BreakerMode, CircuitBreaker, Latency, Route, Runtime, Size, Time, Tls, Tracing, Upstream};
 use crate::middleware::Entry;
 
 /// The whole configuration file.
@@ -15,6 +15,8 @@ pub struct Config {
     pub schema: Option<String>,
     /// Where clients connect.
     pub listener: Listener,
+    /// Where they connect by HTTPS.
+    pub tls: Tls,
     /// The private listener for operators.
     pub admin: Admin,
     /// Threads and io_uring.

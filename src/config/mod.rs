@@ -24,6 +24,7 @@ mod split;
 mod target;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod toml;
 mod tracing;
 mod tree;
@@ -45,8 +46,10 @@ pub use runtime::{Driver, Runtime};
 pub use schema::schema;
 pub use split::{Arm, SameSite, Sticky, StickyCookie};
 pub use target::Target;
+pub use tls::{Certificate, ClientAuth, Tls, TlsVersion, UpstreamTls};
 pub use tracing::Tracing;
 pub use units::{Rate, Size, Time};
 pub use upstream::{
-    Endpoint, HashKey, HealthCheck, HostHeader, KeepAlive, LoadBound, Outlier, ProxyProtocol, Queue, Retry, StatusRange, Strategy, Upstream,
+    Endpoint, HashKey, HealthCheck, HostHeader, KeepAlive, LoadBound, Outlier, ProxyProtocol, Queue, Retry, StatusRange, Strategy,
+    Upstream, authority,
 };

@@ -7,9 +7,9 @@ use std::str::FromStr;
 /// Where an endpoint is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
-    /// `http://ip:port`; the port is 80 if left out.
+    /// `http://ip:port` or `https://ip:port`; the port is 80 or 443 if left out.
     Address(SocketAddr),
-    /// `http://name:port`, looked up off the data path.
+    /// The same with a name, looked up off the data path.
     Name {
         /// The host name.
         host: String,
@@ -31,10 +31,11 @@ impl FromStr for Target {
                 Err("a Unix socket needs an absolute path: \"unix:/path\"")
             };
         }
-        if url.starts_with("https://") {
-            return Err("https endpoints aren't served by this version: use \"http://host:port\"");
-        }
-        let rest = url.strip_prefix("http://").ok_or("must be \"http://host:port\" or \"unix:/path\"")?;
+        let (rest, port) = match (url.strip_prefix("http://"), url.strip_prefix("https://")) {
+            (Some(rest), _) => (rest, 80),
+            (_, Some(rest)) => (rest, 443),
+            _ => return Err("must be \"http://host:port\", \"https://host:port\" or \"unix:/path\""),
+        };
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         if authority.contains(['/', '?', '#', '@']) {
             return Err("must have no path, query or user name: use a route's \"rewrite_path\" for paths");
@@ -43,9 +44,9 @@ impl FromStr for Target {
             return Ok(Target::Address(address));
         }
         if let Ok(ip) = authority.trim_matches(['[', ']']).parse() {
-            return Ok(Target::Address(SocketAddr::new(ip, 80)));
+            return Ok(Target::Address(SocketAddr::new(ip, port)));
         }
-        let (host, port) = authority.rsplit_once(':').map_or((authority, Ok(80)), |(host, port)| (host, port.parse::<u16>()));
+        let (host, port) = authority.rsplit_once(':').map_or((authority, Ok(port)), |(host, port)| (host, port.parse::<u16>()));
         let port = port.map_err(|_| "the port must be a number from 1 to 65535")?;
         let label = |label: &str| {
             !label.is_empty() && label.len() <= 63 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
@@ -65,6 +66,8 @@ mod tests {
     fn reads_each_form() {
         assert_eq!("http://127.0.0.1:9001".parse(), Ok(Target::Address("127.0.0.1:9001".parse().unwrap())));
         assert_eq!("http://[::1]".parse(), Ok(Target::Address("[::1]:80".parse().unwrap())));
+        assert_eq!("https://[::1]".parse(), Ok(Target::Address("[::1]:443".parse().unwrap())));
+        assert_eq!("https://a".parse(), Ok(Target::Name { host: "a".into(), port: 443 }));
         assert_eq!("http://users.local:81/".parse(), Ok(Target::Name { host: "users.local".into(), port: 81 }));
         assert_eq!("unix:/run/app.sock".parse(), Ok(Target::Unix("/run/app.sock".into())));
     }
@@ -72,7 +75,7 @@ mod tests {
     #[test]
     fn refuses_what_it_cannot_reach() {
         for url in
-            ["", "ftp://a", "http://", "http://a/b", "http://a:0", "http://a:x", "http://u@a", "unix:rel", "https://a", "http://a..b"]
+            ["", "ftp://a", "http://", "http://a/b", "http://a:0", "http://a:x", "http://u@a", "unix:rel", "https://a/b", "http://a..b"]
         {
             assert!(url.parse::<Target>().is_err(), "{url}");
         }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::proxy_protocol::Version;
 
-use super::{AdaptiveConcurrency, CircuitBreaker, Hedge, Size, Time};
+use super::{AdaptiveConcurrency, CircuitBreaker, Hedge, Size, Time, UpstreamTls};
 
 /// A group of endpoints that serve the same thing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -50,6 +50,8 @@ pub struct Upstream {
     pub connect_timeout: Option<Time>,
     /// How often host names of endpoints are looked up again.
     pub resolve_interval: Option<Time>,
+    /// TLS towards endpoints whose `url` begins with `https://`.
+    pub tls: UpstreamTls,
 }
 
 /// One server.
@@ -58,7 +60,7 @@ pub struct Upstream {
 pub struct Endpoint {
     /// Name in logs and metrics, unique within the upstream; else its `url`.
     pub id: Option<String>,
-    /// `http://host:port` or `unix:/path`.
+    /// `http://host:port`, `https://host:port` or `unix:/path`.
     pub url: String,
     /// Its share of the requests, relative to the other endpoints'; at most 65535, 0 gets none.
     #[schemars(range(max = 65535))]
@@ -78,6 +80,17 @@ impl Endpoint {
     pub fn name(&self) -> &str {
         self.id.as_deref().unwrap_or(&self.url)
     }
+
+    /// The host and port of its `url`, unless it is a Unix socket.
+    pub fn authority(&self) -> Option<&str> {
+        authority(&self.url)
+    }
+}
+
+/// The host and port of an endpoint's `url`, unless it is a Unix socket.
+pub fn authority(url: &str) -> Option<&str> {
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"))?;
+    Some(rest.trim_end_matches('/'))
 }
 
 /// How requests are spread over an upstream's endpoints.

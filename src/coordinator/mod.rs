@@ -20,6 +20,7 @@ mod tests;
 mod upgrade;
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -37,6 +38,7 @@ use crate::metrics::{BAD, GOOD};
 use crate::net::{self, Deadlines, Doorbell, Engine, Listening, Stopper};
 use crate::reconcile::{Lookup, ProbeId, Reconciler, Report};
 use crate::service::{Notifier, Program};
+use crate::tls;
 use crate::worker::Command;
 
 use drain::{Delays, Drain, Step, Stop};
@@ -175,6 +177,8 @@ struct Coordinator {
     reconciler: Reconciler,
     rates: Rates,
     probes: Probes<ProbeId>,
+    /// What endpoints with `https://` are probed with, by upstream.
+    clients: HashMap<String, tls::Client>,
     lookups: Lookups<Lookup>,
     keys: Keys,
     drain: Drain,
@@ -202,6 +206,7 @@ impl Coordinator {
             reports,
             rates: Rates::new(cores, &config, generation, limit_reports, clock.now()),
             reconciler: Reconciler::new(cores, &config, generation, clock.now()),
+            clients: probe::clients(&config),
             started: config.clone(),
             config,
             hash,
@@ -265,8 +270,10 @@ impl Coordinator {
         }
         let draw = self.chance.draw();
         for due in self.reconciler.due_probes(now, draw) {
+            let tls = self.clients.get(&*due.id.upstream).and_then(|client| Some((client.config.clone(), client.name_of(&due.url)?)));
             let ask = probe::Ask {
                 address: due.address,
+                tls,
                 method: due.settings.method,
                 path: due.settings.path,
                 host: due.host,

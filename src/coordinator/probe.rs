@@ -1,18 +1,24 @@
 //! One probe of one endpoint: connect, ask, read the status, all within its timeout.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 
 use crate::address::Address;
 use crate::clock::Instant;
-use crate::config::StatusRange;
+use crate::config::{Config, StatusRange};
 use crate::error::Reason;
 use crate::http::{Framing, Method, ResponseHead};
 use crate::http1::{self, Limits};
-use crate::net::{self, Deadlines, Stream};
+use crate::net::{self, Deadlines, Stream, Unsafe};
 use crate::proxy_protocol::{self, Version};
+use crate::tls;
 
 /// What is taken of an answer. A health page that needs more is no health page.
 const LIMITS: Limits = Limits { head: 16 << 10, headers: 100, uri: 0, chunk_extension: 0, trailers: 0 };
@@ -23,6 +29,8 @@ const BODY: u64 = 64 << 10;
 #[derive(Clone, Debug)]
 pub(super) struct Ask {
     pub address: Address,
+    /// What TLS is spoken with, and the name that the endpoint's certificate must have, if it is.
+    pub tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     pub method: String,
     pub path: String,
     pub host: String,
@@ -37,6 +45,7 @@ pub(super) struct Ask {
 pub(super) enum Failure {
     Unreachable(io::Error),
     TimedOut(Duration),
+    Unsafe(Unsafe),
     Closed,
     Broken(io::Error),
     Malformed(Reason),
@@ -60,6 +69,7 @@ impl fmt::Display for Failure {
         match self {
             Failure::Unreachable(error) => write!(f, "cannot connect: {error}"),
             Failure::TimedOut(limit) => write!(f, "no answer within {limit:?}"),
+            Failure::Unsafe(error) => write!(f, "no TLS: {error}"),
             Failure::Closed => f.write_str("closed the connection without an answer"),
             Failure::Broken(error) => write!(f, "the connection broke: {error}"),
             Failure::Malformed(reason) => write!(f, "malformed answer: {}", reason.code()),
@@ -69,20 +79,30 @@ impl fmt::Display for Failure {
     }
 }
 
+/// What endpoints with `https://` are probed with, by upstream.
+pub(super) fn clients(config: &Config) -> HashMap<String, tls::Client> {
+    let asked = config.upstreams.iter().filter(|upstream| upstream.endpoints.iter().any(|endpoint| endpoint.url.starts_with("https://")));
+    asked.filter_map(|upstream| Some((upstream.id.clone(), tls::Client::new(&upstream.tls).ok()?))).collect()
+}
+
 impl Ask {
     /// The request. One a connection: what is probed is also that the endpoint accepts connections.
     fn request(&self) -> Vec<u8> {
         let Ask { method, path, host, .. } = self;
-        let mut request = Vec::new();
-        if let Some(version) = self.introduction {
-            proxy_protocol::write(&mut request, version, None);
-        }
         let version = env!("CARGO_PKG_VERSION");
-        let head = format!(
+        format!(
             "{method} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: ringway-probe/{version}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
-        );
-        request.extend_from_slice(head.as_bytes());
-        request
+        )
+        .into_bytes()
+    }
+
+    /// What comes before it, and before TLS.
+    fn front(&self) -> Vec<u8> {
+        let mut front = Vec::new();
+        if let Some(version) = self.introduction {
+            proxy_protocol::write(&mut front, version, None);
+        }
+        front
     }
 
     fn expects(&self, status: u16) -> bool {
@@ -103,7 +123,16 @@ pub(super) async fn probe(ask: &Ask, deadlines: &Rc<Deadlines>, now: Instant) ->
     })?;
     // Once the deadline has closed the connection, whatever an operation says is the deadline's doing.
     let sort = |failure| if timer.expired() { Failure::TimedOut(ask.timeout) } else { failure };
-    let (sent, _) = link.send(ask.request(), 0).await;
+    let mut request = ask.front();
+    let link = match &ask.tls {
+        Some((config, name)) => {
+            link.send(std::mem::take(&mut request), 0).await.0.map_err(|error| sort(Failure::Broken(error)))?;
+            net::secure_to(&link, config.clone(), name.clone()).await.map_err(|error| sort(Failure::Unsafe(error)))?
+        }
+        None => link,
+    };
+    request.extend(ask.request());
+    let (sent, _) = link.send(request, 0).await;
     sent.map_err(|error| sort(Failure::Broken(error)))?;
 
     let method = Method::from_bytes(ask.method.as_bytes());
@@ -159,6 +188,7 @@ mod tests {
         std::thread::spawn(move || act(&mut listener.accept().unwrap().0));
         Ask {
             address: Address::Tcp(address),
+            tls: None,
             method: "GET".into(),
             path: "/up?x=1".into(),
             host: "users:81".into(),

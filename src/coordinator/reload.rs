@@ -65,8 +65,10 @@ impl Coordinator {
         let Loaded { config, hash, .. } = loaded;
         (self.config, self.hash) = (config, hash);
         log::configure(self.config.features.logging.then_some(self.config.logging.level));
+        self.shared.set_certificates(plan.certificates());
         self.shared.switch_metrics_page(self.config.features.metrics);
         self.reconciler.reconfigure(&self.config, plan.generation, now);
+        self.clients = super::probe::clients(&self.config);
         self.keys.reconfigure(&super::keys::configured(&self.config), now);
         self.rates.reconfigure(&self.config, plan.generation, now);
         self.workers.iter_mut().for_each(|(_, post, _)| post.plan(plan.clone(), reply.cloned()));
@@ -104,6 +106,9 @@ pub(super) fn restart_needed(started: &Config, new: &Config) -> Vec<String> {
         ("listener.address", a.listener.address != b.listener.address),
         ("listener.port", a.listener.port != b.listener.port),
         ("listener.backlog", a.listener.backlog != b.listener.backlog),
+        ("tls.enabled", a.tls.listens() != b.tls.listens()),
+        ("tls.address", a.tls.address != b.tls.address),
+        ("tls.port", a.tls.port != b.tls.port),
         ("admin.enabled", a.admin.enabled != b.admin.enabled),
         ("admin.address", a.admin.address != b.admin.address),
         ("admin.port", a.admin.port != b.admin.port),

@@ -68,7 +68,7 @@ fn stage(change: impl FnOnce(&mut Config)) -> Stage {
         path: Some("gateway.json".into()),
         load: Box::new(move |_| reading.lock().unwrap().clone()),
         build: Box::new(|loaded, generation| crate::run::build(loaded, generation).map(Arc::new)),
-        admin: Some(crate::net::Listening { socket: listener, kept: false }),
+        admin: Some(crate::net::Listening { socket: listener, kept: false, tls: false }),
         signals: signals.clone(),
         notifier: Default::default(),
         sockets: vec![],

@@ -7,7 +7,7 @@ use crate::clock::Instant;
 use crate::error::Reason;
 use crate::http::Method;
 use crate::limiter::Share;
-use crate::middleware::{Asked, preflight};
+use crate::middleware::{Asked, preflight, to_https};
 use crate::router::{Lookup, Routed};
 
 impl Exchange {
@@ -70,6 +70,16 @@ impl Exchange {
         let matched: &[u8] = if changed { normal } else { received };
         if let Some(page) = plan.page(matched) {
             return Some(Step::Page(page));
+        }
+        if let Some(port) = plan.redirect
+            && !request.secure
+            && matched.starts_with(b"/")
+            && !matched.starts_with(ACME)
+        {
+            return Some(match to_https(request, port) {
+                Some(answer) => Step::Answer(Box::new(answer)),
+                None => self.refuse(Reason::MissingHost),
+            });
         }
         let asked = Asked { incoming: request, trusted: &plan.trusted };
         let lookup = asked.lookup(matched);
@@ -152,3 +162,6 @@ impl Exchange {
         Some(self.refuse(Reason::QueueTimeout))
     }
 }
+
+/// Where an authority looks for the proof that a host is whose it says (RFC 8555 section 8.3), without TLS.
+const ACME: &[u8] = b"/.well-known/acme-challenge/";

@@ -235,8 +235,8 @@ fn is_identified(scratch: &Scratch) -> bool {
 }
 
 fn ask<'a>(policy: &'a Policy, incoming: &Incoming<'a>, scratch: &'a Scratch, arm: u32) -> Ask<'a> {
-    let Incoming { head, bytes, .. } = *incoming;
+    let Incoming { head, bytes, secure, .. } = *incoming;
     let path = if scratch.normal.is_empty() { head.path.of(bytes) } else { &scratch.normal };
     let identified = is_identified(scratch);
-    Ask { policy, head, bytes, changes: &scratch.notes.request, identified, path, secure: false, arm }
+    Ask { policy, head, bytes, changes: &scratch.notes.request, identified, path, secure, arm }
 }

@@ -12,6 +12,7 @@
 //! ```
 
 mod admit;
+mod answers;
 mod cached;
 mod chain;
 mod hedge;
@@ -31,6 +32,7 @@ use std::time::Duration;
 pub use crate::middleware::Incoming;
 pub use crate::retry::Ending;
 pub use crate::upstream::EndpointId;
+pub use answers::Answers;
 pub use cached::Judged;
 pub use mirror::{MirrorPlan, Mirrored};
 pub use page::Page;

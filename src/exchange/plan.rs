@@ -4,14 +4,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::answers::{Answers, chained_edits};
 use super::{MirrorPlan, Page, SplitPlan};
 use crate::access::Names;
 use crate::cache;
-use crate::config::{Cidr, Config, HostHeader, RequestIdFormat, Route, Time, Upstream};
+use crate::config::{Cidr, Config, HostHeader, RequestIdFormat, Route, Time, Upstream, Wrong};
 use crate::http::{Additions, Edits};
 use crate::http1;
 use crate::middleware::{self, AccessLog, Registry, Secret};
 use crate::router::{RouteIndex, Router};
+use crate::tls;
 
 /// A configuration made ready to serve.
 pub struct Plan {
@@ -36,7 +38,11 @@ pub struct Plan {
     /// What keys of rate limits are made with; another one is another client to them.
     pub secret: Secret,
     /// What answers get on their way, to requests that have no route.
-    pub unrouted: Edits,
+    pub unrouted: Answers,
+    /// What TLS is spoken with, if it is.
+    pub tls: Option<tls::Server>,
+    /// The port of `https://` that requests without TLS are sent to, if they are.
+    pub redirect: Option<u16>,
     /// What records of the access log name by number.
     pub names: Arc<Names>,
     /// Whether and where requests without a route are logged.
@@ -66,7 +72,7 @@ pub struct RoutePlan {
     /// Changes to requests.
     pub request: Edits,
     /// Changes to responses.
-    pub response: Edits,
+    pub response: Answers,
     /// For the whole request; zero is no limit.
     pub timeout: Duration,
     /// For the first byte of an endpoint's answer; zero if `timeout` alone limits that.
@@ -102,6 +108,8 @@ pub struct UpstreamPlan {
     pub head_limits: http1::Limits,
     /// The Host that endpoints see, if it is neither the client's nor their own.
     pub host: HostHeader,
+    /// What endpoints with `https://` are asked with, if there are any.
+    pub tls: Option<tls::Client>,
 }
 
 /// A setting that can't be served, by its path in the configuration.
@@ -157,9 +165,10 @@ impl Plan {
                 RoutePlan { access: access(&config, &route.middlewares, &mut logs), ..RoutePlan::new(route, index, &config) }
             })
             .collect();
-        if !problems.is_empty() {
-            return Err(problems);
-        }
+        let tls = config.tls.listens().then(|| tls::Server::new(&config.tls)).transpose().unwrap_or_else(|wrong| {
+            problems.push(PlanProblem { path: format!("tls.{}", wrong.setting), message: wrong.message });
+            None
+        });
         let size = |size: crate::config::Size| usize::try_from(size.get()).unwrap_or(usize::MAX);
         let head_limits = http1::Limits {
             head: size(config.limits.head),
@@ -168,8 +177,18 @@ impl Plan {
             chunk_extension: size(config.limits.chunk_extension),
             trailers: size(config.limits.trailers),
         };
-        let upstreams: Vec<UpstreamPlan> =
-            config.upstreams.iter().map(|upstream| UpstreamPlan::new(upstream, &config, head_limits)).collect();
+        let made = config.upstreams.iter().map(|upstream| UpstreamPlan::new(upstream, &config, head_limits).with_tls());
+        let upstreams: Vec<UpstreamPlan> = made
+            .enumerate()
+            .filter_map(|(index, made)| {
+                let problem =
+                    |wrong: Wrong| PlanProblem { path: format!("upstreams[{index}].tls.{}", wrong.setting), message: wrong.message };
+                made.map_err(|wrong| problems.push(problem(wrong))).ok()
+            })
+            .collect();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
         let names = Names {
             generation,
             logs,
@@ -187,7 +206,12 @@ impl Plan {
             additions: additions(&config),
             registry: registry.clone(),
             secret: Secret::default(),
-            unrouted: chained_edits(&config, &[]).1,
+            unrouted: {
+                let (_, response, bare) = chained_edits(&config, &[]);
+                Answers::new(response, bare)
+            },
+            redirect: config.tls.redirect.then(|| config.tls.redirect_port.unwrap_or(config.tls.port)),
+            tls,
             names: Arc::new(names),
             unrouted_access,
             trusted: config.listener.trusted_proxies.iter().filter_map(|network| network.parse().ok()).collect(),
@@ -197,14 +221,19 @@ impl Plan {
         })
     }
 
+    /// Until when each certificate of the TLS listener is good, in seconds since 1970 began, by its name.
+    pub fn certificates(&self) -> Vec<(String, i64)> {
+        self.tls.as_ref().map(|tls| tls.expiries.clone()).unwrap_or_default()
+    }
+
     /// Whether this peer's word about the client is believed.
     pub fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted.iter().any(|network| network.contains(peer))
     }
 
-    /// What answers get on their way to a request of this route, or of none.
-    pub fn response_edits(&self, route: Option<usize>) -> &Edits {
-        route.map_or(&self.unrouted, |route| &self.routes[route].response)
+    /// What answers get on their way to a request of this route, or of none; `bare` if the client's connection can't have TLS.
+    pub fn response_edits(&self, route: Option<usize>, bare: bool) -> &Edits {
+        route.map_or(&self.unrouted, |route| &self.routes[route].response).to(bare)
     }
 
     /// Whether and where requests of this route, or of none, are logged.
@@ -223,9 +252,9 @@ impl Plan {
 impl RoutePlan {
     fn new(route: &Route, index: impl Fn(&str) -> usize, config: &Config) -> Self {
         let first = route.upstreams().next().map_or(0, |(_, upstream)| index(upstream));
-        let (mut request, mut response) = chained_edits(config, &route.middlewares);
+        let (mut request, mut response, mut bare) = chained_edits(config, &route.middlewares);
         route.request.put(&mut request);
-        route.response.put(&mut response);
+        [&mut response, &mut bare].into_iter().for_each(|response| route.response.put(response));
         for (name, value) in &route.add_headers {
             request.add(name, value);
         }
@@ -239,7 +268,7 @@ impl RoutePlan {
             split: SplitPlan::new(route, index),
             access: None,
             request,
-            response,
+            response: Answers::new(response, bare),
             timeout: route.timeout.unwrap_or(config.timeouts.request).get(),
             first_byte: first_byte(route.timeout.map(Time::get), config.timeouts.first_byte.get()),
             retries: if config.features.retries { route.retry_count.unwrap_or(1) } else { 0 },
@@ -258,7 +287,16 @@ impl UpstreamPlan {
             connect_timeout: upstream.connect_timeout.unwrap_or(config.timeouts.connect).get(),
             head_limits: http1::Limits { head: usize::try_from(upstream.keep_alive.head.get()).unwrap_or(usize::MAX), ..head_limits },
             host: upstream.host_header.clone(),
+            tls: None,
         }
+    }
+
+    /// The same, with what it takes to ask its endpoints by TLS.
+    fn with_tls(mut self) -> Result<Self, Wrong> {
+        if self.settings.endpoints.iter().any(|endpoint| endpoint.url.starts_with("https://")) {
+            self.tls = Some(tls::Client::new(&self.settings.tls)?);
+        }
+        Ok(self)
     }
 }
 
@@ -297,25 +335,6 @@ fn rewrite_problems(config: &Config, router: &Router) -> Vec<PlanProblem> {
         }
     }
     problems
-}
-
-/// What the gateway and a route's chain change on every request and every answer.
-fn chained_edits(config: &Config, own: &[middleware::Entry]) -> (Edits, Edits) {
-    let (mut request, mut response) = (Edits::default(), Edits::default());
-    if !config.forwarding.via.is_empty() {
-        let via = format!("1.1 {}", config.forwarding.via);
-        request.add("Via", &via);
-        response.add("Via", &via);
-    }
-    for (entry, _) in middleware::merged(&config.middlewares, own) {
-        if let Some(settings) = entry.settings() {
-            settings.edits(&mut request, &mut response);
-            if settings.rate_limit().is_none() || config.features.rate_limit {
-                settings.named_edits(entry.id(), &mut response);
-            }
-        }
-    }
-    (request, response)
 }
 
 /// The access log of a chain, which is put into the list if it isn't there. Different ones beyond the 256th are left out.

@@ -37,8 +37,7 @@ impl Side {
             return host.clone();
         }
         let upstream = self.view.upstream(self.attempt.upstream).upstream.borrow();
-        let url = &upstream.endpoint(self.attempt.endpoint).settings().url;
-        url.strip_prefix("http://").map_or("localhost", |host| host.trim_end_matches('/')).to_owned()
+        upstream.endpoint(self.attempt.endpoint).settings().authority().unwrap_or("localhost").to_owned()
     }
 
     /// How it went: the answer's status, or why there was none.

@@ -80,7 +80,7 @@ struct Request {
 
 impl Request {
     fn step(&mut self, now: Instant) -> Step {
-        let incoming = Incoming { head: &self.head, bytes: &self.bytes, peer: [192, 0, 2, 1].into(), wall: 0 };
+        let incoming = Incoming { head: &self.head, bytes: &self.bytes, peer: [192, 0, 2, 1].into(), secure: false, wall: 0 };
         self.exchange.step(&incoming, &mut self.scratch, now, 0)
     }
 

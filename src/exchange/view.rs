@@ -5,8 +5,11 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+
 use super::mirror::Copies;
-use super::{Plan, RoutePlan};
+use super::{Plan, RoutePlan, UpstreamPlan};
 use crate::balancer::Seat;
 use crate::cache::Cache;
 use crate::clock::Instant;
@@ -14,7 +17,8 @@ use crate::limiter::{Limiters, Share};
 use crate::metrics::{Count, Family};
 use crate::middleware::{self, Entry, Ground, Keyring, Middleware, Scope, States, Tallies};
 use crate::reconcile::{Report, ShareKey, ShareReport, Update};
-use crate::upstream::{Switches, Upstream};
+use crate::tls;
+use crate::upstream::{EndpointId, Switches, Upstream};
 
 /// An upstream as this core knows it.
 pub struct Member {
@@ -56,6 +60,8 @@ pub struct View {
     /// Keeps the cache's hashes from being foreseen.
     seed: u64,
     seat: Seat,
+    /// What each upstream's endpoints with `https://` are asked with.
+    clients: Vec<Option<tls::Client>>,
     /// The number that the next upstream's connections are kept under.
     pools: u32,
     applied: Cell<u64>,
@@ -82,6 +88,7 @@ impl View {
             cache: None,
             seed,
             seat,
+            clients: Vec::new(),
             pools: 0,
             applied: Cell::new(0),
             plan,
@@ -141,6 +148,7 @@ impl View {
             cache: self.next_cache(&plan),
             seed: self.seed,
             seat: self.seat,
+            clients: plan.upstreams.iter().map(|upstream| self.client(upstream)).collect(),
             pools,
             applied: self.applied.clone(),
             plan,
@@ -168,6 +176,21 @@ impl View {
             }
             None => Rc::new(RefCell::new(Share::new(route.concurrency, queue, core, cores))),
         }
+    }
+
+    /// With the same settings an upstream's sessions can still be resumed.
+    fn client(&self, upstream: &UpstreamPlan) -> Option<tls::Client> {
+        let made = upstream.tls.as_ref()?;
+        let same = |before: &UpstreamPlan| before.settings.id == upstream.settings.id && before.settings.tls == upstream.settings.tls;
+        let before = self.plan.upstreams.iter().zip(&self.clients).find(|(before, _)| same(before));
+        Some(before.and_then(|(_, client)| client.clone()).unwrap_or_else(|| made.own()))
+    }
+
+    /// How an endpoint is asked by TLS: with what, and the name that its certificate must have; `None` if it isn't.
+    pub fn secured(&self, upstream: usize, endpoint: EndpointId) -> Option<(Arc<ClientConfig>, ServerName<'static>)> {
+        let client = self.clients[upstream].as_ref()?;
+        let name = client.name_of(&self.members[upstream].upstream.borrow().endpoint(endpoint).settings().url)?;
+        Some((client.config.clone(), name))
     }
 
     /// An upstream, by its index in the plan.

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::net::IpAddr;
 
 use super::alike::is_disguised;
+use super::sender::{Sender, scheme};
 use super::{Changes, Edits, Field, Framing, Known, RequestHead, ResponseHead, Span, Version};
 
 /// What the gateway adds to requests, whatever their route.
@@ -20,30 +21,6 @@ pub struct Additions {
     pub id_to_client: bool,
     /// Ids have the form of a UUID.
     pub uuid: bool,
-}
-
-/// Who sent a request, as far as the endpoint is told.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sender {
-    /// The peer's address as text.
-    peer: String,
-    /// The peer is a trusted proxy: what it says about the client is believed and passed on.
-    pub trusted: bool,
-    /// The port that the request came in on, as text.
-    port: String,
-    /// What endpoints are told of a peer that isn't trusted, up to the value of `X-Forwarded-Host`.
-    lines: Vec<u8>,
-}
-
-impl Sender {
-    /// A sender that isn't trusted, on a port of the gateway.
-    pub fn new(peer: IpAddr, port: &str) -> Self {
-        let peer = peer.to_string();
-        let lines = format!(
-            "X-Forwarded-For: {peer}\r\nX-Real-IP: {peer}\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Port: {port}\r\nX-Forwarded-Host: "
-        );
-        Sender { peer, trusted: false, port: port.to_owned(), lines: lines.into_bytes() }
-    }
 }
 
 /// A request head on its way to an endpoint.
@@ -176,6 +153,7 @@ pub(super) fn write_request_line(out: &mut Vec<u8>, request: &RequestOut<'_>) {
 /// The headers that tell an endpoint who the client is.
 fn write_sender(out: &mut Vec<u8>, request: &RequestOut<'_>) {
     let RequestOut { head, bytes, additions, sender, .. } = *request;
+    out.extend_from_slice(&sender.certificate);
     if additions.x_forwarded && sender.trusted {
         write_trusted_sender(out, request);
     } else if additions.x_forwarded {
@@ -205,7 +183,7 @@ fn write_trusted_sender(out: &mut Vec<u8>, request: &RequestOut<'_>) {
         let _ = write!(out, "X-Real-IP: {}\r\n", request.client);
     }
     if !told(Known::XForwardedProto) {
-        out.extend_from_slice(b"X-Forwarded-Proto: http\r\n");
+        write_line(out, b"X-Forwarded-Proto", scheme(sender.tls).as_bytes());
     }
     if !told(Known::XForwardedPort) {
         write_line(out, b"X-Forwarded-Port", sender.port.as_bytes());
@@ -231,7 +209,9 @@ fn write_forwarded(out: &mut Vec<u8>, request: &RequestOut<'_>) {
     out.extend_from_slice(if quoted { b"]\"" } else { b"" });
     out.extend_from_slice(b";host=\"");
     out.extend_from_slice(head.host.of(bytes));
-    out.extend_from_slice(b"\";proto=http\r\n");
+    out.extend_from_slice(b"\";proto=");
+    out.extend_from_slice(scheme(sender.tls).as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 /// A response head on its way to the client.

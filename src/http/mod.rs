@@ -11,6 +11,7 @@ mod head;
 mod known;
 mod method;
 mod request_id;
+mod sender;
 mod token;
 
 pub use again::{RequestWriter, ResponseWriter, Rules};
@@ -19,10 +20,11 @@ pub use date::parse_date;
 pub use edits::{Edits, name_hash};
 pub use escape::{Decode, escaped, pair_of, unescaped};
 pub use forward::{
-    Additions, RequestOut, ResponseOut, Sender, connection_line, kept_request_id, write_line, write_request, write_response, write_status,
+    Additions, RequestOut, ResponseOut, connection_line, kept_request_id, write_line, write_request, write_response, write_status,
 };
 pub use head::{Connection, Field, Framing, RequestHead, ResponseHead, Span, Version};
 pub use known::Known;
 pub use method::Method;
 pub use request_id::RequestId;
+pub use sender::Sender;
 pub use token::{is_token, is_token_byte};

@@ -5,6 +5,7 @@
 //! is derived while reading.
 
 mod cells;
+mod handshakes;
 mod labelled;
 pub mod text;
 
@@ -17,6 +18,11 @@ use crate::latency::{Board, SERIES, SlowLog};
 
 use cells::{Cell, cells};
 pub use cells::{Counter, Counters, Gauge, Gauges, Kind, Meta, Nanos};
+use handshakes::TLS_RESULTS;
+pub use handshakes::{
+    TLS_CLOSED, TLS_FULL, TLS_INCOMPATIBLE, TLS_MALFORMED, TLS_NOT_TRUSTED, TLS_OFF, TLS_PLAIN, TLS_RESUMED, TLS_TIMEOUT, TLS_TOO_LARGE,
+    TLS_TOO_MANY, TLS_UNTRUSTED,
+};
 pub use labelled::{Count, Family, write_labelled};
 
 cells! {
@@ -51,6 +57,12 @@ cells! {
         pub accepted: Counter = "gateway_connections_accepted_total",
         /// Connections of clients that are open.
         pub connections: Gauge = "gateway_active_connections",
+        /// TLS handshakes of clients, by what became of them.
+        pub tls_handshakes: Counters<12> = "gateway_tls_handshakes_total" by "result" in TLS_RESULTS,
+        /// Time that those took which succeeded, in sum.
+        pub tls_handshake_time: Nanos = "gateway_tls_handshake_seconds_total",
+        /// TLS handshakes of clients that are under way.
+        pub tls_handshaking: Gauge = "gateway_tls_handshakes_in_progress",
         /// Workers that accept connections; none once they drain.
         pub accepting: Gauge = "gateway_workers_accepting",
         /// Connections that were upgraded to another protocol.

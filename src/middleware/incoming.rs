@@ -15,6 +15,8 @@ pub struct Incoming<'a> {
     pub bytes: &'a [u8],
     /// The address at the connection's other end.
     pub peer: IpAddr,
+    /// It came over TLS, or a trusted proxy says that it did.
+    pub secure: bool,
     /// Seconds since 1970 began, as of about a second ago.
     pub wall: u64,
 }

@@ -47,6 +47,7 @@ pub use mode::Mode;
 pub use negotiate::Coding;
 pub use question::{Fetch, Fetched, Password, Question, Reply};
 pub use rate_key::Secret;
+pub use redirect::to_https;
 pub use rewrite::Rewrite;
 pub use tallies::Tallies;
 pub use transform::Editing;
@@ -66,6 +67,11 @@ pub trait Settings {
     /// What is the same for every message.
     fn edits(&self, request: &mut Edits, response: &mut Edits) {
         let _ = (request, response);
+    }
+
+    /// What is the same for every answer that goes over TLS, beside that.
+    fn secure_edits(&self, response: &mut Edits) {
+        let _ = response;
     }
 
     /// What is the same for every answer and depends on the entry's name.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Flow, Middleware, Request, Scope, Settings};
+use super::{Answer, Flow, Incoming, Middleware, Request, Scope, Settings};
 use crate::clock::Instant;
 use crate::config::Wrong;
 use crate::http::write_line;
@@ -117,6 +117,27 @@ impl Middleware for Elsewhere {
         write_line(&mut lines, b"Location", &target);
         Flow::Answer(Box::new(Answer { status: self.status, lines, body: Vec::new() }))
     }
+}
+
+/// Sends a request to the same place by `https://`; `None` if it doesn't say which host it is for.
+pub fn to_https(incoming: &Incoming<'_>, port: u16) -> Option<Answer> {
+    let Incoming { head, bytes, .. } = *incoming;
+    let host = without_port(head.host.of(bytes));
+    if host.is_empty() {
+        return None;
+    }
+    let mut target = [b"https://", host].concat();
+    if port != 443 {
+        target.extend_from_slice(format!(":{port}").as_bytes());
+    }
+    target.extend_from_slice(head.path.of(bytes));
+    if head.has_query {
+        target.push(b'?');
+        target.extend_from_slice(head.query.of(bytes));
+    }
+    let mut lines = Vec::new();
+    write_line(&mut lines, b"Location", &target);
+    Some(Answer { status: 308, lines, body: Vec::new() })
 }
 
 fn without_port(host: &[u8]) -> &[u8] {

@@ -11,7 +11,8 @@ use crate::http::Edits;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SecurityHeaders {
-    /// `Strict-Transport-Security` (RFC 6797). Browsers heed it only where it came over TLS.
+    /// `Strict-Transport-Security` (RFC 6797): to clients of the TLS listener and, as they may speak TLS themselves, to trusted proxies;
+    /// others must not be sent it.
     pub strict_transport_security: String,
     /// `X-Content-Type-Options`.
     pub content_type_options: String,
@@ -48,7 +49,7 @@ impl SecurityHeaders {
     /// Setting, header and value of each one that is sent.
     fn sent(&self) -> impl Iterator<Item = (&'static str, &'static str, &str)> {
         let all = [
-            ("strict_transport_security", "Strict-Transport-Security", &self.strict_transport_security),
+            ("strict_transport_security", HSTS, &self.strict_transport_security),
             ("content_type_options", "X-Content-Type-Options", &self.content_type_options),
             ("frame_options", "X-Frame-Options", &self.frame_options),
             ("referrer_policy", "Referrer-Policy", &self.referrer_policy),
@@ -71,6 +72,13 @@ impl Settings for SecurityHeaders {
     }
 
     fn edits(&self, _: &mut Edits, response: &mut Edits) {
-        self.sent().for_each(|(_, name, value)| response.set(name, value));
+        self.sent().skip_while(|(_, name, _)| *name == HSTS).for_each(|(_, name, value)| response.set(name, value));
+    }
+
+    fn secure_edits(&self, response: &mut Edits) {
+        self.sent().take_while(|(_, name, _)| *name == HSTS).for_each(|(_, name, value)| response.set(name, value));
     }
 }
+
+/// Stands first in the list.
+const HSTS: &str = "Strict-Transport-Security";

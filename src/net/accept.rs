@@ -41,6 +41,8 @@ pub struct Listening {
     pub socket: StdListener,
     /// Whether somebody outside keeps it open: what waits on it is theirs once this process accepts no more.
     pub kept: bool,
+    /// Whether TLS is spoken on it.
+    pub tls: bool,
 }
 
 impl Listening {
@@ -49,7 +51,7 @@ impl Listening {
     /// # Errors
     /// When the process has no descriptor left.
     pub fn duplicate(&self) -> io::Result<Listening> {
-        Ok(Listening { socket: self.socket.try_clone()?, kept: self.kept })
+        Ok(Listening { socket: self.socket.try_clone()?, kept: self.kept, tls: self.tls })
     }
 }
 
@@ -70,6 +72,8 @@ pub fn adopt_listener(fd: RawFd) -> io::Result<StdListener> {
 /// Accepts connections until stopped. Its port is closed when it is dropped, unless the socket is open elsewhere too.
 pub struct Acceptor {
     listener: TcpListener,
+    /// Whether TLS is spoken on it.
+    pub tls: bool,
     stop: Stopper,
     /// The listener as what can be waited for, once it had to be.
     watch: OnceCell<TcpStream>,
@@ -103,13 +107,13 @@ impl Acceptor {
     /// # Errors
     /// What the kernel says.
     pub fn new(listening: Listening) -> io::Result<Self> {
-        let Listening { socket, kept } = listening;
+        let Listening { socket, kept, tls } = listening;
         // A ring does with either; whoever shares the socket may not.
         if !ring::is_uring() {
             socket.set_nonblocking(true)?;
         }
         let stop = Stopper { canceller: Rc::new(RefCell::new(Some(Canceller::new()))), kept: Rc::new(Cell::new(kept)) };
-        Ok(Acceptor { listener: TcpListener::from_std(socket)?, stop, watch: OnceCell::new() })
+        Ok(Acceptor { listener: TcpListener::from_std(socket)?, tls, stop, watch: OnceCell::new() })
     }
 
     /// What ends it. It keeps nothing open: a port that nobody accepts on would take connections and leave them waiting.

@@ -141,10 +141,10 @@ impl Timer {
         self.set(at, Action::Close, false);
     }
 
-    /// As [`Timer::close_at`], for a connection that waits long for its next message: draining ends it too, and what
-    /// [`Timer::wake_at`] needed is given up.
+    /// As [`Timer::hush_idle_at`], for a wait that may be long, after which the connection is closed: what [`Timer::wake_at`] needed is
+    /// given up.
     pub fn close_idle_at(&self, at: Instant) {
-        self.set(at, Action::Close, true);
+        self.set(at, Action::Hush, true);
         self.deadlines.entries.borrow_mut()[self.index as usize].canceller = None;
     }
 

@@ -1,6 +1,5 @@
-//! The one stream type: a TCP or a Unix connection over monoio, or one end of a pipe within this core.
+//! The one stream type: a TCP or a Unix connection, with or without TLS, or one end of a pipe within this core.
 
-use std::cell::UnsafeCell;
 use std::future::poll_fn;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -9,13 +8,12 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
 use futures_util::future::{Either, LocalBoxFuture};
-use monoio::buf::IoBuf;
-use monoio::io::{AsyncReadRent, AsyncWriteRent, CancelableAsyncReadRent};
 use monoio::net::TcpStream;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::pipe::{End, Held};
-use super::sys::{Rest, Spare};
+use super::tls::Tls;
+use super::wire::Wire;
 use super::{Moved, Stream, Timer, ring, sys};
 use crate::address::Address;
 
@@ -27,9 +25,9 @@ pub struct Link {
 
 #[derive(Clone)]
 enum Kind {
-    /// TCP or Unix: nothing is asked of it that only one of them has.
-    Socket(Rc<UnsafeCell<TcpStream>>, RawFd),
+    Socket(Wire),
     Pipe(Rc<Held>),
+    Tls(Rc<Tls>),
 }
 
 /// What a deadline acts on.
@@ -52,8 +50,26 @@ impl Target {
 
 impl Link {
     pub(super) fn new(stream: TcpStream) -> Link {
-        let fd = stream.as_raw_fd();
-        Link { kind: Kind::Socket(Rc::new(UnsafeCell::new(stream)), fd) }
+        Link { kind: Kind::Socket(Wire::new(stream)) }
+    }
+
+    pub(super) fn of_tls(tls: Tls) -> Link {
+        Link { kind: Kind::Tls(Rc::new(tls)) }
+    }
+
+    /// The socket, if it is nothing but that.
+    pub(super) fn wire(&self) -> Option<&Wire> {
+        match &self.kind {
+            Kind::Socket(wire) => Some(wire),
+            _ => None,
+        }
+    }
+
+    pub(super) fn tls(&self) -> Option<&Tls> {
+        match &self.kind {
+            Kind::Tls(tls) => Some(tls),
+            _ => None,
+        }
     }
 
     pub(super) fn of_pipe(end: Held) -> Link {
@@ -63,22 +79,25 @@ impl Link {
     /// The descriptor, valid as long as the link; a pipe has none.
     pub fn fd(&self) -> Option<RawFd> {
         match &self.kind {
-            Kind::Socket(_, fd) => Some(*fd),
+            Kind::Socket(wire) => Some(wire.fd),
+            Kind::Tls(tls) => Some(tls.fd()),
             Kind::Pipe(_) => None,
         }
     }
 
-    /// Whether there is something to receive, the end of the stream included, without waiting.
+    /// Whether there is something to receive, the end of the stream included, without waiting. No receive may be under way.
     pub fn readable_now(&self) -> bool {
         match &self.kind {
-            Kind::Socket(_, fd) => sys::readable_now(*fd),
+            Kind::Socket(wire) => sys::readable_now(wire.fd),
+            Kind::Tls(tls) => tls.readable_now(),
             Kind::Pipe(held) => held.end.is_readable(),
         }
     }
 
     pub(super) fn target(&self) -> Target {
         match &self.kind {
-            Kind::Socket(_, fd) => Target::Socket(*fd),
+            Kind::Socket(wire) => Target::Socket(wire.fd),
+            Kind::Tls(tls) => Target::Socket(tls.fd()),
             Kind::Pipe(held) => Target::Pipe(held.end.clone()),
         }
     }
@@ -88,19 +107,16 @@ impl Link {
     /// # Errors
     /// What the kernel says.
     pub async fn send_shared(&self, bytes: Rc<Vec<u8>>, mut part: Range<usize>) -> io::Result<()> {
-        let stream = match &self.kind {
-            Kind::Socket(stream, _) => stream,
-            Kind::Pipe(held) => return Box::pin(poll_fn(|cx| held.end.poll_send(cx, &bytes[..part.end], &mut part.start))).await,
-        };
-        while !part.is_empty() {
-            match sys::half(stream).write(bytes.clone().slice(part.clone())).await.0 {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(sent) => part.start += sent,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+        match &self.kind {
+            Kind::Socket(wire) => wire.send_shared(bytes, part).await,
+            Kind::Pipe(held) => Box::pin(poll_fn(|cx| held.end.poll_send(cx, &bytes[..part.end], &mut part.start))).await,
+            Kind::Tls(tls) => Box::pin(tls.send(&bytes[part])).await,
         }
-        Ok(())
+    }
+
+    /// Whether it holds bytes that were received together with others and not asked for yet, or the end.
+    pub fn holds(&self) -> bool {
+        matches!(&self.kind, Kind::Tls(tls) if tls.holds())
     }
 
     /// The address of this end, if it is one of the Internet.
@@ -111,7 +127,11 @@ impl Link {
     /// Makes the close that follows a reset, so that the peer can't take what it got for complete.
     pub fn reset_on_close(&self) {
         match &self.kind {
-            Kind::Socket(_, fd) => sys::reset_on_close(*fd),
+            Kind::Socket(wire) => sys::reset_on_close(wire.fd),
+            Kind::Tls(tls) => {
+                tls.cut();
+                sys::reset_on_close(tls.fd());
+            }
             Kind::Pipe(held) => held.reset_on_close(),
         }
     }
@@ -121,67 +141,56 @@ impl Stream for Link {
     #[inline]
     fn recv(&self, buf: Vec<u8>) -> impl Future<Output = Moved> {
         match &self.kind {
-            Kind::Socket(stream, _) => Either::Left(async move {
-                let (result, Spare(buf)) = sys::half(stream).read(Spare::of(buf)).await;
-                (result, buf)
-            }),
+            Kind::Socket(wire) => Either::Left(wire.recv(buf)),
             Kind::Pipe(held) => Either::Right(boxed(held.end.recv(buf))),
+            Kind::Tls(tls) => Either::Right(boxed(tls.recv(buf))),
         }
     }
 
-    #[inline]
-    fn recv_idle(&self, buf: Vec<u8>, timer: &Timer) -> impl Future<Output = Moved> {
+    async fn recv_idle(&self, buf: Vec<u8>, timer: &Timer) -> Moved {
         match &self.kind {
-            Kind::Socket(stream, _) => Either::Left(async move {
-                let (result, Spare(buf)) = sys::half(stream).cancelable_read(Spare::of(buf), timer.cancel_handle()).await;
-                let result = result.map_err(|error| match error.raw_os_error() {
-                    Some(libc::ECANCELED | libc::EINTR) => io::ErrorKind::TimedOut.into(),
-                    _ => error,
-                });
-                (result, buf)
-            }),
-            Kind::Pipe(held) => Either::Right(boxed(held.end.recv_idle(buf))),
+            Kind::Socket(wire) => wire.recv_idle(buf, timer).await,
+            Kind::Pipe(held) => boxed(held.end.recv_idle(buf)).await,
+            Kind::Tls(tls) => boxed(tls.recv_idle(buf, timer)).await,
         }
     }
 
     #[inline]
     fn send(&self, buf: Vec<u8>, from: usize) -> impl Future<Output = Moved> {
         match &self.kind {
-            Kind::Socket(stream, _) => Either::Left(async move {
-                let mut rest = Rest { buf, from };
-                while rest.from < rest.buf.len() {
-                    let result;
-                    (result, rest) = sys::half(stream).write(rest).await;
-                    match result {
-                        Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), rest.buf),
-                        Ok(sent) => rest.from += sent,
-                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                        Err(error) => return (Err(error), rest.buf),
-                    }
-                }
-                (Ok(rest.from - from), rest.buf)
-            }),
+            Kind::Socket(wire) => Either::Left(wire.send(buf, from)),
             Kind::Pipe(held) => Either::Right(boxed(held.end.send(buf, from))),
+            Kind::Tls(tls) => Either::Right(boxed(async move {
+                let sent = tls.send(&buf[from..]).await;
+                (sent.map(|()| buf.len() - from), buf)
+            })),
         }
     }
 
     async fn readable(&self) -> io::Result<()> {
         match &self.kind {
-            Kind::Socket(stream, _) => sys::half(stream).readable(false).await,
+            Kind::Socket(wire) => wire.readable().await,
             Kind::Pipe(held) => Box::pin(held.end.readable()).await,
+            Kind::Tls(tls) => Box::pin(tls.readable()).await,
         }
     }
 
     fn finish(&self) {
-        self.target().shutdown(Shutdown::Write);
+        match &self.kind {
+            Kind::Tls(tls) => tls.finish(),
+            _ => self.target().shutdown(Shutdown::Write),
+        }
     }
 
     fn abort(&self) {
+        if let Kind::Tls(tls) = &self.kind {
+            tls.cut();
+        }
         self.target().shutdown(Shutdown::Both);
     }
 }
 
-/// What isn't a socket is rarer, and isn't to make the state of those that wait for a socket larger.
+/// What isn't a plain socket is rarer, and isn't to make the state of those that wait for one larger.
 #[cold]
 #[inline(never)]
 fn boxed<'a>(work: impl Future<Output = Moved> + 'a) -> LocalBoxFuture<'a, Moved> {
@@ -211,8 +220,8 @@ pub async fn connect(address: &Address, make_timer: impl FnOnce(&Link) -> Timer)
     let fd = socket.as_raw_fd();
     let link = Link::new(TcpStream::from_std(OwnedFd::from(socket).into())?);
     let timer = make_timer(&link);
-    if let (true, Kind::Socket(stream, _)) = (waits, &link.kind) {
-        sys::half(stream).writable(false).await?;
+    if let (true, Kind::Socket(wire)) = (waits, &link.kind) {
+        sys::half(&wire.stream).writable(false).await?;
         if timer.expired() {
             return Err(io::ErrorKind::TimedOut.into());
         }

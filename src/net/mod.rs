@@ -6,12 +6,15 @@ mod buffers;
 mod deadlines;
 mod doorbell;
 mod front;
+mod handshake;
 mod link;
 mod pipe;
 mod ring;
 mod sys;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod wire;
 
 pub use accept::{Acceptor, Listening, Stopper, adopt_listener, bind};
 pub use both::both;
@@ -19,6 +22,7 @@ pub use buffers::Buffers;
 pub use deadlines::{Deadlines, Timer};
 pub use doorbell::{Bell, Doorbell};
 pub use front::{Front, recv_front};
+pub use handshake::{Agreed, HELLO_MAX, Unsafe, is_untrusted, secure, secure_to};
 pub use link::{Link, connect};
 pub use pipe::pipe;
 pub use ring::{Engine, RingError, run_on, try_uring};

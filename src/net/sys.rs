@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::cell::UnsafeCell;
-use std::io;
+use std::io::{self, Read};
 use std::net::Shutdown;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
@@ -94,6 +94,19 @@ pub(super) fn take_error(fd: RawFd) -> io::Result<Option<io::Error>> {
 /// Whether there is something to receive, the end of the stream included, without waiting.
 pub(super) fn readable_now(fd: RawFd) -> bool {
     readable_at_once(&[fd], |_| ()) > 0
+}
+
+/// Receives what a socket has that is readable, without waiting, into the buffer's spare capacity.
+pub(super) fn recv_ready(fd: RawFd, buf: &mut Vec<u8>) -> io::Result<usize> {
+    buf.resize(buf.capacity(), 0);
+    let received = with(fd, |socket| (&*socket).read(buf));
+    buf.truncate(received.as_ref().copied().unwrap_or(0));
+    received
+}
+
+/// Sends what the socket takes without waiting; how many bytes that was.
+pub(super) fn send_now(fd: RawFd, bytes: &[u8]) -> usize {
+    with(fd, |socket| socket.send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)).unwrap_or(0)
 }
 
 /// Tells of each of many descriptors that has something to receive, in one system call, without waiting; returns how many.

@@ -1,6 +1,8 @@
 //! The runtime's traps, each shown on both engines: a wait that is ended loses no byte, a listener that is stopped no connection, an
 //! expired deadline ends what it is meant to end, a bell wakes an idle core.
 
+mod tls;
+
 use std::cell::Cell;
 use std::future::Future;
 use std::io::{ErrorKind, Read, Write};
@@ -182,7 +184,7 @@ fn stopping_an_acceptor_loses_no_connection_and_leaks_none() {
             let address = listener.local_addr().unwrap();
             ports.push(address.port());
             clients.extend((0..3).map(|_| std::thread::spawn(move || storm(address))));
-            let acceptor = Acceptor::new(super::Listening { socket: listener, kept: false }).unwrap();
+            let acceptor = Acceptor::new(super::Listening { socket: listener, kept: false, tls: false }).unwrap();
             let (stopper, accepted) = (acceptor.stopper(), accepted.clone());
             let welcome = move |link: Link, _| {
                 accepted.set(accepted.get() + 1);
@@ -218,7 +220,7 @@ fn what_comes_in_the_moment_of_the_stop_is_accepted() {
             let listener = bind("127.0.0.1:0".parse().unwrap(), 128, true).unwrap();
             let address = listener.local_addr().unwrap();
             ports.push(address.port());
-            let acceptor = Acceptor::new(super::Listening { socket: listener, kept: false }).unwrap();
+            let acceptor = Acceptor::new(super::Listening { socket: listener, kept: false, tls: false }).unwrap();
             let stopper = acceptor.stopper();
             let stop = async {
                 pause(Duration::from_millis(1)).await;

@@ -96,7 +96,7 @@ impl Core {
         session.connect = None;
         let ends = || client.map(|client| ends(client, session, inbound.bytes(), plan));
         let (connection, reused) =
-            self.connection(plan, attempt, deadline, ends).await.map_err(|reason| Failed { reason, trace: Trace::default() })?;
+            self.connection(view, attempt, deadline, ends).await.map_err(|reason| Failed { reason, trace: Trace::default() })?;
         if !reused {
             session.connect = Some(micros(began, self.now()));
         }
@@ -236,14 +236,14 @@ impl Core {
     /// is a new one always, as it stands for this client.
     pub(super) async fn connection(
         &self,
-        plan: &Plan,
+        view: &View,
         attempt: &Attempt,
         deadline: Instant,
         ends: impl FnOnce() -> Option<Ends>,
     ) -> Result<(Rc<Connection>, bool), Reason> {
         let now = self.now();
         let key = key(attempt);
-        let introduction = plan.upstreams[attempt.upstream].settings.proxy_protocol.version();
+        let introduction = view.plan.upstreams[attempt.upstream].settings.proxy_protocol.version();
         if introduction.is_none()
             && let Some(connection) = self.pool.take(key, attempt.careful, now)
         {
@@ -251,32 +251,53 @@ impl Core {
             return Ok((connection, true));
         }
         let address = attempt.address.as_ref().ok_or(Reason::Unresolved)?;
-        let patience = plan.upstreams[attempt.upstream].connect_timeout;
+        let patience = view.plan.upstreams[attempt.upstream].connect_timeout;
         let opened = net::connect(address, |link| {
             let timer = self.deadlines.timer(link);
             timer.close_at(after(now, patience).min(deadline));
             timer
         });
-        let opened = Box::pin(opened).await;
+        let secured = view.secured(attempt.upstream, attempt.endpoint);
+        let opened = Box::pin(async {
+            let (link, timer) = opened.await?;
+            if let Some(version) = introduction {
+                let mut header = Vec::new();
+                proxy_protocol::write(&mut header, version, ends().as_ref());
+                // It fits into what the kernel takes of a new connection at once.
+                link.send(header, 0).await.0.map_err(|error| io::Error::new(io::ErrorKind::BrokenPipe, error))?;
+            }
+            let Some((config, name)) = secured else { return Ok((link, timer)) };
+            match net::secure_to(&link, config, name).await {
+                Ok(link) => Ok((link, timer)),
+                Err(_) if timer.expired() => Err(io::ErrorKind::TimedOut.into()),
+                Err(error) => Err(io::Error::from(error)),
+            }
+        });
+        let opened = opened.await;
         self.woke();
         match opened {
             Ok((link, timer)) => {
                 self.counters.upstream_opened.add(1);
-                if let Some(version) = introduction {
-                    let mut header = Vec::new();
-                    proxy_protocol::write(&mut header, version, ends().as_ref());
-                    // It fits into what the kernel takes of a new connection at once.
-                    Box::pin(link.send(header, 0)).await.0.map_err(|_| Reason::SendFailed)?;
-                }
                 Ok((Rc::new(Connection { timer, link, born: now, requests: Default::default() }), false))
             }
             Err(error) => Err(match error.kind() {
                 io::ErrorKind::TimedOut if self.now() >= deadline => Reason::RequestTimeout,
                 io::ErrorKind::TimedOut => Reason::ConnectTimeout,
+                io::ErrorKind::BrokenPipe => Reason::SendFailed,
                 _ if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => Reason::OutOfDescriptors,
-                _ => Reason::ConnectFailed,
+                _ => failed_to_open(&error),
             }),
         }
+    }
+}
+
+/// Why a connection could not be opened.
+#[cold]
+fn failed_to_open(error: &io::Error) -> Reason {
+    match error.get_ref().and_then(|error| error.downcast_ref()) {
+        Some(net::Unsafe::Refused(error)) if net::is_untrusted(error) => Reason::CertificateRefused,
+        Some(_) => Reason::TlsFailed,
+        None => Reason::ConnectFailed,
     }
 }
 
@@ -285,7 +306,7 @@ fn ends(client: &Client, session: &Session, bytes: &[u8], plan: &Plan) -> Ends {
     let Client { peer, destination, link, .. } = client;
     let unknown = || SocketAddr::new(if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }, 0);
     let to = destination.as_deref().copied().or_else(|| link.local_address()).unwrap_or_else(unknown);
-    let ip = Incoming { head: &session.head, bytes, peer: peer.ip(), wall: 0 }.client(&plan.trusted);
+    let ip = Incoming { head: &session.head, bytes, peer: peer.ip(), secure: false, wall: 0 }.client(&plan.trusted);
     let port = if ip == peer.ip().to_canonical() { peer.port() } else { 0 };
     Ends { from: SocketAddr::new(ip, port), to }
 }
@@ -330,11 +351,15 @@ pub(super) fn write_head(out: &mut Vec<u8>, session: &mut Session, bytes: &[u8],
         HostHeader::Set(host) => Some(host.as_bytes()),
         HostHeader::Endpoint => {
             upstream = view.upstream(attempt.upstream).upstream.borrow();
-            upstream.endpoint(attempt.endpoint).settings().url.strip_prefix("http://").map(|host| host.trim_end_matches('/').as_bytes())
+            upstream.endpoint(attempt.endpoint).settings().authority().map(str::as_bytes)
         }
     };
     let peer = session.peer.expect("set for each session");
-    let client = if session.sender.trusted { Incoming { head: &session.head, bytes, peer, wall: 0 }.client(&plan.trusted) } else { peer };
+    let client = if session.sender.trusted {
+        Incoming { head: &session.head, bytes, peer, secure: false, wall: 0 }.client(&plan.trusted)
+    } else {
+        peer
+    };
     let Session { head, request_writer, scratch, sender, .. } = session;
     let request = RequestOut {
         head,

@@ -17,7 +17,7 @@ use crate::client::Pool;
 use crate::clock::{Clock, Instant};
 use crate::config::Timeouts;
 use crate::exchange::{Incoming, Page, Scratch, View};
-use crate::http::{RequestHead, RequestId, RequestWriter, ResponseHead, ResponseWriter, Sender};
+use crate::http::{RequestHead, RequestId, RequestWriter, ResponseHead, ResponseWriter, Sender, write_line};
 use crate::latency::{Recorder, SlowLog};
 use crate::metrics;
 use crate::net::{Buffers, Deadlines};
@@ -59,8 +59,8 @@ pub struct Core {
     pub leaving: Cell<bool>,
     /// Connections end after the request under way, and no more are accepted.
     pub draining: Cell<bool>,
-    /// The port that clients connect to, as text.
-    pub port: String,
+    /// The ports that clients connect to, as text: without TLS, and with it.
+    pub ports: [String; 2],
     /// Seconds since 1970 began.
     pub wall: Cell<u64>,
     /// When the clock began, in microseconds since 1970 began.
@@ -97,6 +97,10 @@ pub struct Core {
 pub struct Session {
     pub(super) sender: Sender,
     pub(super) peer: Option<IpAddr>,
+    /// Its connection has TLS.
+    pub(super) tls: bool,
+    /// It can't have TLS, not even before a proxy that is trusted.
+    pub(super) bare: bool,
     pub(super) head: RequestHead,
     pub(super) response: ResponseHead,
     pub(super) request_writer: RequestWriter,
@@ -149,8 +153,8 @@ pub struct Parts {
     pub spans: Box<dyn Fn(Traced) -> bool>,
     /// Renders a built-in page.
     pub pages: Box<dyn Fn(Page) -> PageAnswer>,
-    /// The port that clients connect to, as text.
-    pub port: String,
+    /// The ports that clients connect to, as text: without TLS, and with it.
+    pub ports: [String; 2],
     /// Where its random numbers begin.
     pub chance: u64,
     /// Wakes this core's worker to report what can't wait.
@@ -160,7 +164,7 @@ pub struct Parts {
 impl Core {
     /// A core without connections.
     pub fn new(parts: Parts) -> Rc<Core> {
-        let Parts { index, journal, scribe, checks, clock, view, buffers, counters, pages, port, chance, hurry, latency, slow, spans } =
+        let Parts { index, journal, scribe, checks, clock, view, buffers, counters, pages, ports, chance, hurry, latency, slow, spans } =
             parts;
         Rc::new_cyclic(|own| Core {
             own: own.clone(),
@@ -185,7 +189,7 @@ impl Core {
             pages,
             leaving: Cell::new(false),
             draining: Cell::new(false),
-            port,
+            ports,
             wall: Cell::new(0),
             date: Cell::new(*b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"),
             sessions: RefCell::default(),
@@ -246,16 +250,29 @@ impl Core {
     pub(super) fn session(&self, client: &Client) -> Box<Session> {
         let mut session = self.sessions.borrow_mut().pop().unwrap_or_default();
         let ip = client.peer.ip().to_canonical();
-        if session.peer != Some(ip) {
+        if session.peer != Some(ip) || session.tls || client.secured.is_some() {
             session.peer = Some(ip);
-            session.sender = Sender::new(ip, &self.port);
+            session.tls = client.secured.is_some();
+            session.sender = Sender::new(ip, &self.ports[usize::from(session.tls)], session.tls);
+            self.tell_certificate(client, &mut session.sender);
         }
         session.sender.trusted = self.view.borrow().plan.trusts(ip);
+        session.bare = !session.sender.may_be_secure();
         session.served = 0;
         session.scratch.forget();
         session.request_writer.clear();
         session.response_writer.clear();
         session
+    }
+
+    /// Endpoints are told of the client's certificate, if it has shown one and they are to be told.
+    fn tell_certificate(&self, client: &Client, sender: &mut Sender) {
+        let view = self.view.borrow();
+        if let Some(subject) = client.secured.as_ref().and_then(|secured| secured.subject.as_ref())
+            && let Some(header) = view.plan.config.tls.subject_header()
+        {
+            write_line(&mut sender.certificate, header.as_bytes(), subject.as_bytes());
+        }
     }
 
     /// How many connections have fallen idle since this was last called.
@@ -302,7 +319,8 @@ impl Session {
     /// The request as decisions see it, and what they work with.
     pub(super) fn parts<'a>(&'a mut self, bytes: &'a [u8], wall: u64) -> (Incoming<'a>, &'a mut Scratch, &'a ResponseHead) {
         let peer = self.peer.expect("set for each session");
-        (Incoming { head: &self.head, bytes, peer, wall }, &mut self.scratch, &self.response)
+        let secure = self.sender.is_secure(&self.head, bytes);
+        (Incoming { head: &self.head, bytes, peer, secure, wall }, &mut self.scratch, &self.response)
     }
 }
 

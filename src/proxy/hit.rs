@@ -77,7 +77,7 @@ impl Request<'_> {
             && framing != Framing::UntilClose
             && !core.leaving.get()
             && (limit == 0 || self.session.served < limit);
-        let (edits, changes) = (&plan.routes[route].response, &self.session.scratch.notes.response);
+        let (edits, changes) = (plan.routes[route].response.to(self.session.bare), &self.session.scratch.notes.response);
         let mut out = core.buffers.take();
         hit.write_head(&mut out, edits, changes, core.now());
         if framing == Framing::Chunked {

@@ -80,7 +80,7 @@ impl Core {
         let Session { head, sender, scratch, .. } = session;
         let bytes = head.received();
         let peer = session.peer.expect("set for each session");
-        let incoming = Incoming { head, bytes, peer, wall: 0 };
+        let incoming = Incoming { head, bytes, peer, secure: false, wall: 0 };
         let marks = &scratch.notes.marks;
         let upstream = ended.asked.map(|asked| view.upstream(asked.upstream).upstream.borrow());
         let endpoint = upstream.as_ref().zip(ended.asked).and_then(|(upstream, asked)| upstream.endpoint_name(asked.endpoint));

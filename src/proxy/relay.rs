@@ -52,13 +52,13 @@ impl Core {
             Some((body, _)) if session.scratch.notes.encoding.is_none() => Framing::Length(body.len() as u64),
             _ => framing_out(session),
         };
-        let Session { head: request, response: head, response_writer, scratch, .. } = &mut *session;
+        let Session { head: request, response: head, response_writer, scratch, bare, .. } = &mut *session;
         let response = ResponseOut {
             head,
             bytes: &answered.buf,
             framing,
             keep_length: head.framing == Framing::None && (request.method == Method::Head || head.status == 304),
-            edits: &terms.plan.routes[terms.route].response,
+            edits: terms.plan.routes[terms.route].response.to(*bare),
             changes: &scratch.notes.response,
             version: request.version,
             keep_alive: terms.keep,

@@ -102,7 +102,8 @@ impl Service for Core {
         session.arrived = 0;
         let begun = Begun::new(client, self.now());
         let view = self.view.borrow().clone();
-        let next = afterwards(self.refusal(client, session, &[], reason, &Extra::default(), &view.plan.unrouted, false).await, false);
+        let edits = view.plan.response_edits(None, session.bare);
+        let next = afterwards(self.refusal(client, session, &[], reason, &Extra::default(), edits, false).await, false);
         self.note(&view, client, session, begun, Ended { status: reason.status(), reason: Some(reason), ..Ended::default() });
         next
     }
@@ -363,14 +364,15 @@ impl<'a> Request<'a> {
         let (view, route) = self.own(exchange, answer.status);
         self.ended.status = answer.status;
         let keep = self.keep();
-        let own = Own { status: answer.status, lines: &answer.lines, body: &answer.body, edits: view.plan.response_edits(route), keep };
+        let edits = view.plan.response_edits(route, self.session.bare);
+        let own = Own { status: answer.status, lines: &answer.lines, body: &answer.body, edits, keep };
         afterwards(self.core.own(self.client, self.session, &own).await, keep)
     }
 
     async fn refused(&mut self, exchange: Exchange, refusal: Refusal) -> Next {
         let Refusal { reason, retry_after, allow, upstream, lines } = refusal;
         let (view, route) = self.own(exchange, reason.status());
-        self.refuse(reason, &Extra { retry_after, allow, upstream, lines }, view.plan.response_edits(route)).await
+        self.refuse(reason, &Extra { retry_after, allow, upstream, lines }, view.plan.response_edits(route, self.session.bare)).await
     }
 
     pub(super) async fn refuse(&mut self, reason: Reason, extra: &Extra, edits: &Edits) -> Next {

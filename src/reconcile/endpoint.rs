@@ -18,7 +18,7 @@ use crate::health::{self, Counts, Vitals, Window};
 #[derive(Clone, Debug)]
 pub(super) struct Endpoint {
     pub name: Arc<str>,
-    url: String,
+    pub url: String,
     target: Option<Target>,
     /// Its weight lets requests through.
     used: bool,
@@ -180,9 +180,7 @@ impl Endpoint {
     pub fn host(&self, setting: &HostHeader) -> String {
         match setting {
             HostHeader::Set(host) => host.clone(),
-            HostHeader::Keep | HostHeader::Endpoint => {
-                self.url.strip_prefix("http://").map_or("localhost", |authority| authority.trim_end_matches('/')).to_owned()
-            }
+            HostHeader::Keep | HostHeader::Endpoint => config::authority(&self.url).unwrap_or("localhost").to_owned(),
         }
     }
 

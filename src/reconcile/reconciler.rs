@@ -35,6 +35,8 @@ pub struct Probe {
     pub id: ProbeId,
     /// Where to connect.
     pub address: Address,
+    /// Its `url`, as configured.
+    pub url: String,
     /// The Host header to send.
     pub host: String,
     /// What the connection begins with.
@@ -255,6 +257,7 @@ impl Reconciler {
                     due.push(Probe {
                         id: ProbeId { upstream: Arc::clone(&upstream.name), endpoint: Arc::clone(&endpoint.name), number: self.probes },
                         address,
+                        url: endpoint.url.clone(),
                         host: endpoint.host(&upstream.host_header),
                         proxy_protocol: upstream.proxy_protocol,
                         settings: upstream.check.clone(),

@@ -34,7 +34,9 @@ fn situations() -> impl Iterator<Item = Situation> {
 /// Whether an endpoint may have begun to do what the request asks for.
 fn may_have_been_processed(situation: &Situation) -> bool {
     match situation.ending {
-        Ending::Failed(Reason::Unresolved | Reason::ConnectFailed | Reason::ConnectTimeout) => false,
+        Ending::Failed(
+            Reason::Unresolved | Reason::ConnectFailed | Reason::TlsFailed | Reason::CertificateRefused | Reason::ConnectTimeout,
+        ) => false,
         Ending::Failed(Reason::SendFailed | Reason::ClosedBeforeHead) => situation.sent_anything || situation.response_started,
         _ => true,
     }
@@ -68,6 +70,8 @@ fn what_is_safe_and_may_help_is_repeated() {
             reason,
             Reason::Unresolved
                 | Reason::ConnectFailed
+                | Reason::TlsFailed
+                | Reason::CertificateRefused
                 | Reason::ConnectTimeout
                 | Reason::SendFailed
                 | Reason::SendTimeout

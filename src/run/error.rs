@@ -29,8 +29,8 @@ pub enum StartError {
     Inherited {
         /// Where it listens.
         address: SocketAddr,
-        /// Where clients are to connect.
-        listener: SocketAddr,
+        /// Where clients are to connect, by the section of the configuration.
+        listening: Vec<(&'static str, SocketAddr)>,
         /// Where operators are to connect, if anywhere.
         admin: Option<SocketAddr>,
     },
@@ -82,8 +82,10 @@ impl fmt::Display for StartError {
                     _ => write!(f, "{error}"),
                 }
             }
-            StartError::Inherited { address, listener, admin } => {
-                write!(f, "this process was given a socket that listens on {address}, but the configuration's listener is {listener}")?;
+            StartError::Inherited { address, listening, admin } => {
+                let all: Vec<String> = listening.iter().map(|(setting, address)| format!("{setting} is {address}")).collect();
+                let all = all.join(" and ");
+                write!(f, "this process was given a socket that listens on {address}, but the configuration's {all}")?;
                 match admin {
                     Some(admin) => write!(f, " and its private listener {admin}")?,
                     None => write!(f, " and its private listener is off")?,

@@ -14,13 +14,41 @@ fn socket_address(setting: &'static str, address: &str, port: u16) -> Result<Soc
     Ok(SocketAddr::new(ip, port))
 }
 
+/// What is listened on for clients.
+pub(super) struct Port {
+    /// The section of the configuration.
+    pub setting: &'static str,
+    /// Where.
+    pub address: SocketAddr,
+    /// The sockets, all on this address.
+    pub sockets: Vec<Listening>,
+}
+
+/// All that is listened on for clients: without TLS, and with it if the configuration says so.
+pub(super) fn bind_all(config: &Config, inherited: &mut Inherited, workers: usize) -> Result<Vec<Port>, StartError> {
+    let (plain, tls) = (&config.listener, &config.tls);
+    let wanted = [("listener", &plain.address, plain.port, true), ("tls", &tls.address, tls.port, tls.listens())];
+    let mut ports = Vec::new();
+    for (setting, address, port, _) in wanted.into_iter().filter(|(.., wanted)| *wanted) {
+        let address = socket_address(setting, address, port)?;
+        let (address, mut sockets) = bind(setting, address, plain.backlog, inherited, workers)?;
+        sockets.iter_mut().for_each(|listening| listening.tls = setting == "tls");
+        ports.push(Port { setting, address, sockets });
+    }
+    Ok(ports)
+}
+
 /// Listeners on the same address: those that this process was given, or one bound for each worker.
 ///
 /// Sockets that share a port share it with other processes of the same user too, so a second gateway would quietly take
 /// half of the first one's connections: a first bind that doesn't share shows whether the port is free.
-pub(super) fn bind_all(config: &Config, inherited: &mut Inherited, workers: usize) -> Result<(SocketAddr, Vec<Listening>), StartError> {
-    let setting = "listener";
-    let mut address = socket_address(setting, &config.listener.address, config.listener.port)?;
+fn bind(
+    setting: &'static str,
+    mut address: SocketAddr,
+    backlog: u32,
+    inherited: &mut Inherited,
+    workers: usize,
+) -> Result<(SocketAddr, Vec<Listening>), StartError> {
     let failed = |error| StartError::Bind { setting, address, error };
     let given = inherited.take(address);
     if !given.is_empty() {
@@ -29,8 +57,7 @@ pub(super) fn bind_all(config: &Config, inherited: &mut Inherited, workers: usiz
     if address.port() != 0 {
         drop(net::bind(address, 1, false).map_err(failed)?);
     }
-    let backlog = config.listener.backlog;
-    let own = |socket| Listening { socket, kept: false };
+    let own = |socket| Listening { socket, kept: false, tls: false };
     let first = net::bind(address, backlog, true).map_err(failed)?;
     address = first.local_addr().map_err(failed)?;
     let mut listeners = vec![own(first)];
@@ -42,7 +69,7 @@ pub(super) fn bind_all(config: &Config, inherited: &mut Inherited, workers: usiz
 
 /// Gives each worker a listener and each listener a worker: where there are fewer listeners, workers share them, as those that
 /// were bound besides would have queues of their own, which nobody could hand back if this start failed.
-pub(super) fn spread(given: Vec<Listening>, workers: usize) -> io::Result<Vec<Vec<Listening>>> {
+fn spread(given: Vec<Listening>, workers: usize) -> io::Result<Vec<Vec<Listening>>> {
     let mut seats: Vec<Vec<Listening>> = (0..workers).map(|_| Vec::new()).collect();
     for worker in given.len()..workers {
         seats[worker].push(given[worker % given.len()].duplicate()?);
@@ -51,9 +78,18 @@ pub(super) fn spread(given: Vec<Listening>, workers: usize) -> io::Result<Vec<Ve
     Ok(seats)
 }
 
+/// The same of each port.
+pub(super) fn spread_all(ports: Vec<Port>, workers: usize) -> io::Result<Vec<Vec<Listening>>> {
+    let mut seats: Vec<Vec<Listening>> = (0..workers).map(|_| Vec::new()).collect();
+    for port in ports {
+        seats.iter_mut().zip(spread(port.sockets, workers)?).for_each(|(seat, listeners)| seat.extend(listeners));
+    }
+    Ok(seats)
+}
+
 /// A descriptor of each listening socket there is, for the process that replaces this one.
-pub(super) fn duplicates(listeners: &[Listening], admin: &Option<Listening>) -> io::Result<Vec<Listening>> {
-    listeners.iter().chain(admin).map(Listening::duplicate).collect()
+pub(super) fn duplicates(ports: &[Port], admin: &Option<Listening>) -> io::Result<Vec<Listening>> {
+    ports.iter().flat_map(|port| &port.sockets).chain(admin).map(Listening::duplicate).collect()
 }
 
 /// The private listener, if there is to be one.
@@ -67,7 +103,7 @@ pub(super) fn bind_admin(config: &Config, inherited: &mut Inherited) -> Result<O
         return Ok(Some(given));
     }
     let bound = net::bind(address, 128, false).map_err(|error| StartError::Bind { setting, address, error })?;
-    Ok(Some(Listening { socket: bound, kept: false }))
+    Ok(Some(Listening { socket: bound, kept: false, tls: false }))
 }
 
 #[cfg(test)]
@@ -82,27 +118,31 @@ mod tests {
         config
     }
 
+    fn plain(config: &Config, workers: usize) -> Result<Port, StartError> {
+        bind_all(config, &mut Inherited::default(), workers).map(|mut ports| ports.remove(0))
+    }
+
     #[test]
     fn workers_share_a_free_port_and_others_are_refused_it() {
-        let (address, listeners) = bind_all(&config(0), &mut Inherited::default(), 3).unwrap();
+        let Port { address, sockets: listeners, .. } = plain(&config(0), 3).unwrap();
         assert_ne!(address.port(), 0);
         assert_eq!(listeners.len(), 3);
         for listener in &listeners {
             assert_eq!(listener.socket.local_addr().unwrap(), address);
         }
-        let error = bind_all(&config(address.port()), &mut Inherited::default(), 1).unwrap_err().to_string();
+        let error = plain(&config(address.port()), 1).err().unwrap().to_string();
         assert!(error.contains(&address.to_string()) && error.contains("taken"), "{error}");
         let error = bind_admin(&config(address.port()), &mut Inherited::default()).unwrap_err().to_string();
         assert!(error.contains("admin.port"), "{error}");
         drop(listeners);
-        bind_all(&config(address.port()), &mut Inherited::default(), 2).unwrap();
+        plain(&config(address.port()), 2).unwrap();
     }
 
     #[test]
     fn each_worker_has_a_listener_and_each_listener_a_worker() {
         for (listeners, workers, each) in [(3, 3, vec![1, 1, 1]), (1, 3, vec![1, 1, 1]), (2, 3, vec![1, 1, 1]), (5, 2, vec![3, 2])] {
-            let (_, given) = bind_all(&config(0), &mut Inherited::default(), listeners).unwrap();
-            let seats = spread(given, workers).unwrap();
+            let given = plain(&config(0), listeners).unwrap();
+            let seats = spread_all(vec![given], workers).unwrap();
             assert_eq!(seats.iter().map(Vec::len).collect::<Vec<_>>(), each);
         }
     }

@@ -29,10 +29,19 @@ pub struct Client {
     pub peer: SocketAddr,
     /// The address it connected to, where a proxy in front told that, or the link isn't the client's own socket.
     pub destination: Option<Box<SocketAddr>>,
+    /// What is known of it by TLS, if the connection has that.
+    pub secured: Option<Rc<Secured>>,
     /// Bytes that were sent to it.
     pub sent: Cell<u64>,
     /// Bytes of bodies that were received from it, besides those that came with a head.
     pub received: Cell<u64>,
+}
+
+/// What is known of a client by TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Secured {
+    /// Whom its certificate is for, which was verified; `None` if it has shown none.
+    pub subject: Option<String>,
 }
 
 /// What becomes of the connection after a request.

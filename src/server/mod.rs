@@ -3,5 +3,5 @@
 mod connection;
 mod inbound;
 
-pub use connection::{Client, Next, Service, Timing, serve};
+pub use connection::{Client, Next, Secured, Service, Timing, serve};
 pub use inbound::Inbound;

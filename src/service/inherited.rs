@@ -88,7 +88,7 @@ fn handed_over(said: OsString) -> io::Result<Inherited> {
 
 fn adopt(fd: RawFd, kept: bool) -> io::Result<Listening> {
     let socket = net::adopt_listener(fd).map_err(|error| io::Error::new(error.kind(), format!("descriptor {fd}: {error}")))?;
-    Ok(Listening { socket, kept })
+    Ok(Listening { socket, kept, tls: false })
 }
 
 #[cfg(test)]

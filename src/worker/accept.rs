@@ -10,6 +10,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::introduced;
+use super::secure::secure;
+use crate::error::Reason;
 use crate::metrics;
 use crate::net::{self, Acceptor, Link, Stopper, Stream};
 use crate::proxy::Core;
@@ -36,7 +38,7 @@ async fn accept(core: &Rc<Core>, acceptor: Acceptor) {
     let mut told_at = None;
     while let Some(accepted) = acceptor.next().await {
         match accepted {
-            Ok((link, peer)) => welcome(core, link, peer),
+            Ok((link, peer)) => welcome(core, link, peer, acceptor.tls),
             Err(error) => {
                 core.counters.accept_errors.add(1);
                 let now = core.woke();
@@ -50,40 +52,57 @@ async fn accept(core: &Rc<Core>, acceptor: Acceptor) {
         }
     }
     // What the kernel has completed by then would be reset with the listener.
-    acceptor.close(|link, peer| welcome(core, link, peer)).await;
+    let tls = acceptor.tls;
+    acceptor.close(|link, peer| welcome(core, link, peer, tls)).await;
 }
 
-fn welcome(core: &Rc<Core>, link: Link, peer: SocketAddr) {
+fn welcome(core: &Rc<Core>, link: Link, peer: SocketAddr, tls: bool) {
     core.counters.accepted.add(1);
     let limit = u64::from(core.view.borrow().plan.config.limits.connections);
     if core.counters.connections.count() >= limit {
-        let core = core.clone();
-        net::spawn(async move { turn_away(&core, &link).await });
+        core.counters.refusals.add(Reason::TooManyConnections as usize, 1);
+        // A handshake would cost more than the connection that there is no place for.
+        if !tls {
+            let core = core.clone();
+            net::spawn(async move { turn_away(&core, &link).await });
+        }
         return;
     }
     core.counters.connections.add(1);
     let timer = core.deadlines.timer(&link);
-    let client = Client { timer, link, peer, destination: None, sent: Cell::new(0), received: Cell::new(0) };
+    let client = Client { timer, link, peer, destination: None, secured: None, sent: Cell::new(0), received: Cell::new(0) };
     let core = core.clone();
     if introduced::is_due(&core, peer) {
         net::spawn(async move {
             if let Some(client) = introduced::wait(&core, client).await {
-                attend(core, client);
+                attend(core, client, tls);
             }
         });
     } else {
-        attend(core, client);
+        attend(core, client, tls);
     }
 }
 
 /// Serves a client.
-fn attend(core: Rc<Core>, client: Client) {
+fn attend(core: Rc<Core>, client: Client, tls: bool) {
     let peer = client.peer;
-    net::spawn(async move {
-        if !alone(&core.counters, peer, server::serve(core.clone(), client)).await {
-            core.waiters.wake_all();
-        }
-    });
+    if tls {
+        return net::spawn(async move { run(&core, peer, secure_and_serve(core.clone(), client)).await });
+    }
+    net::spawn(async move { run(&core, peer, server::serve(core.clone(), client)).await });
+}
+
+/// After the handshake its result says which protocol is served: HTTP/1.1 is all that [`tls`](crate::tls) offers.
+async fn secure_and_serve(core: Rc<Core>, client: Client) {
+    if let Some((client, _protocol)) = Box::pin(secure(&core, client)).await {
+        server::serve(core, client).await;
+    }
+}
+
+async fn run(core: &Core, peer: SocketAddr, task: impl Future<Output = ()>) {
+    if !alone(&core.counters, peer, task).await {
+        core.waiters.wake_all();
+    }
 }
 
 /// Runs a connection's task to its end; a panic ends it alone. Whether it ended without one.
@@ -99,18 +118,26 @@ async fn alone(counters: &metrics::Core, peer: SocketAddr, task: impl Future<Out
 
 /// Says why, to a client that is one too many.
 async fn turn_away(core: &Core, link: &Link) {
-    let reason = crate::error::Reason::TooManyConnections;
-    core.counters.refusals.add(reason as usize, 1);
-    let body = format!("503 Service Unavailable: {}\nreason: {}\n", reason.explain(), reason.code());
-    let answer = format!(
-        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nRetry-After: 1\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    );
+    let answer = refusal(Reason::TooManyConnections, "Retry-After: 1\r\n");
     let timer = core.deadlines.timer(link);
     timer.close_at(core.now() + Duration::from_secs(1));
-    let _ = link.send(answer.into_bytes(), 0).await;
+    let _ = link.send(answer, 0).await;
     link.finish();
     let _ = link.recv(Vec::with_capacity(1024)).await;
+}
+
+/// An answer to a client that can't be served, with this header line besides.
+pub(super) fn refusal(reason: Reason, line: &str) -> Vec<u8> {
+    let status = match reason.status() {
+        400 => "400 Bad Request",
+        _ => "503 Service Unavailable",
+    };
+    let body = format!("{status}: {}\nreason: {}\n", reason.explain(), reason.code());
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n{line}Connection: close\r\n\r\n"
+    );
+    (head + &body).into_bytes()
 }
 
 /// What an operator can do about it.
@@ -170,7 +197,7 @@ mod tests {
                 echo(b"cd");
             });
             run_on(engines, 64, |_| async {
-                let acceptor = Acceptor::new(net::Listening { socket: listener, kept: false }).unwrap();
+                let acceptor = Acceptor::new(net::Listening { socket: listener, kept: false, tls: false }).unwrap();
                 let ended = Rc::new(std::cell::Cell::new((0, 0)));
                 for _ in 0..2 {
                     let (link, peer) = acceptor.next().await.unwrap().unwrap();

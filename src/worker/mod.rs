@@ -2,6 +2,7 @@
 
 mod accept;
 mod introduced;
+mod secure;
 mod tick;
 
 use std::cell::Cell;
@@ -55,7 +56,7 @@ pub struct Seat {
     pub cores: usize,
     /// The core it is pinned to.
     pub core_id: Option<CoreId>,
-    /// Its own listener on the common address; several if they are more than the workers.
+    /// Its own listener on each common address; several if they are more than the workers.
     pub listeners: Vec<Listening>,
     /// What it serves by.
     pub plan: Arc<Plan>,
@@ -155,8 +156,10 @@ fn run(seat: Seat, there: Arrivals, bell: Bell, doorbell: Doorbell) {
 
 async fn work(seat: Seat, there: Option<Arrivals>, bell: Bell, doorbell: Doorbell) {
     let Seat { index, listeners, inbox, outbox, limits, coordinator, release_memory, open, .. } = seat;
-    let port = listeners.first().and_then(|listening| listening.socket.local_addr().ok());
-    let port = port.map(|address| address.port().to_string()).unwrap_or_default();
+    let ports = [false, true].map(|tls| {
+        let address = listeners.iter().find(|listening| listening.tls == tls).and_then(|listening| listening.socket.local_addr().ok());
+        address.map(|address| address.port().to_string()).unwrap_or_default()
+    });
     let now = seat.clock.now();
     let number = u32::try_from(index).unwrap_or(0);
     let here = balancer::Seat { core: number, cores: u32::try_from(seat.cores).unwrap_or(1) };
@@ -179,7 +182,7 @@ async fn work(seat: Seat, there: Option<Arrivals>, bell: Bell, doorbell: Doorbel
             let page = admin::respond(page, &shared);
             (page.status, page.content_type, page.body)
         }),
-        port,
+        ports,
         chance: chance(number),
         hurry: Box::new(move || bell.ring()),
     });

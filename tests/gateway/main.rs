@@ -37,6 +37,7 @@ mod service;
 mod splits;
 mod streams;
 mod successors;
+mod tls;
 mod tracing;
 mod transforms;
 mod upgrades;

@@ -13,6 +13,7 @@ mod find;
 mod gateway;
 mod pipeline;
 mod scenario;
+mod secure;
 
 /// A running `ringorigin`, ended with its test.
 struct Origin(Child, String);

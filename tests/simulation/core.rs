@@ -62,7 +62,7 @@ impl Request {
     }
 
     pub fn step(&mut self, now: Instant, draw: u64) -> Step {
-        let incoming = Incoming { head: &self.head, bytes: &self.bytes, peer: self.peer, wall: 0 };
+        let incoming = Incoming { head: &self.head, bytes: &self.bytes, peer: self.peer, secure: false, wall: 0 };
         self.exchange.step(&incoming, &mut self.scratch, now, draw)
     }
 

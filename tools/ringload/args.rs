@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use lexopt::{Arg, Parser, ValueExt};
 
 use crate::schedule::{Arrivals, Schedule};
+use crate::secure::Trust;
 use crate::target::{Message, field, token};
 use crate::verdict::{Expectation, Limits};
 use crate::words::{SECOND, show_bytes, show_time, time};
@@ -47,6 +48,9 @@ WHAT
     -b, --body TEXT         the body; @FILE takes a file's bytes
         --urls FILE         a URL a line, asked in turn, in place of URL; a method may stand in front of each
         --no-keep-alive     a connection for each request
+        --ca FILE           certificates (PEM) of the authorities that an https:// target is trusted by, else those that browsers trust
+        --insecure          trust whatever certificate it shows
+        --no-resumption     a whole TLS handshake for each connection
         --timeout TIME      how long a request may take from when it is handed to a connection (else 10s)
         --grace TIME        how long answers are waited for behind the last request (else --timeout and 1s)
         --allow-remote      allow targets that aren't this machine. Only ever ask machines that are yours.
@@ -99,6 +103,8 @@ pub struct Arguments {
     pub threads: usize,
     /// What requests have in common.
     pub message: Message,
+    /// Who is trusted, where a target is asked by TLS.
+    pub trust: Trust,
     /// A file that holds the body.
     pub body_file: Option<PathBuf>,
     /// Nanoseconds that a request may take.
@@ -148,6 +154,7 @@ impl Arguments {
             pipeline: 1,
             threads: 1,
             message: Message::default(),
+            trust: Trust::default(),
             body_file: None,
             timeout: 10 * SECOND,
             grace: None,
@@ -186,6 +193,9 @@ impl Arguments {
                 }
                 Arg::Long("urls") => arguments.urls = Some(parser.value().map_err(said)?.into()),
                 Arg::Long("no-keep-alive") => arguments.message.closes = true,
+                Arg::Long("ca") => arguments.trust.ca = Some(parser.value().map_err(said)?.into()),
+                Arg::Long("insecure") => arguments.trust.anybody = true,
+                Arg::Long("no-resumption") => arguments.trust.forgets = true,
                 Arg::Long("timeout") => arguments.timeout = positive("--timeout", &text(&mut parser)?)?,
                 Arg::Long("grace") => arguments.grace = Some(time(&text(&mut parser)?)?),
                 Arg::Long("allow-remote") => arguments.allow_remote = true,
@@ -206,6 +216,9 @@ impl Arguments {
         }
         if arguments.url.is_some() == arguments.urls.is_some() {
             return Err("say whom to ask: a URL, or --urls FILE".to_owned());
+        }
+        if arguments.trust.anybody && arguments.trust.ca.is_some() {
+            return Err("--insecure trusts anybody: leave out --ca, or that".to_owned());
         }
         if arguments.threads > arguments.connections {
             return Err("each thread needs a connection: more --connections, or fewer --threads".to_owned());

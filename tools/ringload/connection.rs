@@ -86,7 +86,11 @@ impl Connection {
             timer.close_at(Instant::from_nanos(taken + worker.plan.timeout));
             timer
         };
-        let (link, timer) = net::connect(&worker.plan.address, make_timer).await?;
+        let (mut link, timer) = net::connect(&worker.plan.address, make_timer).await?;
+        if let Some((config, name)) = &worker.plan.tls {
+            let made = Box::pin(net::secure_to(&link, config.clone(), name.clone())).await;
+            link = made.map_err(|error| if timer.expired() { io::ErrorKind::TimedOut.into() } else { io::Error::from(error) })?;
+        }
         timer.clear();
         let mut tally = worker.tally.borrow_mut();
         tally.opened += 1;

@@ -2,7 +2,7 @@
 //!
 //! What decides (`schedule`, `dispatch`, `response`, `target`, `verdict`, `tally`, `search`, `merge`, `diff`, `report`, `html`, `plot`,
 //! `args`) knows no clock, socket or
-//! thread; `connection`, `worker` and `pace` move bytes, `run` has the threads, `find` the runs, `scenario` a gateway,
+//! thread; `connection`, `worker` and `pace` move bytes, `secure` says who is trusted, `run` has the threads, `find` the runs, `scenario` a gateway,
 //! `progress` the terminal. Of the gateway it uses the engine and the streams (`net`), never its HTTP: what
 //! one misreads, the other must not misread alike.
 
@@ -24,6 +24,7 @@ mod run;
 mod scenario;
 mod schedule;
 mod search;
+mod secure;
 mod tally;
 mod target;
 mod verdict;

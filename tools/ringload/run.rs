@@ -84,6 +84,7 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Problem> {
         }
     };
     let address = find(&url, arguments.allow_remote)?;
+    let tls = url.tls.then(|| arguments.trust.client(&url.host)).transpose().map_err(Problem::Cannot)?;
     if net::set_descriptor_limit() < arguments.connections as u64 + DESCRIPTORS {
         return Err(Problem::Cannot(format!("{} connections need a higher limit of open files (ulimit -n)", arguments.connections)));
     }
@@ -99,12 +100,13 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Problem> {
     let schedule = arguments.schedule.take().map(Arc::new);
     let end = schedule.as_ref().map_or(arguments.duration, |schedule| schedule.length());
     let target = match &arguments.urls {
-        Some(path) => format!("{} URLs of {} at http://{}/", requests.len(), path.display(), url.authority),
-        None => format!("{} http://{}{}", arguments.message.method, url.authority, url.path),
+        Some(path) => format!("{} URLs of {} at {}://{}/", requests.len(), path.display(), url.scheme(), url.authority),
+        None => format!("{} {}://{}{}", arguments.message.method, url.scheme(), url.authority, url.path),
     };
     let closes = arguments.message.closes;
     let plan = Arc::new(Plan {
         address: Address::Tcp(address),
+        tls,
         requests,
         closes,
         pipeline: arguments.pipeline,

@@ -2,13 +2,15 @@
 
 use std::net::IpAddr;
 
-/// An `http://` URL, as far as a request needs it.
+/// An `http://` or `https://` URL, as far as a request needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
     /// The host as written, an IPv6 address without its brackets.
     pub host: String,
-    /// The port, 80 if none is written.
+    /// The port; if none is written 80, or 443 with TLS.
     pub port: u16,
+    /// Whether it is asked by TLS.
+    pub tls: bool,
     /// What the `Host` field says.
     pub authority: String,
     /// Path and query.
@@ -38,17 +40,24 @@ pub struct Message {
 }
 
 impl Url {
-    /// Reads a URL; without `http://` in front it is taken for one all the same.
+    /// What it begins with.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
+    }
+
+    /// Reads a URL; one without a scheme is taken for `http://`.
     ///
     /// # Errors
     /// A sentence about what is wrong.
     pub fn read(text: &str) -> Result<Url, String> {
         let wrong = |what: &str| format!("`{text}` {what}");
-        let rest = match text.split_once("://") {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
-            Some((scheme, _)) => return Err(wrong(&format!("begins with {scheme}://, and only http:// can be asked"))),
-            None => text,
+        let (tls, rest) = match text.split_once("://") {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (false, rest),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (true, rest),
+            Some((scheme, _)) => return Err(wrong(&format!("begins with {scheme}://, and only http:// and https:// can be asked"))),
+            None => (false, text),
         };
+        let usual = if tls { "443" } else { "80" };
         let rest = rest.split('#').next().unwrap_or(rest);
         if rest.bytes().any(|byte| !byte.is_ascii_graphic()) {
             return Err(wrong("has spaces or other characters that a URL writes as %XX"));
@@ -58,10 +67,10 @@ impl Url {
             return Err(wrong("has a user name in it; give it by --header 'Authorization: ...'"));
         }
         let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            Some((host, port)) => (host, port.strip_prefix(':').or(port.is_empty().then_some("80"))),
+            Some((host, port)) => (host, port.strip_prefix(':').or(port.is_empty().then_some(usual))),
             None => match authority.split_once(':') {
                 Some((host, port)) => (host, Some(port)),
-                None => (authority, Some("80")),
+                None => (authority, Some(usual)),
             },
         };
         let port = port.and_then(|port| port.parse().ok()).filter(|port| *port > 0).ok_or_else(|| wrong("has no valid port"))?;
@@ -69,7 +78,7 @@ impl Url {
             return Err(wrong("names no host"));
         }
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-        Ok(Url { host: host.to_owned(), port, authority: authority.to_owned(), path })
+        Ok(Url { host: host.to_owned(), port, tls, authority: authority.to_owned(), path })
     }
 }
 
@@ -121,8 +130,9 @@ impl Message {
             let url = Url::read(url).map_err(|problem| format!("line {number}: {problem}"))?;
             requests.push(self.request(method, &url));
             let first = first.get_or_insert_with(|| url.clone());
-            if (&first.host, first.port) != (&url.host, url.port) {
-                return Err(format!("line {number}: all URLs have to go to one host and port, {}", first.authority));
+            if (&first.host, first.port, first.tls) != (&url.host, url.port, url.tls) {
+                let (scheme, authority) = (first.scheme(), &first.authority);
+                return Err(format!("line {number}: all URLs have to go to one host and port, {scheme}://{authority}"));
             }
         }
         first.map(|url| (url, requests)).ok_or_else(|| "there is no URL in it".to_owned())
@@ -177,7 +187,9 @@ mod tests {
         assert_eq!(read("127.0.0.1:9?q"), of("127.0.0.1", 9, "127.0.0.1:9", "/?q"));
         assert_eq!(read("http://[::1]:9001/x"), of("::1", 9001, "[::1]:9001", "/x"));
         assert_eq!(read("http://[::1]"), of("::1", 80, "[::1]", "/"));
-        for wrong in ["", "https://a/", "http://", "http:///a", "a:b", "a:0", "a:70000", "http://[::1]9/", "http://u@a/", "a/b c", "a/ä"] {
+        assert_eq!(read("https://a"), of("a", 443, "a", "/"));
+        assert!(Url::read("https://a").unwrap().tls && !Url::read("a").unwrap().tls);
+        for wrong in ["", "ftp://a/", "http://", "http:///a", "a:b", "a:0", "a:70000", "http://[::1]9/", "http://u@a/", "a/b c", "a/ä"] {
             assert!(Url::read(wrong).is_err(), "{wrong}");
         }
     }
@@ -205,7 +217,13 @@ mod tests {
         let (url, requests) = message().requests("# first\nhttp://a:9/b\n\n  HEAD a:9/c\n").unwrap();
         assert_eq!((url.port, requests.len(), requests[1].is_head), (9, 2, true));
         assert!(requests[1].bytes.starts_with(b"HEAD /c HTTP/1.1\r\n"));
-        for (wrong, told) in [("", "no URL"), ("a\nb", "line 2: all URLs"), ("a\n\nG@T a", "line 3"), ("https://a", "line 1")] {
+        for (wrong, told) in [
+            ("", "no URL"),
+            ("a\nb", "line 2: all URLs"),
+            ("a\n\nG@T a", "line 3"),
+            ("ftp://a", "line 1"),
+            ("http://a:9\nhttps://a:9", "line 2"),
+        ] {
             let problem = message().requests(wrong).unwrap_err();
             assert!(problem.contains(told), "{problem}");
         }

@@ -14,6 +14,8 @@ use crossbeam_channel::{Receiver, Sender};
 use ringway::address::Address;
 use ringway::clock::{Clock, Instant};
 use ringway::net::{self, Deadlines};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 
 use crate::connection;
 use crate::dispatch::Dispatch;
@@ -26,6 +28,8 @@ use crate::words::{MILLISECOND, SECOND};
 pub struct Plan {
     /// Whom to ask.
     pub address: Address,
+    /// What TLS is spoken with, and the name that the target's certificate must have, if it is.
+    pub tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     /// What to ask, in turn.
     pub requests: Vec<Request>,
     /// Whether each request has a connection of its own.

@@ -3,11 +3,15 @@
 use std::net::IpAddr;
 
 use super::{Rules, middleware, request_path};
-use crate::config::{Cidr, Time};
+use crate::config::{Cidr, ClientAuth, Time};
+use crate::http::is_token;
+use crate::tls::server_problems;
 
 pub(super) fn check(rules: &mut Rules<'_>) {
     let config = rules.config;
-    for (path, address) in [("listener.address", &config.listener.address), ("admin.address", &config.admin.address)] {
+    let addresses =
+        [("listener.address", &config.listener.address), ("tls.address", &config.tls.address), ("admin.address", &config.admin.address)];
+    for (path, address) in addresses {
         // Brackets are how URLs write IPv6.
         if address.trim_matches(['[', ']']).parse::<IpAddr>().is_err() {
             let shown = rules.source.shown(path, address);
@@ -18,9 +22,25 @@ pub(super) fn check(rules: &mut Rules<'_>) {
             );
         }
     }
-    let (listener, admin) = (&config.listener, &config.admin);
+    let (listener, admin, tls) = (&config.listener, &config.admin, &config.tls);
     if admin.enabled && admin.port != 0 && admin.port == listener.port {
         rules.broken("admin.port", "is the port of the listener too", "give one of them another port");
+    }
+    if tls.listens() {
+        let others = [("listener", listener.port, true), ("private listener", admin.port, admin.enabled)];
+        if let Some((other, ..)) = others.into_iter().find(|&(_, port, there)| there && port == tls.port && port != 0) {
+            rules.broken("tls.port", format!("is the port of the {other} too"), "give one of them another port");
+        }
+        server_problems(tls).into_iter().for_each(|wrong| rules.wrong("tls", wrong));
+        if !tls.client_subject_header.is_empty() && !is_token(&tls.client_subject_header) {
+            rules.broken("tls.client_subject_header", "is no name of a header", "");
+        }
+        if tls.client_auth == ClientAuth::Off && !tls.client_ca.is_empty() {
+            rules.broken("tls.client_ca", "is there, but client_auth is \"off\"", "\"optional\" or \"required\" asks for certificates");
+        }
+        rules.at_least(&|| "tls.handshake_timeout".into(), tls.handshake_timeout, Time::from_millis(100));
+    } else if tls.redirect {
+        rules.broken("tls.redirect", "leads to a listener that isn't there", "tls needs \"certificates\"");
     }
     for (index, network) in config.listener.trusted_proxies.iter().enumerate() {
         if let Err(message) = network.parse::<Cidr>() {

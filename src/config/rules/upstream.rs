@@ -2,8 +2,9 @@
 
 use super::gateway::PROBE_INTERVAL_MIN;
 use super::{Rules, request_path};
-use crate::config::{HealthCheck, Target, Time, Upstream};
+use crate::config::{HealthCheck, Target, Time, Upstream, UpstreamTls};
 use crate::http::is_token;
+use crate::tls::client_problems;
 
 pub(super) fn check_all(rules: &mut Rules<'_>) {
     let upstreams = &rules.config.upstreams;
@@ -38,6 +39,13 @@ fn check(rules: &mut Rules<'_>, upstream: &Upstream, at: &dyn Fn(&str) -> String
         super::protection::adaptive(rules, adaptive, &at("adaptive_concurrency"));
     }
     rules.head(&|| at("keep_alive.head"), upstream.keep_alive.head);
+    if upstream.endpoints.iter().any(|endpoint| endpoint.url.starts_with("https://")) {
+        if let Some(wrong) = client_problems(&upstream.tls) {
+            rules.wrong(&at("tls"), wrong);
+        }
+    } else if upstream.tls != UpstreamTls::default() {
+        rules.broken(at("tls"), "is there, but no endpoint's url begins with \"https://\"", "");
+    }
     if upstream.retry.backoff > upstream.retry.backoff_max {
         rules.broken(at("retry.backoff"), "must not be longer than retry.backoff_max", "shorten it, or raise the other");
     }

@@ -7,6 +7,7 @@ mod observing;
 mod problems;
 mod protection;
 mod routing;
+mod tls;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -207,9 +207,9 @@ fn what_concerns_upstreams() {
             ),
             (r#"{}"#, &[r#"2:2: upstreams[0].endpoints[0].url: is missing; write "http://host:port" or "unix:/path""#]),
             (
-                r#"{ "url": "https://a" }"#,
+                r#"{ "url": "https://a/b" }"#,
                 &[
-                    r#"2:11: upstreams[0].endpoints[0].url: "https://a" can't be reached: https endpoints aren't served by this version: use "http://host:port""#,
+                    r#"2:11: upstreams[0].endpoints[0].url: "https://a/b" can't be reached: must have no path, query or user name: use a route's "rewrite_path" for paths"#,
                 ],
             ),
             (
@@ -353,7 +353,7 @@ fn all_are_told_at_once_in_the_order_of_the_file() {
             "3:23: upstreams[0].id: is missing; routes name their upstream by it",
             r#"3:50: upstreams[0].endpoints[0].url: must be text, is 1; put it in quotes: "1""#,
             "4:1: a: there is no such setting; there are: \"admin\", \"built_in\", \"cache\", \"circuit_breaker\", \"features\", \"forwarding\", \"health_check_interval\", \
-             \"latency\", \"limits\", \"listener\", \"logging\", \"middlewares\", \"routes\", \"runtime\", \"timeouts\", \"tracing\", \"upstreams\"",
+             \"latency\", \"limits\", \"listener\", \"logging\", \"middlewares\", \"routes\", \"runtime\", \"timeouts\", \"tls\", \"tracing\", \"upstreams\"",
             r#"4:6: a: the variable NONE is not set; set it, or write a default: "${NAME:-default}""#,
         ]
     );

@@ -23,7 +23,7 @@ impl Request {
         assert_eq!(http1::parse_response(answer.as_bytes(), self.head.method, &http1::Limits::default(), &mut head), Ok(true));
         self.answered(head.status, now);
         assert!(matches!(self.step(now), Step::Relay));
-        let incoming = Incoming { head: &self.head, bytes: &self.bytes, peer: [192, 0, 2, 1].into(), wall: 1000 };
+        let incoming = Incoming { head: &self.head, bytes: &self.bytes, peer: [192, 0, 2, 1].into(), secure: false, wall: 1000 };
         assert!(self.exchange.is_judged(self.head.method));
         let date = b"Date: Thu, 01 Jan 1970 00:16:40 GMT\r\n";
         self.exchange.judge(&incoming, &mut self.scratch, (&head, answer.as_bytes()), date, now)
@@ -55,7 +55,7 @@ impl Request {
     }
 
     fn instead(&mut self, reason: Reason, now: Instant) -> Option<u16> {
-        let incoming = Incoming { head: &self.head, bytes: &self.bytes, peer: [192, 0, 2, 1].into(), wall: 1000 };
+        let incoming = Incoming { head: &self.head, bytes: &self.bytes, peer: [192, 0, 2, 1].into(), secure: false, wall: 1000 };
         Some(self.exchange.instead(&incoming, &self.scratch, reason, now)?.status())
     }
 }
@@ -155,7 +155,7 @@ fn a_fetch_aside_has_an_exchange_of_its_own() {
         .store("HTTP/1.1 200 OK\r\nCache-Control: max-age=0, stale-while-revalidate=9\r\nContent-Length: 5\r\n\r\n", at(0));
     let mut request = core.request("GET /a");
     let Step::Serve(_, Some(fetch)) = request.step(at(1)) else { panic!("not served stale") };
-    let incoming = Incoming { head: &request.head, bytes: &request.bytes, peer: [192, 0, 2, 1].into(), wall: 1000 };
+    let incoming = Incoming { head: &request.head, bytes: &request.bytes, peer: [192, 0, 2, 1].into(), secure: false, wall: 1000 };
     let mut scratch = request.scratch.clone();
     let aside = request.exchange.aside(*fetch, &incoming, &mut scratch, at(1));
     let (bytes, head) = (request.bytes.clone(), request.head.clone());

@@ -53,7 +53,7 @@ fn core(gateway: Vec<Entry>, own: Vec<Entry>) -> Core {
 }
 
 fn respond(request: &mut Request, status: u16) {
-    let incoming = Incoming { head: &request.head, bytes: &request.bytes, peer: [192, 0, 2, 1].into(), wall: 0 };
+    let incoming = Incoming { head: &request.head, bytes: &request.bytes, peer: [192, 0, 2, 1].into(), secure: false, wall: 0 };
     request.exchange.respond(&incoming, status, None, &mut request.scratch.notes, at(0));
 }
 

@@ -17,7 +17,7 @@ fn with<T>(peer: &str, fields: &[&str], trusted: &[&str], ask: impl FnOnce(&Inco
     assert_eq!(http1::parse_request(bytes.as_bytes(), &limits, &mut head), Ok(true));
     let trusted: Vec<Cidr> = trusted.iter().map(|network| network.parse().expect("a network")).collect();
     let peer: IpAddr = peer.parse().expect("an address");
-    ask(&Incoming { head: &head, bytes: bytes.as_bytes(), peer, wall: 0 }, &trusted)
+    ask(&Incoming { head: &head, bytes: bytes.as_bytes(), peer, secure: false, wall: 0 }, &trusted)
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn mirror(change: impl FnOnce(&mut Mirror)) -> Core {
 fn copy(core: &Core, text: &str, draw: u64) -> Option<(Mirrored, Attempt)> {
     let mut request = core.raw(text, at(0));
     request.attempt(at(0));
-    let incoming = Incoming { head: &request.head, bytes: &request.bytes, peer: [192, 0, 2, 1].into(), wall: 0 };
+    let incoming = Incoming { head: &request.head, bytes: &request.bytes, peer: [192, 0, 2, 1].into(), secure: false, wall: 0 };
     let plan = core.view.plan.routes[0].mirror.as_ref().expect("a mirror");
     request.exchange.mirror(plan, &incoming, at(0), [draw, 0])
 }

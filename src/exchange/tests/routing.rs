@@ -124,7 +124,7 @@ fn what_is_known_of_the_request_before_changes_nothing() {
         let outcome = |head: &mut RequestHead, scratch: &mut Scratch| {
             assert_eq!(http1::parse_request(&bytes, &view.plan.head_limits, head), Ok(true), "{line}");
             let mut exchange = Exchange::new(view.clone(), at(0));
-            let incoming = Incoming { head, bytes: &bytes, peer: [192, 0, 2, 1].into(), wall: 0 };
+            let incoming = Incoming { head, bytes: &bytes, peer: [192, 0, 2, 1].into(), secure: false, wall: 0 };
             let step = format!("{:?}", exchange.step(&incoming, scratch, at(0), 0));
             (step, exchange.routed(), scratch.path_out().map(<[u8]>::to_vec))
         };

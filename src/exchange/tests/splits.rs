@@ -55,7 +55,7 @@ fn ill(endpoint: Arc<str>) -> EndpointUpdate {
 /// The upstream that a request goes to by this number, or why none.
 fn by_chance(core: &Core, draw: u64) -> Result<usize, Reason> {
     let mut request = core.request("GET /");
-    let incoming = Incoming { head: &request.head, bytes: &request.bytes, peer: [192, 0, 2, 1].into(), wall: 0 };
+    let incoming = Incoming { head: &request.head, bytes: &request.bytes, peer: [192, 0, 2, 1].into(), secure: false, wall: 0 };
     match request.exchange.step(&incoming, &mut request.scratch, at(0), draw) {
         Step::Attempt(attempt) => Ok(attempt.upstream),
         Step::Refuse(refusal) => Err(refusal.reason),
@@ -85,7 +85,7 @@ fn who_comes_without_the_gateways_cookie_is_given_one_and_stays() {
     let core = Core::new(split(&[1, 1], |route| route.sticky = Some(Sticky { by: None, cookie: Some(cookie) })));
     let given = |header: &str, draw: u64| {
         let mut request = core.raw(&format!("GET / HTTP/1.1\r\nHost: test\r\n{header}\r\n"), at(0));
-        let incoming = Incoming { head: &request.head, bytes: &request.bytes, peer: [192, 0, 2, 1].into(), wall: 0 };
+        let incoming = Incoming { head: &request.head, bytes: &request.bytes, peer: [192, 0, 2, 1].into(), secure: false, wall: 0 };
         let Step::Attempt(attempt) = request.exchange.step(&incoming, &mut request.scratch, at(0), draw) else { panic!("no attempt") };
         (attempt.upstream, String::from_utf8(request.scratch.notes.response.lines().to_vec()).expect("text"))
     };

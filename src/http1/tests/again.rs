@@ -92,7 +92,7 @@ proptest! {
     fn requests(asks in repeated(ask()), swap in vec(0..24usize, 0..6), trusted in any::<bool>()) {
         let all = rules();
         let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let mut sender = Sender::new(client, "80");
+        let mut sender = Sender::new(client, "80", false);
         sender.trusted = trusted;
         let (mut head, mut writer) = (RequestHead::default(), RequestWriter::default());
         for ask in asks.iter().chain(swap.iter().filter_map(|&at| asks.get(at))) {

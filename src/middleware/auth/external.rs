@@ -156,7 +156,7 @@ impl Scheme for Service {
         let (head, bytes) = (incoming.head, incoming.bytes);
         let mut lines = Vec::with_capacity(512);
         write_line(&mut lines, b"X-Forwarded-Method", head.method_name.of(bytes));
-        write_line(&mut lines, b"X-Forwarded-Proto", b"http");
+        write_line(&mut lines, b"X-Forwarded-Proto", if incoming.secure { b"https" } else { b"http" });
         write_line(&mut lines, b"X-Forwarded-Host", head.host.of(bytes));
         let mut uri = request.path.to_vec();
         if head.has_query {

@@ -60,7 +60,7 @@ impl World {
         let text = format!("GET {target} HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
         let mut head = RequestHead::default();
         assert_eq!(parse_request(text.as_bytes(), &Limits::default(), &mut head), Ok(true));
-        let incoming = Incoming { head: &head, bytes: text.as_bytes(), peer: Ipv4Addr::LOCALHOST.into(), wall: 1_000_000 };
+        let incoming = Incoming { head: &head, bytes: text.as_bytes(), peer: Ipv4Addr::LOCALHOST.into(), secure: false, wall: 1_000_000 };
         let mut notes = Notes::default();
         let again = reply.is_some();
         let reply = reply.map(Box::new);

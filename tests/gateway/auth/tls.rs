@@ -30,7 +30,9 @@ struct Issuer {
 fn identity([certificate, key]: [&str; 2]) -> Arc<ServerConfig> {
     let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
-    Arc::new(ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap())
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    Arc::new(builder.with_no_client_auth().with_single_cert(chain, key).unwrap())
 }
 
 impl Issuer {

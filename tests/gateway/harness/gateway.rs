@@ -17,6 +17,8 @@ pub struct Gateway {
     log: Arc<Mutex<String>>,
     /// Where clients connect.
     pub address: String,
+    /// Where they connect by HTTPS; empty if they can't.
+    pub secure: String,
     /// Where operators connect.
     pub admin: String,
 }
@@ -86,12 +88,15 @@ impl Gateway {
         let mut process = command.spawn().unwrap();
         let log = lines_of(process.stderr.take().unwrap());
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let mut address = |prefix: &str| {
-            let line = lines.next().unwrap_or_else(|| panic!("a line that begins with {prefix}: {}", log.lock().unwrap())).unwrap();
-            line.strip_prefix(prefix).unwrap_or_else(|| panic!("{prefix}: {line}")).to_owned()
-        };
-        let (listening, admin) = (address("listening on http://"), address("admin on http://"));
-        Gateway { process, directory, log, address: listening, admin }
+        let mut places = ["listening on http://", "listening on https://", "admin on http://"].map(|prefix| (prefix, String::new()));
+        while places[2].1.is_empty() {
+            let line = lines.next().unwrap_or_else(|| panic!("lines that say where it listens: {}", log.lock().unwrap())).unwrap();
+            let place = places.iter_mut().find_map(|(prefix, place)| Some((line.strip_prefix(*prefix)?, place)));
+            let (address, place) = place.unwrap_or_else(|| panic!("a line that says where it listens: {line}"));
+            *place = address.to_owned();
+        }
+        let [address, secure, admin] = places.map(|(_, place)| place);
+        Gateway { process, directory, log, address, secure, admin }
     }
 
     /// A client's connection.

@@ -1,5 +1,6 @@
 //! What the tests are made of: processes that end with their test, raw connections, waiting for conditions.
 
+mod authority;
 mod gateway;
 mod hostile;
 mod load;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+pub use authority::{Authority, Pair};
 pub use gateway::{Gateway, config, directory, up};
 pub use hostile::Hostile;
 pub use load::Load;

@@ -51,6 +51,15 @@ impl Drop for Origin {
 impl Nginx {
     /// Serves with these directives in its `server`; `$DIR` is its own directory.
     pub fn start(server: &str) -> Nginx {
+        Nginx::listening("", server)
+    }
+
+    /// The same by HTTPS; the directives say which certificate.
+    pub fn secure(server: &str) -> Nginx {
+        Nginx::listening("ssl", server)
+    }
+
+    fn listening(how: &str, server: &str) -> Nginx {
         // nginx takes no port 0: one that was free a moment ago, and another try if it isn't any more.
         until("nginx on a free port", || {
             let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
@@ -62,7 +71,7 @@ impl Nginx {
                 http {{
                     access_log off; client_max_body_size 0; client_body_temp_path {0}/body; proxy_temp_path {0}/proxy;
                     fastcgi_temp_path {0}/a; uwsgi_temp_path {0}/b; scgi_temp_path {0}/c;
-                    server {{ listen {address}; {server} }}
+                    server {{ listen {address} {how}; {server} }}
                 }}",
                 directory.display()
             );

@@ -1,0 +1,45 @@
+//! Certificates and keys out of PEM (RFC 7468).
+
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+
+use super::provider;
+use crate::config::Wrong;
+
+/// The certificates of a text, one at least.
+fn certificates(setting: &str, text: &str) -> Result<Vec<CertificateDer<'static>>, Wrong> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+    match all {
+        Ok(all) if !all.is_empty() => Ok(all),
+        _ => Err(no_pem(setting, text, "holds no certificate in PEM")),
+    }
+}
+
+fn no_pem(setting: &str, text: &str, message: &str) -> Wrong {
+    let hint = match text.starts_with('/') {
+        true => format!("to have the file's text put in, write \"${{file:{text}}}\""),
+        false => "PEM is the text that begins with \"-----BEGIN\"".to_owned(),
+    };
+    Wrong::new(setting, message, &hint)
+}
+
+/// The authorities of a text.
+pub(super) fn roots(setting: &str, text: &str) -> Result<RootCertStore, Wrong> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(setting, text)? {
+        roots.add(certificate).map_err(|error| Wrong::new(setting, &format!("holds a certificate that can't be read: {error}"), ""))?;
+    }
+    Ok(roots)
+}
+
+/// A certificate with what vouches for it, and its key.
+pub(super) fn certified(settings: [&str; 2], cert: &str, key: &str) -> Result<CertifiedKey, Wrong> {
+    let chain = certificates(settings[0], cert)?;
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| no_pem(settings[1], key, "holds no private key in PEM"))?;
+    CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => Wrong::new(settings[1], "is not the key of the certificate", "both must be of one pair"),
+        error => Wrong::new(settings[1], &format!("can't be used: {error}"), ""),
+    })
+}
