@@ -74,6 +74,10 @@ reasons! {
     RepeatedHost = "repeated_host", 400, Client;
     /// The Host is not a valid host and port.
     BadHost = "bad_host", 400, Client;
+    /// An HTTP/2 request's `:authority` and its Host differ.
+    AuthorityDiffers = "authority_differs_from_host", 400, Client;
+    /// An HTTP/2 request has a field that only connections of HTTP/1 have.
+    ConnectionField = "connection_specific_field", 400, Client;
     /// A request has both Content-Length and Transfer-Encoding.
     LengthWithCoding = "content_length_with_transfer_encoding", 400, Client;
     /// Several Content-Lengths differ.

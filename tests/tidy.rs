@@ -20,6 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["cache", "http", "latency", "middleware"]),
     ("cache", &["clock", "config", "http"]),
     ("http1", &["error", "http"]),
+    ("http2", &["clock", "error", "http"]),
     ("router", &["config", "error", "http"]),
     ("retry", &["config", "error"]),
     ("health", &["clock", "config", "error"]),
@@ -59,7 +60,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Moving bytes: these three serve the tools too, so they know no configuration and no exchange.
     ("net", &["address", "clock"]),
     ("client", &["clock", "error", "http", "http1", "net"]),
-    ("server", &["clock", "error", "http", "http1", "net"]),
+    ("server", &["clock", "error", "http", "http1", "http2", "net"]),
     (
         "proxy",
         &[
@@ -74,6 +75,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "exchange",
             "http",
             "http1",
+            "http2",
             "latency",
             "metrics",
             "middleware",
@@ -168,6 +170,7 @@ const DECIDING: &[&str] = &[
     "config",
     "cache",
     "http1",
+    "http2",
     "router",
     "retry",
     "health",

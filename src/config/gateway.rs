@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{BreakerMode, CircuitBreaker, Latency, Route, Size, Time, Tracing, Upstream};
+use super::{BreakerMode, CircuitBreaker, Http2, Latency, Route, Size, Time, Tracing, Upstream};
 use crate::middleware::Entry;
 
 /// The whole configuration file.
@@ -23,6 +23,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// How much the gateway takes, of what.
     pub limits: Limits,
+    /// HTTP/2 towards clients.
+    pub http2: Http2,
     /// Response times: how many are told apart, and whether they are kept on disk.
     pub latency: Latency,
     /// Spans of requests, for a collector of traces.

@@ -9,6 +9,7 @@ mod cidr;
 mod expand;
 mod forms;
 mod gateway;
+mod http2;
 mod json;
 mod latency;
 mod load;
@@ -35,6 +36,7 @@ pub use cidr::Cidr;
 pub use gateway::{
     Admin, BuiltIn, Config, Driver, Features, Forwarding, Limits, Listener, LogLevel, Logging, RequestIdFormat, Runtime, Timeouts,
 };
+pub use http2::Http2;
 pub use latency::Latency;
 pub use load::{Loaded, Source, load, load_text};
 pub use mirror::Mirror;

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::net::Shutdown;
 use std::rc::Rc;
+use std::task::Waker;
 
 use monoio::io::{CancelHandle, Canceller};
 
@@ -48,8 +49,16 @@ pub struct Timer {
 impl Deadlines {
     /// A deadline for this connection, not yet set.
     pub fn timer(self: &Rc<Self>, link: &Link) -> Timer {
-        let entry =
-            Entry { at: Instant::MAX, target: Some(link.target()), action: Action::Close, expired: false, idle: false, canceller: None };
+        self.add(link.target())
+    }
+
+    /// A deadline that only wakes a task, set by [`Timer::wake_at`].
+    pub fn alarm(self: &Rc<Self>, task: Waker) -> Timer {
+        self.add(Target::Task(task))
+    }
+
+    fn add(self: &Rc<Self>, target: Target) -> Timer {
+        let entry = Entry { at: Instant::MAX, target: Some(target), action: Action::Close, expired: false, idle: false, canceller: None };
         let mut entries = self.entries.borrow_mut();
         let index = match self.free.borrow_mut().pop() {
             Some(index) => {
@@ -82,6 +91,7 @@ impl Deadlines {
             entry.expired = true;
             match (entry.action, &entry.target) {
                 (Action::Wake, Some(Target::Pipe(end))) => end.wake(),
+                (_, Some(Target::Task(task))) => task.wake_by_ref(),
                 (Action::Wake, _) => {
                     if let Some(canceller) = entry.canceller.take() {
                         canceller.cancel();

@@ -7,13 +7,14 @@ use std::net::Shutdown;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
+use std::task::Waker;
 
 use monoio::buf::IoBuf;
 use monoio::io::{AsyncReadRent, AsyncWriteRent, CancelableAsyncReadRent};
 use monoio::net::TcpStream;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::pipe::{End, Held};
+use super::pipe::{End, Held, Tie};
 use super::sys::{Rest, Spare};
 use super::{Moved, Stream, Timer, ring, sys};
 use crate::address::Address;
@@ -37,6 +38,8 @@ pub(super) enum Target {
     Socket(RawFd),
     /// An end of a pipe.
     Pipe(End),
+    /// A task that is to be woken.
+    Task(Waker),
 }
 
 impl Target {
@@ -45,6 +48,7 @@ impl Target {
         match self {
             Target::Socket(fd) => sys::shutdown(*fd, how),
             Target::Pipe(end) => end.shutdown(how),
+            Target::Task(task) => task.wake_by_ref(),
         }
     }
 }
@@ -72,6 +76,24 @@ impl Link {
         match &self.kind {
             Kind::Socket(_, fd) => sys::readable_now(*fd),
             Kind::Pipe(held) => held.end.is_readable(),
+        }
+    }
+
+    /// Whether the other end of a pipe is gone, or takes nothing any more.
+    pub fn is_left(&self) -> bool {
+        match &self.kind {
+            Kind::Socket(..) => false,
+            Kind::Pipe(held) => held.end.is_left(),
+        }
+    }
+
+    /// Ends `other` once the other end of this pipe is gone, for as long as the tie is held; nothing, if this is no pipe. To be dropped
+    /// before `other` is closed.
+    #[inline]
+    pub fn tie(&self, other: &Link) -> Option<Tie> {
+        match &self.kind {
+            Kind::Socket(..) => None,
+            Kind::Pipe(held) => Some(held.end.tie(other.target())),
         }
     }
 

@@ -7,6 +7,7 @@ mod deadlines;
 mod doorbell;
 mod link;
 mod pipe;
+mod polled;
 mod ring;
 mod sys;
 #[cfg(test)]
@@ -18,7 +19,8 @@ pub use buffers::Buffers;
 pub use deadlines::{Deadlines, Timer};
 pub use doorbell::{Bell, Doorbell};
 pub use link::{Link, connect};
-pub use pipe::pipe;
+pub use pipe::{Tie, pipe};
+pub use polled::{Polled, Progress};
 pub use ring::{Engine, RingError, run_on, try_uring};
 pub use sys::{adopt, pass_only, readable_at_once, reset_on_close, set_descriptor_limit};
 

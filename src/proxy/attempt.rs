@@ -16,11 +16,13 @@ use crate::exchange::{Attempt, Incoming, Plan, Trace, View};
 use crate::http::{Changes, Edits, Framing, Method, RequestHead, RequestOut, ResponseHead, ResponseOut, Version};
 use crate::http::{write_request, write_response};
 use crate::http1;
-use crate::net::{self, Stream};
+use crate::net::{self, Stream, Tie};
 use crate::server::{Client, Inbound};
 
 /// An endpoint that has begun to answer. Its head is in the session, parsed from the front of `buf`.
 pub(super) struct Answered<'a> {
+    /// Ends the connection when the client's stream ends.
+    pub _tie: Option<Tie>,
     pub connection: Rc<Connection>,
     pub buf: Vec<u8>,
     pub upload: Option<Upload<'a>>,
@@ -96,6 +98,7 @@ impl Core {
             session.connect = Some(micros(began, self.now()));
         }
         connection.requests.set(connection.requests.get() + 1);
+        let tie = client.and_then(|client| client.link.tie(&connection.link));
 
         let bytes = inbound.bytes();
         let body = match session.scratch.notes.body {
@@ -139,7 +142,7 @@ impl Core {
         let (asked, mut interims) = ((session.head.method, session.head.connection.upgrade), 0);
         let reason = loop {
             let error = match look(&buf, asked, limits, &mut session.response, &mut interims) {
-                Ok(Look::Complete) => return Ok(Answered { connection, buf, upload, trace, whole: None, pieces: false }),
+                Ok(Look::Complete) => return Ok(Answered { _tie: tie, connection, buf, upload, trace, whole: None, pieces: false }),
                 Ok(Look::Interim) => {
                     if let Some(client) = client
                         && let Err(reason) = self.interim(client, session, &buf, plan.config.timeouts.write.get()).await
@@ -188,6 +191,7 @@ impl Core {
             // What ended the sending may have ended the connection: the limit on it, most often.
             let sending = upload.as_ref().and_then(|upload| upload.ended()?.result.err());
             break match error {
+                _ if client.is_some_and(|client| client.link.is_left()) => Reason::ClientLeft,
                 HeadError::Expired if self.now() >= deadline.get() => Reason::RequestTimeout,
                 HeadError::Expired => Reason::FirstByteTimeout,
                 HeadError::Refused(reason) => reason,

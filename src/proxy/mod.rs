@@ -19,6 +19,7 @@ mod note;
 mod receive;
 mod relay;
 mod serve;
+mod service;
 mod source;
 mod trace;
 mod tunnel;

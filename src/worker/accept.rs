@@ -62,7 +62,7 @@ fn welcome(core: &Rc<Core>, link: Link, peer: SocketAddr) {
     }
     core.counters.connections.add(1);
     let timer = core.deadlines.timer(&link);
-    let client = Client { timer, link, peer, sent: Cell::new(0), received: Cell::new(0) };
+    let client = Client { timer, link, peer, http2: false, sent: Cell::new(0), received: Cell::new(0) };
     let core = core.clone();
     net::spawn(async move {
         if !alone(&core.counters, peer, server::serve(core.clone(), client)).await {

@@ -1,0 +1,157 @@
+//! The gateway's answer on its way out of the pipe: read as HTTP/1.1, sent as HTTP/2, no faster than the client takes it.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use bytes::Bytes;
+use h2::SendStream;
+use h2::server::SendResponse;
+
+use crate::http::{Framing, Method, ResponseHead};
+use crate::http1::{Chunked, Limits, parse_response};
+use crate::http2::{fields, head};
+use crate::net::{Link, Moved, Stream};
+
+/// What a lane reads answers with, from stream to stream.
+pub(super) struct Answer {
+    buf: Vec<u8>,
+    head: ResponseHead,
+    decoder: Chunked,
+}
+
+impl Answer {
+    pub(super) fn new(limits: &Limits) -> Answer {
+        Answer { buf: Vec::with_capacity(BUFFER), head: ResponseHead::default(), decoder: Chunked::new(limits) }
+    }
+}
+
+/// Who ended a stream early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    Client,
+    Gateway,
+}
+
+/// Passes the answer on; whether nothing follows it in the pipe.
+pub(super) async fn answer(
+    near: &Link,
+    respond: &mut SendResponse<Bytes>,
+    method: Method,
+    limits: Limits,
+    with: &mut Answer,
+) -> Result<bool, Cut> {
+    let Answer { buf, head: parsed, decoder } = with;
+    buf.clear();
+    // What the gateway writes itself may be longer than what it takes.
+    let limits = Limits { head: usize::MAX, headers: usize::MAX, ..limits };
+    loop {
+        if !buf.is_empty() && parse_response(buf, method, &limits, parsed).map_err(|_| Cut::Gateway)? {
+            if parsed.status >= 200 {
+                break;
+            }
+            let interim = head(parsed, buf).map_err(|_| Cut::Gateway)?;
+            respond.send_informational(interim).map_err(|_| Cut::Client)?;
+            buf.drain(..parsed.length);
+            continue;
+        }
+        let received;
+        (received, *buf) = unless_reset(respond, near.recv(std::mem::take(buf))).await?;
+        if !received.is_ok_and(|count| count > 0) {
+            return Err(Cut::Gateway);
+        }
+    }
+    let response = head(parsed, buf).map_err(|_| Cut::Gateway)?;
+    let bodiless = matches!(parsed.framing, Framing::None | Framing::Length(0));
+    let mut send = respond.send_response(response, bodiless).map_err(|_| Cut::Client)?;
+    let keeps = parsed.connection.keep_alive;
+    buf.drain(..parsed.length);
+    match parsed.framing {
+        _ if bodiless => Ok(keeps && buf.is_empty()),
+        Framing::Chunked => {
+            decoder.reset();
+            chunked(near, &mut send, buf, decoder).await.map(|clean| clean && keeps)
+        }
+        Framing::Length(length) => counted(near, &mut send, buf, length).await.map(|clean| clean && keeps),
+        Framing::None | Framing::UntilClose => Err(Cut::Gateway),
+    }
+}
+
+async fn counted(near: &Link, send: &mut SendStream<Bytes>, buf: &mut Vec<u8>, mut left: u64) -> Result<bool, Cut> {
+    loop {
+        let count = buf.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        left -= count as u64;
+        data(send, &buf[..count], left == 0).await?;
+        if left == 0 {
+            return Ok(count == buf.len());
+        }
+        more(near, send, buf).await?;
+    }
+}
+
+async fn chunked(near: &Link, send: &mut SendStream<Bytes>, buf: &mut Vec<u8>, decoder: &mut Chunked) -> Result<bool, Cut> {
+    loop {
+        let decoded = decoder.decode(buf).map_err(|_| Cut::Gateway)?;
+        let trailers = decoder.trailers();
+        data(send, &buf[..decoded.data], decoded.done && trailers.is_empty()).await?;
+        if decoded.done {
+            if !trailers.is_empty() {
+                send.send_trailers(fields(trailers)).map_err(|_| Cut::Client)?;
+            }
+            return Ok(decoded.consumed == buf.len());
+        }
+        more(near, send, buf).await?;
+    }
+}
+
+/// Receives the next piece in place of the last.
+async fn more(near: &Link, send: &mut SendStream<Bytes>, buf: &mut Vec<u8>) -> Result<(), Cut> {
+    buf.clear();
+    let received;
+    (received, *buf) = {
+        let mut receiving = pin!(near.recv(std::mem::take(buf)));
+        poll_fn(|cx| {
+            if send.poll_reset(cx).is_ready() {
+                return Poll::Ready(Err(Cut::Client));
+            }
+            receiving.as_mut().poll(cx).map(Ok)
+        })
+        .await?
+    };
+    if received.is_ok_and(|count| count > 0) { Ok(()) } else { Err(Cut::Gateway) }
+}
+
+async fn unless_reset(respond: &mut SendResponse<Bytes>, receiving: impl Future<Output = Moved>) -> Result<Moved, Cut> {
+    let mut receiving = pin!(receiving);
+    poll_fn(|cx| {
+        if respond.poll_reset(cx).is_ready() {
+            return Poll::Ready(Err(Cut::Client));
+        }
+        receiving.as_mut().poll(cx).map(Ok)
+    })
+    .await
+}
+
+/// Sends a piece of the body, as the client lets it.
+async fn data(send: &mut SendStream<Bytes>, mut piece: &[u8], last: bool) -> Result<(), Cut> {
+    while !piece.is_empty() {
+        send.reserve_capacity(piece.len());
+        let room = match poll_fn(|cx| send.poll_capacity(cx)).await {
+            Some(Ok(room)) => room.min(piece.len()),
+            _ => return Err(Cut::Client),
+        };
+        let (front, rest) = piece.split_at(room);
+        piece = rest;
+        send.send_data(Bytes::copy_from_slice(front), last && piece.is_empty()).map_err(|_| Cut::Client)?;
+        if last && piece.is_empty() {
+            return Ok(());
+        }
+    }
+    if last {
+        send.send_data(Bytes::new(), true).map_err(|_| Cut::Client)?;
+    }
+    Ok(())
+}
+
+/// Bytes of an answer that are read at once.
+const BUFFER: usize = 16 << 10;
