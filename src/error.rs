@@ -194,6 +194,8 @@ reasons! {
     SendFailed = "upstream_send_failed", 502, Upstream;
     /// The endpoint did not take the request's bytes in time.
     SendTimeout = "upstream_send_timeout", 504, Upstream;
+    /// The endpoint refused the HTTP/2 stream, or ended its connection, without processing the request.
+    StreamRefused = "upstream_refused_stream", 502, Upstream;
     /// The endpoint closed the connection before its response's head was complete.
     ClosedBeforeHead = "upstream_closed_before_head", 502, Upstream;
     /// The endpoint did not begin its response in time.

@@ -66,7 +66,7 @@ pub fn verdict(situation: &Situation, settings: &config::Retry) -> Verdict {
     };
     match reason {
         // The request never reached a server.
-        Reason::Unresolved | Reason::ConnectFailed | Reason::ConnectTimeout => retry_if(true, situation),
+        Reason::Unresolved | Reason::ConnectFailed | Reason::ConnectTimeout | Reason::StreamRefused => retry_if(true, situation),
         Reason::SendFailed | Reason::ClosedBeforeHead => {
             let unprocessed = !situation.sent_anything && !situation.response_started;
             let safe = unprocessed || situation.idempotent;

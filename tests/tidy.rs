@@ -59,7 +59,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     // Moving bytes: these three serve the tools too, so they know no configuration and no exchange.
     ("net", &["address", "clock"]),
-    ("client", &["clock", "error", "http", "http1", "net"]),
+    ("client", &["clock", "error", "http", "http1", "http2", "net"]),
     ("server", &["clock", "error", "http", "http1", "http2", "net"]),
     (
         "proxy",

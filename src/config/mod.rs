@@ -50,5 +50,5 @@ pub use target::Target;
 pub use tracing::Tracing;
 pub use units::{Rate, Size, Time};
 pub use upstream::{
-    Endpoint, HashKey, HealthCheck, HostHeader, KeepAlive, LoadBound, Outlier, Queue, Retry, StatusRange, Strategy, Upstream,
+    Endpoint, HashKey, HealthCheck, HostHeader, KeepAlive, LoadBound, Outlier, Protocol, Queue, Retry, StatusRange, Strategy, Upstream,
 };

@@ -87,7 +87,7 @@ fn host(head: &Parts) -> Result<&[u8], Reason> {
 }
 
 /// How the body follows; what was announced must be possible.
-fn body(fields: &HeaderMap, ended: bool) -> Result<Body, Reason> {
+pub(super) fn body(fields: &HeaderMap, ended: bool) -> Result<Body, Reason> {
     let mut lengths = fields.get_all(CONTENT_LENGTH).iter();
     let Some(first) = lengths.next() else { return Ok(if ended { Body::None } else { Body::Chunked }) };
     if lengths.next().is_some() {

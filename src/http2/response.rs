@@ -1,10 +1,10 @@
-//! A response's head, and trailers, between HTTP/1.1 and HTTP/2.
+//! Responses' heads, trailers, and requests of the gateway's own, between HTTP/1.1 and HTTP/2.
 
-use ::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, uri};
 
-use super::request::sound;
+use super::request::{Body, body, sound};
 use crate::error::Reason;
-use crate::http::{Known, ResponseHead, write_line};
+use crate::http::{Known, RequestHead, ResponseHead, write_line, write_status};
 
 /// A response's head, parsed from `bytes`, as HTTP/2 says it: without what belongs to a connection (RFC 9113 section 8.2.2).
 ///
@@ -40,6 +40,68 @@ pub fn refusal(reason: Reason) -> (Response<()>, String) {
     fields.insert(::http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     fields.insert(::http::header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     (response, body)
+}
+
+/// A request of the gateway's own, parsed from `bytes`, as HTTP/2 says it; nothing, if HTTP/2 can't.
+pub fn request_of(head: &RequestHead, bytes: &[u8]) -> Option<Request<()>> {
+    let mut request = Request::new(());
+    *request.method_mut() = Method::from_bytes(head.method_name.of(bytes)).ok()?;
+    let mut target = uri::Parts::default();
+    target.scheme = Some(uri::Scheme::HTTP);
+    target.authority = Some(uri::Authority::try_from(head.host.of(bytes)).ok()?);
+    target.path_and_query = Some(uri::PathAndQuery::try_from(head.target.of(bytes)).ok()?);
+    *request.uri_mut() = Uri::from_parts(target).ok()?;
+    let fields = request.headers_mut();
+    fields.reserve(head.fields.len());
+    for field in head.fields.iter().filter(|field| !field.hop && !is_of_connection(field.known) && field.known != Known::Host) {
+        append(fields, field.name.of(bytes), field.value.of(bytes))?;
+    }
+    if head.te_trailers {
+        fields.insert(::http::header::TE, HeaderValue::from_static("trailers"));
+    }
+    Some(request)
+}
+
+/// Appends an answer's head as HTTP/1.1; `ended` if its stream has ended with it.
+///
+/// # Errors
+/// When it is malformed, or can't be said in HTTP/1.1 without meaning something else. `out` holds part of it then.
+pub fn write_response(
+    out: &mut Vec<u8>,
+    status: StatusCode,
+    fields: &HeaderMap,
+    method: crate::http::Method,
+    ended: bool,
+) -> Result<Body, Reason> {
+    write_status(out, status.as_u16(), status.canonical_reason().unwrap_or_default().as_bytes());
+    for (name, value) in fields {
+        match name.as_str() {
+            "connection" | "transfer-encoding" | "upgrade" | "keep-alive" | "proxy-connection" => return Err(Reason::BadResponseHead),
+            "content-length" => {}
+            name => write_line(out, name.as_bytes(), sound(value).map_err(|_| Reason::BadResponseHead)?),
+        }
+    }
+    let bodiless = status.is_informational() || matches!(status.as_u16(), 204 | 304) || method == crate::http::Method::Head;
+    let body = match body(fields, ended && !bodiless).map_err(|_| Reason::BadResponseFraming)? {
+        // What would be there if it were asked for.
+        Body::Length(length) => {
+            if !status.is_informational() && status.as_u16() != 204 {
+                write_line(out, b"content-length", itoa::Buffer::new().format(length).as_bytes());
+            }
+            if bodiless { Body::None } else { Body::Length(length) }
+        }
+        _ if bodiless => Body::None,
+        Body::Chunked => {
+            out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+            Body::Chunked
+        }
+        Body::None => {
+            out.extend_from_slice(b"content-length: 0\r\n");
+            Body::Length(0)
+        }
+    };
+    out.extend_from_slice(b"\r\n");
+    Ok(body)
 }
 
 /// Trailer lines, each with its line end, as HTTP/2 says them; a line that is none is left out.

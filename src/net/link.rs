@@ -87,6 +87,18 @@ impl Link {
         }
     }
 
+    /// Lets the other end of a pipe know that nothing was done with what was received, before this one is closed.
+    pub fn say_unprocessed(&self) {
+        if let Kind::Pipe(held) = &self.kind {
+            held.end.say_unprocessed();
+        }
+    }
+
+    /// Whether the other end of a pipe has said that.
+    pub fn is_unprocessed(&self) -> bool {
+        matches!(&self.kind, Kind::Pipe(held) if held.end.is_unprocessed())
+    }
+
     /// Ends `other` once the other end of this pipe is gone, for as long as the tie is held; nothing, if this is no pipe. To be dropped
     /// before `other` is closed.
     #[inline]

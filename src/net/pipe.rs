@@ -43,6 +43,8 @@ struct Pipe {
     capacity: usize,
     /// Whether an idle receive of an end is to be ended.
     woken: [Cell<bool>; 2],
+    /// What was received wasn't processed.
+    unprocessed: Cell<bool>,
     /// What is to end when the end opposite of this one is gone.
     ties: [RefCell<Vec<Option<Target>>>; 2],
 }
@@ -74,7 +76,7 @@ pub(super) struct Held {
 
 /// Both ends of a stream within this core that holds at most `capacity` bytes each way. Closing one end is seen at the other.
 pub fn pipe(capacity: usize) -> (Link, Link) {
-    let pipe = Rc::new(Pipe { ways: Default::default(), capacity, woken: Default::default(), ties: Default::default() });
+    let pipe = Rc::new(Pipe { ways: Default::default(), capacity, woken: Default::default(), unprocessed: Cell::new(false), ties: Default::default() });
     let link = |side| Link::of_pipe(Held { end: End { pipe: pipe.clone(), side }, reset: Cell::new(false) });
     (link(0), link(1))
 }
@@ -105,6 +107,16 @@ impl End {
 
     fn outgoing(&self) -> &RefCell<Way> {
         &self.pipe.ways[1 - self.side]
+    }
+
+    /// Lets the other end know that nothing was done with what was received, before this one is closed.
+    pub(super) fn say_unprocessed(&self) {
+        self.pipe.unprocessed.set(true);
+    }
+
+    /// Whether either end has said that.
+    pub(super) fn is_unprocessed(&self) -> bool {
+        self.pipe.unprocessed.get()
     }
 
     /// Whether the other end takes nothing any more.

@@ -82,6 +82,7 @@ impl AsyncRead for Polled {
                 Some(receiving) => receiving,
                 none => {
                     let (link, mut buf) = (this.link.clone(), std::mem::take(&mut this.received));
+                    this.taken = 0;
                     buf.clear();
                     buf.reserve(RECEIVE);
                     none.insert(Box::pin(async move { link.recv(buf).await }))
@@ -89,7 +90,7 @@ impl AsyncRead for Polled {
             };
             let (result, buf) = ready!(receiving.as_mut().poll(cx));
             this.receiving = None;
-            (this.received, this.taken) = (buf, 0);
+            this.received = buf;
             result?;
             (this.tap)(&this.received);
         }

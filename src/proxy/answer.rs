@@ -154,7 +154,7 @@ const fn proxy_error(reason: Reason) -> &'static str {
         Reason::Unresolved => "dns_error",
         Reason::ConnectFailed => "connection_refused",
         Reason::ConnectTimeout => "connection_timeout",
-        Reason::SendFailed => "connection_terminated",
+        Reason::SendFailed | Reason::StreamRefused => "connection_terminated",
         Reason::SendTimeout => "connection_write_timeout",
         Reason::FirstByteTimeout | Reason::ResponseBodyTimeout => "connection_read_timeout",
         Reason::RequestTimeout => "http_response_timeout",

@@ -8,15 +8,15 @@ use std::time::Duration;
 use super::core::{Core, Session, after};
 use super::note::micros;
 use super::upload::{Ended, Terms, Upload, beside_until};
-use crate::client::{Connection, HeadError, Key, read_head};
+use crate::client::{Connection, HeadError, Key, http2, read_head};
 use crate::clock::Instant;
-use crate::config::HostHeader;
+use crate::config::{HostHeader, Protocol, Size};
 use crate::error::{Fault, Reason};
-use crate::exchange::{Attempt, Incoming, Plan, Trace, View};
+use crate::exchange::{Attempt, Incoming, Plan, Trace, UpstreamPlan, View};
 use crate::http::{Changes, Edits, Framing, Method, RequestHead, RequestOut, ResponseHead, ResponseOut, Version};
 use crate::http::{write_request, write_response};
 use crate::http1;
-use crate::net::{self, Stream, Tie};
+use crate::net::{self, Link, Stream, Tie, Timer};
 use crate::server::{Client, Inbound};
 
 /// An endpoint that has begun to answer. Its head is in the session, parsed from the front of `buf`.
@@ -191,6 +191,7 @@ impl Core {
             // What ended the sending may have ended the connection: the limit on it, most often.
             let sending = upload.as_ref().and_then(|upload| upload.ended()?.result.err());
             break match error {
+                _ if connection.link.is_unprocessed() => Reason::StreamRefused,
                 _ if client.is_some_and(|client| client.link.is_left()) => Reason::ClientLeft,
                 HeadError::Expired if self.now() >= deadline.get() => Reason::RequestTimeout,
                 HeadError::Expired => Reason::FirstByteTimeout,
@@ -231,6 +232,28 @@ impl Core {
         result.map(|_| ()).map_err(|_| Reason::ClientLeft)
     }
 
+    /// A way through an HTTP/2 connection, which may have to be opened.
+    async fn lane(
+        &self,
+        plan: &Plan,
+        upstream: &UpstreamPlan,
+        key: Key,
+        opening: impl Future<Output = io::Result<(Link, Timer)>>,
+    ) -> io::Result<(Link, Timer, bool)> {
+        let settings = http2::Settings {
+            streams: upstream.settings.max_streams,
+            stream_window: size(plan.config.http2.stream_window),
+            connection_window: size(plan.config.http2.connection_window),
+            write: plan.config.timeouts.body_idle.get(),
+            limits: upstream.head_limits,
+        };
+        let core = self.shared();
+        let now = move || core.as_ref().map_or(Instant::ZERO, |core| core.woke());
+        let (link, opened) = self.multiplexed.lane(key, settings, now, opening).await?;
+        let timer = self.deadlines.timer(&link);
+        Ok((link, timer, opened))
+    }
+
     /// A kept connection to the endpoint, or a new one.
     pub(super) async fn connection(&self, plan: &Plan, attempt: &Attempt, deadline: Instant) -> Result<(Rc<Connection>, bool), Reason> {
         let now = self.now();
@@ -240,17 +263,21 @@ impl Core {
             return Ok((connection, true));
         }
         let address = attempt.address.as_ref().ok_or(Reason::Unresolved)?;
-        let patience = plan.upstreams[attempt.upstream].connect_timeout;
-        let opened = net::connect(address, |link| {
+        let upstream = &plan.upstreams[attempt.upstream];
+        let patience = upstream.connect_timeout;
+        let opening = net::connect(address, |link| {
             let timer = self.deadlines.timer(link);
             timer.close_at(after(now, patience).min(deadline));
             timer
         });
-        let opened = Box::pin(opened).await;
+        let opened = match upstream.settings.protocol {
+            Protocol::Http1 => Box::pin(opening).await.map(|(link, timer)| (link, timer, true)),
+            Protocol::H2 => Box::pin(self.lane(plan, upstream, key, opening)).await,
+        };
         self.woke();
         match opened {
-            Ok((link, timer)) => {
-                self.counters.upstream_opened.add(1);
+            Ok((link, timer, fresh)) => {
+                (if fresh { &self.counters.upstream_opened } else { &self.counters.upstream_reused }).add(1);
                 Ok((Rc::new(Connection { timer, link, born: now, requests: Default::default() }), false))
             }
             Err(error) => Err(match error.kind() {
@@ -333,6 +360,11 @@ pub(super) fn write_head(out: &mut Vec<u8>, session: &mut Session, bytes: &[u8],
 /// Which pool an attempt's connection belongs to.
 pub(super) fn key(attempt: &Attempt) -> Key {
     Key { upstream: attempt.pool, slot: attempt.endpoint.slot, generation: attempt.endpoint.generation }
+}
+
+/// A size that is limited to 32 bits.
+fn size(size: Size) -> u32 {
+    u32::try_from(size.get()).unwrap_or(u32::MAX)
 }
 
 /// Interim responses an endpoint may send before its answer.

@@ -13,7 +13,7 @@ use super::waiters::Waiters;
 use crate::access::{Batch, Journal};
 use crate::cache::Purge;
 use crate::chance::Chance;
-use crate::client::Pool;
+use crate::client::{Pool, http2};
 use crate::clock::{Clock, Instant};
 use crate::config::Timeouts;
 use crate::exchange::{Incoming, Page, Scratch, View};
@@ -43,6 +43,8 @@ pub struct Core {
     pub buffers: Buffers,
     /// Idle connections to endpoints.
     pub pool: Pool,
+    /// HTTP/2 connections to endpoints.
+    pub multiplexed: Rc<http2::Connections>,
     /// Requests that wait for their turn.
     pub waiters: Waiters,
     /// This core's counters.
@@ -177,6 +179,7 @@ impl Core {
             deadlines: Rc::default(),
             buffers,
             pool: Pool::default(),
+            multiplexed: Rc::default(),
             waiters: Waiters::default(),
             counters,
             latency: RefCell::new(latency),
