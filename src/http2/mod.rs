@@ -4,6 +4,7 @@
 //! Each stream's request becomes an HTTP/1.1 message that `http1` parses like any other, so that nothing behind it learns of another wire.
 //! What could change that message's structure is refused here already: it takes two faults to smuggle a request.
 
+pub mod grpc;
 mod meter;
 mod request;
 mod response;

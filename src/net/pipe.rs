@@ -76,7 +76,13 @@ pub(super) struct Held {
 
 /// Both ends of a stream within this core that holds at most `capacity` bytes each way. Closing one end is seen at the other.
 pub fn pipe(capacity: usize) -> (Link, Link) {
-    let pipe = Rc::new(Pipe { ways: Default::default(), capacity, woken: Default::default(), unprocessed: Cell::new(false), ties: Default::default() });
+    let pipe = Rc::new(Pipe {
+        ways: Default::default(),
+        capacity,
+        woken: Default::default(),
+        unprocessed: Cell::new(false),
+        ties: Default::default(),
+    });
     let link = |side| Link::of_pipe(Held { end: End { pipe: pipe.clone(), side }, reset: Cell::new(false) });
     (link(0), link(1))
 }

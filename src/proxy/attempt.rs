@@ -91,6 +91,8 @@ impl Core {
     ) -> Result<Answered<'a>, Failed> {
         let plan = &view.plan;
         let began = self.now();
+        let limit = session.limit.unwrap_or(Instant::MAX);
+        let deadline = deadline.min(limit);
         session.connect = None;
         let (connection, reused) =
             self.connection(plan, attempt, deadline).await.map_err(|reason| Failed { reason, trace: Trace::default() })?;
@@ -164,7 +166,7 @@ impl Core {
                                 Err(reason) if reason.fault() == Fault::Client => Some(reason),
                                 _ => {
                                     // The whole request is there: the time for its answer begins.
-                                    deadline.set(after(self.now(), plan.routes[attempt.route].timeout));
+                                    deadline.set(after(self.now(), plan.routes[attempt.route].timeout).min(limit));
                                     patience();
                                     None
                                 }

@@ -113,6 +113,8 @@ pub struct Session {
     pub(super) served: u32,
     /// Interim answers aren't passed on.
     pub(super) hushed: bool,
+    /// When the request's own time for the head of its answer is over.
+    pub(super) limit: Option<Instant>,
     /// The request's copy, until its body is sent.
     pub(super) copying: Option<Box<Copying>>,
 }

@@ -12,6 +12,7 @@ use crate::clock::Instant;
 use crate::error::Reason;
 use crate::exchange::{Attempt, Attempted, Ending, Exchange, Page, Place, Plan, Refusal, Step, Tally, View};
 use crate::http::{Edits, Framing, kept_request_id};
+use crate::http2::grpc;
 use crate::middleware::Answer;
 use crate::net;
 use crate::server::{Client, Inbound, Next};
@@ -35,6 +36,7 @@ impl<'a> Request<'a> {
         let Session { head, arrived, .. } = &mut *self.session;
         let body = if let Framing::Length(length) = head.framing { length } else { u64::MAX };
         *arrived = head.length as u64 + body.min((self.inbound.bytes().len() - head.length) as u64);
+        self.session.limit = if self.client.http2 { self.own_limit() } else { None };
         let mut exchange = Exchange::new(view, self.started);
         let (mut ticket, mut awaited) = (None, false);
         let mut step = self.step(&mut exchange);
@@ -154,6 +156,13 @@ impl<'a> Request<'a> {
             }
             step = self.step(&mut exchange);
         }
+    }
+
+    /// When the time is over that a call of gRPC gives itself.
+    fn own_limit(&self) -> Option<Instant> {
+        let (head, bytes) = (&self.session.head, self.inbound.bytes());
+        let limit = if grpc::is_grpc(head, bytes) { grpc::timeout(head, bytes) } else { None };
+        Some(self.started + limit?)
     }
 
     fn step(&mut self, exchange: &mut Exchange) -> Step {

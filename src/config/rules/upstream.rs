@@ -2,7 +2,7 @@
 
 use super::gateway::PROBE_INTERVAL_MIN;
 use super::{Rules, request_path};
-use crate::config::{HealthCheck, Target, Time, Upstream};
+use crate::config::{HealthCheck, Protocol, Target, Time, Upstream};
 use crate::http::is_token;
 
 pub(super) fn check_all(rules: &mut Rules<'_>) {
@@ -28,6 +28,13 @@ fn check(rules: &mut Rules<'_>, upstream: &Upstream, at: &dyn Fn(&str) -> String
     }
     endpoints(rules, upstream, at);
     health_check(rules, &upstream.health_check, &|setting| at(&format!("health_check.{setting}")));
+    if upstream.protocol == Protocol::H2 && upstream.health_check.enabled {
+        rules.broken(
+            at("health_check.enabled"),
+            "can't be used with \"protocol\": \"h2\": probes are requests of HTTP/1.1",
+            "\"outlier_detection\" ejects endpoints by what requests show",
+        );
+    }
     let outlier = &upstream.outlier_detection;
     rules.at_least(&|| at("outlier_detection.window"), outlier.window, Time::from_millis(100));
     rules.at_least(&|| at("outlier_detection.ejection_time"), outlier.ejection_time, Time::from_millis(10));

@@ -2,6 +2,7 @@
 
 mod gateway;
 mod hostile;
+pub mod http2;
 mod load;
 mod origin;
 mod wire;
@@ -12,6 +13,7 @@ use serde_json::json;
 
 pub use gateway::{Gateway, config, directory, up};
 pub use hostile::Hostile;
+pub use http2::{Frames, Http2, Http2Origin};
 pub use load::Load;
 pub use origin::{Nginx, Origin, run};
 pub use wire::{End, Message, Wire, get};
