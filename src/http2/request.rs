@@ -18,11 +18,11 @@ pub enum Body {
     Chunked,
 }
 
-/// Appends a request's head as HTTP/1.1; `ended` if its stream has ended with it.
+/// Appends a request's head as HTTP/1.1; `whole` is the length of its body, if all of it is there.
 ///
 /// # Errors
 /// When it is malformed, or can't be said in HTTP/1.1 without meaning something else. `out` holds part of it then.
-pub fn write_request(out: &mut Vec<u8>, head: &Parts, ended: bool) -> Result<Body, Reason> {
+pub fn write_request(out: &mut Vec<u8>, head: &Parts, whole: Option<u64>) -> Result<Body, Reason> {
     if head.method == Method::CONNECT {
         return Err(Reason::ConnectRefused);
     }
@@ -42,7 +42,7 @@ pub fn write_request(out: &mut Vec<u8>, head: &Parts, ended: bool) -> Result<Bod
     out.extend_from_slice(target);
     out.extend_from_slice(b" HTTP/1.1\r\n");
     write_line(out, b"Host", host(head)?);
-    let body = body(&head.headers, ended)?;
+    let body = body(&head.headers, whole)?;
     for (name, value) in &head.headers {
         let value = sound(value)?;
         match name.as_str() {
@@ -87,9 +87,15 @@ fn host(head: &Parts) -> Result<&[u8], Reason> {
 }
 
 /// How the body follows; what was announced must be possible.
-pub(super) fn body(fields: &HeaderMap, ended: bool) -> Result<Body, Reason> {
+pub(super) fn body(fields: &HeaderMap, whole: Option<u64>) -> Result<Body, Reason> {
     let mut lengths = fields.get_all(CONTENT_LENGTH).iter();
-    let Some(first) = lengths.next() else { return Ok(if ended { Body::None } else { Body::Chunked }) };
+    let Some(first) = lengths.next() else {
+        return Ok(match whole {
+            Some(0) => Body::None,
+            Some(length) => Body::Length(length),
+            None => Body::Chunked,
+        });
+    };
     if lengths.next().is_some() {
         return Err(Reason::DifferingLengths);
     }
@@ -98,7 +104,7 @@ pub(super) fn body(fields: &HeaderMap, ended: bool) -> Result<Body, Reason> {
         return Err(Reason::BadLength);
     }
     let length = digits.iter().fold(0, |length, digit| length * 10 + u64::from(digit - b'0'));
-    if ended && length > 0 {
+    if whole.is_some_and(|whole| whole != length) {
         return Err(Reason::BadLength);
     }
     Ok(Body::Length(length))

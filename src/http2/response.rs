@@ -82,7 +82,7 @@ pub fn write_response(
         }
     }
     let bodiless = status.is_informational() || matches!(status.as_u16(), 204 | 304) || method == crate::http::Method::Head;
-    let body = match body(fields, ended && !bodiless).map_err(|_| Reason::BadResponseFraming)? {
+    let body = match body(fields, (ended && !bodiless).then_some(0)).map_err(|_| Reason::BadResponseFraming)? {
         // What would be there if it were asked for.
         Body::Length(length) => {
             if !status.is_informational() && status.as_u16() != 204 {

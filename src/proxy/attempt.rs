@@ -280,7 +280,7 @@ impl Core {
         match opened {
             Ok((link, timer, fresh)) => {
                 (if fresh { &self.counters.upstream_opened } else { &self.counters.upstream_reused }).add(1);
-                Ok((Rc::new(Connection { timer, link, born: now, requests: Default::default() }), false))
+                Ok((Rc::new(Connection { timer, link, born: now, requests: Default::default() }), !fresh))
             }
             Err(error) => Err(match error.kind() {
                 io::ErrorKind::TimedOut if self.now() >= deadline => Reason::RequestTimeout,

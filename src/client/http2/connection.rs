@@ -5,7 +5,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -38,6 +38,10 @@ pub(super) struct Shared {
     /// Lanes that use it.
     lanes: Cell<u32>,
     stage: RefCell<Stage>,
+    /// Lanes that carry nothing, and end with it.
+    idle: RefCell<Vec<(u64, Waker)>>,
+    /// Lanes so far.
+    numbers: Cell<u64>,
 }
 
 enum Stage {
@@ -84,6 +88,25 @@ impl Shared {
         if let Stage::Opening(waiting) = std::mem::replace(&mut *self.stage.borrow_mut(), Stage::Closed(why)) {
             waiting.into_iter().for_each(Waker::wake);
         }
+        self.idle.borrow_mut().drain(..).for_each(|(_, waker)| waker.wake());
+    }
+
+    /// A number for a lane.
+    pub(super) fn number(&self) -> u64 {
+        self.numbers.set(self.numbers.get() + 1);
+        self.numbers.get()
+    }
+
+    /// Whether it takes no further requests; this lane is woken once it doesn't.
+    pub(super) fn poll_closed(&self, lane: u64, cx: &mut Context<'_>) -> Poll<()> {
+        if matches!(*self.stage.borrow(), Stage::Closed(_)) {
+            return Poll::Ready(());
+        }
+        let mut idle = self.idle.borrow_mut();
+        if !idle.iter().any(|(number, _)| *number == lane) {
+            idle.push((lane, cx.waker().clone()));
+        }
+        Poll::Pending
     }
 
     /// Where requests are sent.
@@ -112,7 +135,8 @@ impl Shared {
     }
 
     /// A lane ends; with the last one the connection does.
-    pub(super) fn leave(&self) {
+    pub(super) fn leave(&self, lane: u64) {
+        self.idle.borrow_mut().retain(|(number, _)| *number != lane);
         self.lanes.set(self.lanes.get() - 1);
         if self.lanes.get() == 0 && matches!(*self.stage.borrow(), Stage::Open(_)) {
             self.close(None);
@@ -141,7 +165,13 @@ impl Connections {
                 shared
             }
             None => {
-                let shared = Rc::new(Shared { key, lanes: Cell::new(1), stage: RefCell::new(Stage::Opening(Vec::new())) });
+                let shared = Rc::new(Shared {
+                    key,
+                    lanes: Cell::new(1),
+                    stage: RefCell::new(Stage::Opening(Vec::new())),
+                    idle: RefCell::default(),
+                    numbers: Cell::new(0),
+                });
                 self.all.borrow_mut().push(shared.clone());
                 let place = Place { connections: self.clone(), shared: shared.clone() };
                 match connect.await {
@@ -155,7 +185,7 @@ impl Connections {
             }
         };
         if let Err(error) = shared.opened().await {
-            shared.leave();
+            shared.leave(0);
             return Err(error);
         }
         let (near, far) = pipe(CAPACITY);

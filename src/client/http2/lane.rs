@@ -33,10 +33,10 @@ pub(super) enum Ended {
 pub(super) async fn lane(shared: Rc<Shared>, far: Link, limits: Limits) {
     let mut buf = Vec::with_capacity(BUFFER);
     let mut head = RequestHead::default();
-    let mut ended = Ended::Whole;
+    let (number, mut ended) = (shared.number(), Ended::Whole);
     while ended == Ended::Whole
         && let Some(sender) = shared.sender()
-        && read_head(&far, &mut buf, &limits, &mut head).await
+        && read_head((&shared, number), &far, &mut buf, &limits, &mut head).await
     {
         ended = Box::pin(stream(sender, &far, &mut buf, &head, &limits)).await;
         if ended == Ended::Refused {
@@ -49,11 +49,11 @@ pub(super) async fn lane(shared: Rc<Shared>, far: Link, limits: Limits) {
         Ended::Whole | Ended::Early => {}
     }
     drop(far);
-    shared.leave();
+    shared.leave(number);
 }
 
 /// Receives a request's head; whether one came.
-async fn read_head(far: &Link, buf: &mut Vec<u8>, limits: &Limits, head: &mut RequestHead) -> bool {
+async fn read_head((shared, number): (&Shared, u64), far: &Link, buf: &mut Vec<u8>, limits: &Limits, head: &mut RequestHead) -> bool {
     let limits = Limits { head: usize::MAX, headers: usize::MAX, uri: usize::MAX, ..*limits };
     loop {
         match parse_request(buf, &limits, head) {
@@ -61,8 +61,13 @@ async fn read_head(far: &Link, buf: &mut Vec<u8>, limits: &Limits, head: &mut Re
             Ok(false) => {}
             Err(_) => return false,
         }
-        let received;
-        (received, *buf) = far.recv(std::mem::take(buf)).await;
+        let mut receiving = pin!(far.recv(std::mem::take(buf)));
+        let received = poll_fn(|cx| match receiving.as_mut().poll(cx) {
+            Poll::Pending => shared.poll_closed(number, cx).map(|()| None),
+            ready => ready.map(Some),
+        });
+        let Some((received, back)) = received.await else { return false };
+        *buf = back;
         if !received.is_ok_and(|count| count > 0) {
             return false;
         }

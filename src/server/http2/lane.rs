@@ -6,6 +6,8 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
+use bytes::Bytes;
+
 use super::Event;
 use super::answer::{Answer, Cut, answer};
 use super::connection::{Opened, Shared};
@@ -84,10 +86,15 @@ async fn streams<S: Service>(shared: &Rc<Shared<S>>, near: Link, first: Opened) 
 /// Carries one stream; whether the pipe can carry another.
 async fn stream<S: Service>(shared: &Shared<S>, near: &Link, (request, mut respond): Opened, answering: &mut Answer) -> bool {
     let service = &*shared.service;
-    let (parts, body) = request.into_parts();
-    let ended = body.is_end_stream();
+    let (parts, mut body) = request.into_parts();
+    // What has come of the body by now is all of it, most often: then its length is known, and it can be sent again.
+    let first = match poll_fn(|cx| Poll::Ready(body.poll_data(cx))).await {
+        Poll::Ready(Some(Ok(piece))) => piece,
+        _ => Bytes::new(),
+    };
+    let whole = body.is_end_stream().then_some(first.len() as u64);
     let mut head = Vec::with_capacity(1024);
-    let framing = match write_request(&mut head, &parts, ended) {
+    let framing = match write_request(&mut head, &parts, whole) {
         Ok(framing) => framing,
         Err(reason) => {
             service.on_refused(reason);
@@ -100,10 +107,14 @@ async fn stream<S: Service>(shared: &Shared<S>, near: &Link, (request, mut respo
     };
     let method = crate::http::Method::from_bytes(parts.method.as_str().as_bytes());
     drop(parts);
+    let at_once = whole.is_some() && head.len() + first.len() <= CAPACITY;
+    if at_once {
+        head.extend_from_slice(&first);
+    }
     let (sent, _) = near.send(head, 0).await;
-    let mut uploaded = ended || sent.is_err();
+    let mut uploaded = at_once || sent.is_err();
     let result = {
-        let mut upload = pin!(upload(near, body, framing));
+        let mut upload = pin!(upload(near, body, first, framing));
         let mut answer = pin!(answer(near, &mut respond, method, service.limits(), answering));
         poll_fn(|cx| {
             if !uploaded && let Poll::Ready(whole) = upload.as_mut().poll(cx) {

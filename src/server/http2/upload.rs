@@ -9,12 +9,11 @@ use crate::http1::write::{CHUNK_PREFIX_MAX, LAST_CHUNK_SIZE, LINE_END, chunk_pre
 use crate::http2::{Body, write_fields};
 use crate::net::{Link, Stream};
 
-/// Passes the body on; whether the client sent all of it. What the pipe doesn't take any more is left to its other end to explain.
-pub(super) async fn upload(near: &Link, mut body: RecvStream, framing: Body) -> bool {
+/// Passes the body on, of which `first` has come; whether the client sent all of it. What the pipe doesn't take any more is left to its other end to explain.
+pub(super) async fn upload(near: &Link, mut body: RecvStream, first: Bytes, framing: Body) -> bool {
     let mut buf = Vec::new();
+    let mut piece = first;
     loop {
-        let Some(piece) = poll_fn(|cx| body.poll_data(cx)).await else { break };
-        let Ok(piece) = piece else { return false };
         if !piece.is_empty() {
             put(&mut buf, &piece, framing);
             let sent;
@@ -25,6 +24,11 @@ pub(super) async fn upload(near: &Link, mut body: RecvStream, framing: Body) -> 
             buf.clear();
         }
         let _ = body.flow_control().release_capacity(piece.len());
+        piece = match poll_fn(|cx| body.poll_data(cx)).await {
+            Some(Ok(piece)) => piece,
+            Some(Err(_)) => return false,
+            None => break,
+        };
     }
     let Ok(trailers) = poll_fn(|cx| body.poll_trailers(cx)).await else { return false };
     if framing == Body::Chunked {
