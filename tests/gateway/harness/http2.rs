@@ -74,7 +74,7 @@ impl Http2 {
 
     /// Does `work` with what sends requests, for as long as anything here may take.
     #[track_caller]
-    pub fn run<T, F: Future<Output = T>>(&self, work: impl FnOnce(SendRequest<Bytes>) -> F) -> T {
+    pub fn run<T>(&self, work: impl AsyncFnOnce(SendRequest<Bytes>) -> T) -> T {
         let sender = self.sender.clone();
         self.runtime.block_on(async { tokio::time::timeout(BOUND, work(sender)).await }).expect("in time")
     }
@@ -86,16 +86,16 @@ impl Http2 {
 
     /// Sends a request and receives the answer.
     pub fn ask(&self, request: Request<()>, body: &[u8], trailers: Option<HeaderMap>) -> Result<Answer, h2::Error> {
-        self.run(|sender| async {
+        self.run(async |sender| {
             let mut sender = sender.ready().await?;
             let ends = body.is_empty() && trailers.is_none();
             let (response, mut send) = sender.send_request(request, ends)?;
-            let (answer, _) = tokio::join!(whole(response), async {
+            let sending = async {
                 if !ends && send_all(&mut send, body, trailers.is_none()).await.is_ok() {
                     trailers.map(|trailers| send.send_trailers(trailers));
                 }
-            });
-            answer
+            };
+            futures_util::future::join(whole(response), sending).await.0
         })
     }
 }

@@ -50,7 +50,7 @@ fn many_streams_go_on_at_once() {
         let client = Http2::connect(&gateway.address);
         let began = std::time::Instant::now();
         for _ in 0..2 {
-            client.run(|sender| async {
+            client.run(async |sender| {
                 let answers = (0..60).map(|_| {
                     let sender = sender.clone();
                     async move { whole(sender.ready().await?.send_request(request("GET", "/?delay=300ms", &[]), true)?.0).await }
@@ -83,7 +83,7 @@ fn trailers_and_interim_answers_pass_both_ways() {
     let client = Http2::connect(&gateway.address);
     let mut trailers = HeaderMap::new();
     trailers.insert("x-sum", "9".parse().unwrap());
-    let (interim, answer) = client.run(|sender| async move {
+    let (interim, answer) = client.run(async |sender| {
         let mut sender = sender.ready().await.unwrap();
         let (mut response, mut send) = sender.send_request(request("POST", "/", &[]), false).unwrap();
         send_all(&mut send, b"hello", false).await.unwrap();
@@ -151,7 +151,7 @@ fn who_takes_a_request_back_ends_it() {
     each_driver(&origin.address, |gateway| {
         let client = Http2::connect(&gateway.address);
         let before = origin.seen().len();
-        client.run(|sender| async {
+        client.run(async |sender| {
             let (response, mut send) = sender.ready().await.unwrap().send_request(request("GET", "/", &[]), true).unwrap();
             while origin.seen().len() == before {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -189,7 +189,7 @@ fn an_early_answer_ends_the_upload_without_an_error() {
     });
     let gateway = Gateway::to(&origin.address);
     let client = Http2::connect(&gateway.address);
-    client.run(|sender| async move {
+    client.run(async |sender| {
         let (response, mut send) = sender.ready().await.unwrap().send_request(request("POST", "/", &[]), false).unwrap();
         let (head, body) = response.await.unwrap().into_parts();
         assert_eq!((head.status.as_u16(), rest(body).await.unwrap().0), (403, b"no".to_vec()));
@@ -207,13 +207,13 @@ fn draining_says_goodbye_and_finishes_what_was_begun() {
         let client = Http2::connect(&gateway.address);
         let idle = Http2::connect(&gateway.address);
         assert_eq!(idle.get("/").status(), 200);
-        client.run(|sender| async {
+        client.run(async |sender| {
             let answer = sender.clone().ready().await.unwrap().send_request(request("GET", "/?delay=1s", &[]), true).unwrap().0;
             tokio::time::sleep(Duration::from_millis(100)).await;
             gateway.signal("TERM");
             assert_eq!(whole(answer).await.unwrap().status(), 200);
         });
-        idle.run(|sender| async {
+        idle.run(async |sender| {
             while sender.clone().ready().await.is_ok() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
