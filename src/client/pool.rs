@@ -65,7 +65,7 @@ impl Pool {
 
     /// Keeps a connection whose last answer is complete and whose deadline is cleared, or drops it if the settings say so.
     pub fn give(&self, key: Key, connection: Rc<Connection>, keep: &KeepAlive, now: Instant) {
-        let too_old = !keep.max_age.is_zero() && now.since(connection.born) >= keep.max_age;
+        let too_old = !keep.max_age.is_zero() && now >= connection.born + keep.max_age;
         let worn = keep.requests != 0 && connection.requests.get() >= keep.requests;
         if too_old || worn {
             return;

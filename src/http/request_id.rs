@@ -17,24 +17,24 @@ impl RequestId {
     /// Of 32 hexadecimal digits in lower case, by chance. As a UUID of version 4 (RFC 9562 section 5.4), six of its bits say so.
     #[inline]
     pub fn new(digits: &[u8; 32], uuid: bool) -> RequestId {
-        let mut id = RequestId { length: 32, ..RequestId::default() };
         if uuid {
-            id.write_uuid(digits);
-        } else {
-            id.text[..32].copy_from_slice(digits);
+            return RequestId::with_dashes(digits);
         }
-        id
+        let mut text = [0; 36];
+        text[..32].copy_from_slice(digits);
+        RequestId { text, length: 32 }
     }
 
-    fn write_uuid(&mut self, digits: &[u8; 32]) {
+    #[cold]
+    fn with_dashes(digits: &[u8; 32]) -> RequestId {
         let mut digits = *digits;
         digits[12] = b'4';
         digits[16] = b"89ab"[usize::from(digits[16] & 3)];
-        self.length = 36;
-        self.text = [b'-'; 36];
+        let mut text = [b'-'; 36];
         for (from, to, count) in [(0, 0, 8), (8, 9, 4), (12, 14, 4), (16, 19, 4), (20, 24, 12)] {
-            self.text[to..to + count].copy_from_slice(&digits[from..from + count]);
+            text[to..to + count].copy_from_slice(&digits[from..from + count]);
         }
+        RequestId { text, length: 36 }
     }
 
     /// The text.

@@ -184,9 +184,12 @@ impl Limiter {
         let lines = request.notes.response.lines_mut();
         if let Some(line) = &self.line {
             lines.reserve(line.len() + LEFT);
-            for part in [line.as_bytes(), left, b";t=", until, b"\r\n"] {
-                lines.extend_from_slice(part);
-            }
+            // One by one: of those whose length is known here, each is a single store.
+            lines.extend_from_slice(line.as_bytes());
+            lines.extend_from_slice(left);
+            lines.extend_from_slice(b";t=");
+            lines.extend_from_slice(until);
+            lines.extend_from_slice(b"\r\n");
         }
         if self.legacy {
             for part in [b"X-RateLimit-Remaining: ", left, b"\r\nX-RateLimit-Reset: ", until, b"\r\n"] {

@@ -21,6 +21,7 @@ impl Buffers {
     }
 
     /// An empty buffer.
+    #[inline]
     pub fn take(&self) -> Vec<u8> {
         self.free.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(self.size))
     }
@@ -33,7 +34,7 @@ impl Buffers {
     /// Gives a buffer back. One that has grown, or that an interrupted operation kept, is dropped.
     pub fn give(&self, mut buf: Vec<u8>) {
         let mut free = self.free.borrow_mut();
-        if free.len() < self.keep && (self.size..=self.size + self.size / 4).contains(&buf.capacity()) {
+        if free.len() < self.keep && buf.capacity().wrapping_sub(self.size) <= self.size / 4 {
             buf.clear();
             free.push(buf);
         }

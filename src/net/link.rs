@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::task::Waker;
 
+use futures_util::future::{Either, LocalBoxFuture};
 use monoio::buf::IoBuf;
 use monoio::io::{AsyncReadRent, AsyncWriteRent, CancelableAsyncReadRent};
 use monoio::net::TcpStream;
@@ -123,7 +124,7 @@ impl Link {
     pub async fn send_shared(&self, bytes: Rc<Vec<u8>>, mut part: Range<usize>) -> io::Result<()> {
         let stream = match &self.kind {
             Kind::Socket(stream, _) => stream,
-            Kind::Pipe(held) => return poll_fn(|cx| held.end.poll_send(cx, &bytes[..part.end], &mut part.start)).await,
+            Kind::Pipe(held) => return Box::pin(poll_fn(|cx| held.end.poll_send(cx, &bytes[..part.end], &mut part.start))).await,
         };
         while !part.is_empty() {
             match sys::half(stream).write(bytes.clone().slice(part.clone())).await.0 {
@@ -146,52 +147,57 @@ impl Link {
 }
 
 impl Stream for Link {
-    async fn recv(&self, buf: Vec<u8>) -> Moved {
+    #[inline]
+    fn recv(&self, buf: Vec<u8>) -> impl Future<Output = Moved> {
         match &self.kind {
-            Kind::Socket(stream, _) => {
+            Kind::Socket(stream, _) => Either::Left(async move {
                 let (result, Spare(buf)) = sys::half(stream).read(Spare::of(buf)).await;
                 (result, buf)
-            }
-            Kind::Pipe(held) => held.end.recv(buf).await,
+            }),
+            Kind::Pipe(held) => Either::Right(boxed(held.end.recv(buf))),
         }
     }
 
-    async fn recv_idle(&self, buf: Vec<u8>, timer: &Timer) -> Moved {
-        let stream = match &self.kind {
-            Kind::Socket(stream, _) => stream,
-            Kind::Pipe(held) => return held.end.recv_idle(buf).await,
-        };
-        let (result, Spare(buf)) = sys::half(stream).cancelable_read(Spare::of(buf), timer.cancel_handle()).await;
-        let result = result.map_err(|error| match error.raw_os_error() {
-            Some(libc::ECANCELED | libc::EINTR) => io::ErrorKind::TimedOut.into(),
-            _ => error,
-        });
-        (result, buf)
+    #[inline]
+    fn recv_idle(&self, buf: Vec<u8>, timer: &Timer) -> impl Future<Output = Moved> {
+        match &self.kind {
+            Kind::Socket(stream, _) => Either::Left(async move {
+                let (result, Spare(buf)) = sys::half(stream).cancelable_read(Spare::of(buf), timer.cancel_handle()).await;
+                let result = result.map_err(|error| match error.raw_os_error() {
+                    Some(libc::ECANCELED | libc::EINTR) => io::ErrorKind::TimedOut.into(),
+                    _ => error,
+                });
+                (result, buf)
+            }),
+            Kind::Pipe(held) => Either::Right(boxed(held.end.recv_idle(buf))),
+        }
     }
 
-    async fn send(&self, buf: Vec<u8>, from: usize) -> Moved {
-        let stream = match &self.kind {
-            Kind::Socket(stream, _) => stream,
-            Kind::Pipe(held) => return held.end.send(buf, from).await,
-        };
-        let mut rest = Rest { buf, from };
-        while rest.from < rest.buf.len() {
-            let result;
-            (result, rest) = sys::half(stream).write(rest).await;
-            match result {
-                Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), rest.buf),
-                Ok(sent) => rest.from += sent,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return (Err(error), rest.buf),
-            }
+    #[inline]
+    fn send(&self, buf: Vec<u8>, from: usize) -> impl Future<Output = Moved> {
+        match &self.kind {
+            Kind::Socket(stream, _) => Either::Left(async move {
+                let mut rest = Rest { buf, from };
+                while rest.from < rest.buf.len() {
+                    let result;
+                    (result, rest) = sys::half(stream).write(rest).await;
+                    match result {
+                        Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), rest.buf),
+                        Ok(sent) => rest.from += sent,
+                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                        Err(error) => return (Err(error), rest.buf),
+                    }
+                }
+                (Ok(rest.from - from), rest.buf)
+            }),
+            Kind::Pipe(held) => Either::Right(boxed(held.end.send(buf, from))),
         }
-        (Ok(rest.from - from), rest.buf)
     }
 
     async fn readable(&self) -> io::Result<()> {
         match &self.kind {
             Kind::Socket(stream, _) => sys::half(stream).readable(false).await,
-            Kind::Pipe(held) => held.end.readable().await,
+            Kind::Pipe(held) => Box::pin(held.end.readable()).await,
         }
     }
 
@@ -202,6 +208,13 @@ impl Stream for Link {
     fn abort(&self) {
         self.target().shutdown(Shutdown::Both);
     }
+}
+
+/// What isn't a socket is rarer, and isn't to make the state of those that wait for a socket larger.
+#[cold]
+#[inline(never)]
+fn boxed<'a>(work: impl Future<Output = Moved> + 'a) -> LocalBoxFuture<'a, Moved> {
+    Box::pin(work)
 }
 
 /// Opens a connection; the timer, set by [`Timer::close_at`], bounds it.

@@ -28,8 +28,8 @@ impl Core {
     #[inline(never)]
     fn measured(&self, view: &View, client: &Client, session: &Session, begun: Begun, ended: &Ended) {
         let plan = &view.plan;
-        let number = |index: Option<usize>| index.map_or(u64::MAX, |index| index as u64);
-        let numbers = [plan.generation, number(ended.route), number(ended.asked.map(|asked| asked.upstream))];
+        let upstream = ended.asked.map_or(usize::MAX, |asked| asked.upstream);
+        let numbers = [plan.generation, ended.route.unwrap_or(usize::MAX) as u64, upstream as u64];
         let names = || {
             let route = ended.route.map_or_else(|| NOBODY.into(), |route| plan.routes[route].name.clone());
             let upstream = ended.asked.map_or(NOBODY, |asked| &plan.config.upstreams[asked.upstream].id);

@@ -103,7 +103,7 @@ enum Spell {
     Cold,
     Closed,
     /// It speaks HTTP/2, and this has come of it.
-    Http2(http2::Settings, Vec<u8>),
+    Http2(Box<(http2::Settings, Vec<u8>)>),
 }
 
 /// Serves a connection until it is closed.
@@ -114,7 +114,10 @@ pub async fn serve<S: Service>(service: Rc<S>, client: Client) {
         match Box::pin(warm(&*service, &client, first)).await {
             Spell::Closed => return,
             Spell::Cold => {}
-            Spell::Http2(settings, begun) => return Box::pin(http2::serve(service, client, settings, begun)).await,
+            Spell::Http2(begun) => {
+                let (settings, first) = *begun;
+                return Box::pin(http2::serve(service, client, settings, first)).await;
+            }
         }
         first = false;
         if service.draining() {
@@ -173,15 +176,15 @@ async fn requests<S: Service>(service: &S, client: &Client, session: &mut S::Ses
                     && is_preface(inbound.bytes())
                     && let Some(settings) = service.http2() =>
             {
-                return Spell::Http2(settings, inbound.bytes().to_vec());
+                return Spell::Http2(Box::new((settings, inbound.bytes().to_vec())));
             }
-            Err(reason) => service.refuse(client, session, reason).await,
+            Err(reason) => Box::pin(service.refuse(client, session, reason)).await,
         };
         match next {
             Next::KeepAlive => {}
             Next::Close => return Spell::Closed,
             Next::Linger => {
-                linger(service, client).await;
+                Box::pin(linger(service, client)).await;
                 return Spell::Closed;
             }
         }
