@@ -88,6 +88,14 @@ impl Link {
         }
     }
 
+    /// Waits until [`Link::is_left`]; for ever, if this is no pipe. Whoever sends meanwhile must be the same task.
+    pub async fn left(&self) {
+        match &self.kind {
+            Kind::Socket(..) => std::future::pending().await,
+            Kind::Pipe(held) => poll_fn(|cx| held.end.poll_left(cx)).await,
+        }
+    }
+
     /// Lets the other end of a pipe know that nothing was done with what was received, before this one is closed.
     pub fn say_unprocessed(&self) {
         if let Kind::Pipe(held) = &self.kind {

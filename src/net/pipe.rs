@@ -130,6 +130,16 @@ impl End {
         self.outgoing().borrow().deaf
     }
 
+    /// Waits for that.
+    pub(super) fn poll_left(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut way = self.outgoing().borrow_mut();
+        if way.deaf {
+            return Poll::Ready(());
+        }
+        way.sender = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
     /// Ends `target` once the other end is gone.
     pub(super) fn tie(&self, target: Target) -> Tie {
         let mut ties = self.pipe.ties[self.side].borrow_mut();

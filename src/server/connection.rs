@@ -142,7 +142,7 @@ async fn warm<S: Service>(service: &S, client: &Client, first: bool) -> Spell {
 }
 
 async fn requests<S: Service>(service: &S, client: &Client, session: &mut S::Session, inbound: &mut Inbound, mut first: bool) -> Spell {
-    let begins = first && !client.http2;
+    let mut begins = first && !client.http2;
     loop {
         if inbound.bytes().is_empty() {
             // Draining too: what the client has sent already is served, and who sends nothing is ended with all that are idle.
@@ -181,7 +181,7 @@ async fn requests<S: Service>(service: &S, client: &Client, session: &mut S::Ses
             Err(reason) => Box::pin(service.refuse(client, session, reason)).await,
         };
         match next {
-            Next::KeepAlive => {}
+            Next::KeepAlive => begins = false,
             Next::Close => return Spell::Closed,
             Next::Linger => {
                 Box::pin(linger(service, client)).await;

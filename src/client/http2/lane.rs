@@ -80,10 +80,9 @@ async fn stream(mut sender: SendRequest<Bytes>, far: &Link, buf: &mut Vec<u8>, h
     buf.drain(..head.length);
     // The endpoint may allow fewer streams than the core uses: they wait.
     let ready = {
-        let mut gone = pin!(far.readable());
-        let watch = buf.is_empty() && framing == Framing::None;
+        let mut left = pin!(far.left());
         poll_fn(|cx| {
-            if watch && gone.as_mut().poll(cx).is_ready() {
+            if left.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(None);
             }
             sender.poll_ready(cx).map(Some)
@@ -105,20 +104,20 @@ async fn stream(mut sender: SendRequest<Bytes>, far: &Link, buf: &mut Vec<u8>, h
     let replied = {
         let mut sending = pin!(send_body(far, send, buf, framing, limits));
         let mut replying = pin!(reply(far, response, method));
-        let mut gone = pin!(far.readable());
+        let mut left = pin!(far.left());
         poll_fn(|cx| {
             if sent.is_none()
                 && let Poll::Ready(how) = sending.as_mut().poll(cx)
             {
                 sent = Some(how);
             }
-            match sent {
-                Some(Sent::Gone) => return Poll::Ready(Ended::Early),
-                // Nothing is to come before the answer is complete.
-                Some(Sent::Whole) if gone.as_mut().poll(cx).is_ready() => return Poll::Ready(Ended::Early),
-                _ => {}
+            if sent == Some(Sent::Gone) {
+                return Poll::Ready(Ended::Early);
             }
-            replying.as_mut().poll(cx)
+            match replying.as_mut().poll(cx) {
+                Poll::Pending => left.as_mut().poll(cx).map(|()| Ended::Early),
+                ready => ready,
+            }
         })
         .await
     };

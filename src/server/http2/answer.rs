@@ -8,21 +8,31 @@ use bytes::Bytes;
 use h2::SendStream;
 use h2::server::SendResponse;
 
+use crate::clock::Instant;
 use crate::http::{Framing, Method, ResponseHead};
 use crate::http1::{Chunked, Limits, parse_response};
 use crate::http2::{fields, head};
-use crate::net::{Link, Moved, Stream};
+use crate::net::{Link, Moved, Stream, Timer};
 
 /// What a lane reads answers with, from stream to stream.
 pub(super) struct Answer {
     buf: Vec<u8>,
     head: ResponseHead,
     decoder: Chunked,
+    patience: Patience,
+}
+
+/// How long the client may take for a piece of an answer.
+pub(super) struct Patience {
+    /// Wakes the lane.
+    pub alarm: Timer,
+    /// When it is to, from now on.
+    pub until: Box<dyn Fn() -> Instant>,
 }
 
 impl Answer {
-    pub(super) fn new(limits: &Limits) -> Answer {
-        Answer { buf: Vec::with_capacity(BUFFER), head: ResponseHead::default(), decoder: Chunked::new(limits) }
+    pub(super) fn new(limits: &Limits, patience: Patience) -> Answer {
+        Answer { buf: Vec::with_capacity(BUFFER), head: ResponseHead::default(), decoder: Chunked::new(limits), patience }
     }
 }
 
@@ -41,7 +51,7 @@ pub(super) async fn answer(
     limits: Limits,
     with: &mut Answer,
 ) -> Result<bool, Cut> {
-    let Answer { buf, head: parsed, decoder } = with;
+    let Answer { buf, head: parsed, decoder, patience } = with;
     buf.clear();
     // What the gateway writes itself may be longer than what it takes.
     let limits = Limits { head: usize::MAX, headers: usize::MAX, ..limits };
@@ -70,18 +80,18 @@ pub(super) async fn answer(
         _ if bodiless => Ok(keeps && buf.is_empty()),
         Framing::Chunked => {
             decoder.reset();
-            chunked(near, &mut send, buf, decoder).await.map(|clean| clean && keeps)
+            chunked(near, &mut send, buf, decoder, patience).await.map(|clean| clean && keeps)
         }
-        Framing::Length(length) => counted(near, &mut send, buf, length).await.map(|clean| clean && keeps),
+        Framing::Length(length) => counted(near, &mut send, buf, length, patience).await.map(|clean| clean && keeps),
         Framing::None | Framing::UntilClose => Err(Cut::Gateway),
     }
 }
 
-async fn counted(near: &Link, send: &mut SendStream<Bytes>, buf: &mut Vec<u8>, mut left: u64) -> Result<bool, Cut> {
+async fn counted(near: &Link, send: &mut SendStream<Bytes>, buf: &mut Vec<u8>, mut left: u64, patience: &Patience) -> Result<bool, Cut> {
     loop {
         let count = buf.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         left -= count as u64;
-        data(send, &buf[..count], left == 0).await?;
+        data(send, &buf[..count], left == 0, patience).await?;
         if left == 0 {
             return Ok(count == buf.len());
         }
@@ -89,11 +99,17 @@ async fn counted(near: &Link, send: &mut SendStream<Bytes>, buf: &mut Vec<u8>, m
     }
 }
 
-async fn chunked(near: &Link, send: &mut SendStream<Bytes>, buf: &mut Vec<u8>, decoder: &mut Chunked) -> Result<bool, Cut> {
+async fn chunked(
+    near: &Link,
+    send: &mut SendStream<Bytes>,
+    buf: &mut Vec<u8>,
+    decoder: &mut Chunked,
+    patience: &Patience,
+) -> Result<bool, Cut> {
     loop {
         let decoded = decoder.decode(buf).map_err(|_| Cut::Gateway)?;
         let trailers = decoder.trailers();
-        data(send, &buf[..decoded.data], decoded.done && trailers.is_empty()).await?;
+        data(send, &buf[..decoded.data], decoded.done && trailers.is_empty(), patience).await?;
         if decoded.done {
             if !trailers.is_empty() {
                 send.send_trailers(fields(trailers)).map_err(|_| Cut::Client)?;
@@ -133,13 +149,25 @@ async fn unless_reset(respond: &mut SendResponse<Bytes>, receiving: impl Future<
 }
 
 /// Sends a piece of the body, as the client lets it.
-async fn data(send: &mut SendStream<Bytes>, mut piece: &[u8], last: bool) -> Result<(), Cut> {
+async fn data(send: &mut SendStream<Bytes>, mut piece: &[u8], last: bool, patience: &Patience) -> Result<(), Cut> {
     while !piece.is_empty() {
         send.reserve_capacity(piece.len());
-        let room = match poll_fn(|cx| send.poll_capacity(cx)).await {
-            Some(Ok(room)) => room.min(piece.len()),
-            _ => return Err(Cut::Client),
-        };
+        let mut waits = false;
+        let room = poll_fn(|cx| match send.poll_capacity(cx) {
+            Poll::Ready(Some(Ok(room))) => Poll::Ready(Ok(room.min(piece.len()))),
+            Poll::Ready(_) => Poll::Ready(Err(Cut::Client)),
+            Poll::Pending if !waits => {
+                waits = true;
+                patience.alarm.close_at((patience.until)());
+                Poll::Pending
+            }
+            Poll::Pending if patience.alarm.expired() => Poll::Ready(Err(Cut::Gateway)),
+            Poll::Pending => Poll::Pending,
+        });
+        let room = room.await?;
+        if waits {
+            patience.alarm.clear();
+        }
         let (front, rest) = piece.split_at(room);
         piece = rest;
         send.send_data(Bytes::copy_from_slice(front), last && piece.is_empty()).map_err(|_| Cut::Client)?;

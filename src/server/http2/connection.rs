@@ -24,6 +24,8 @@ use crate::server::{Client, Service};
 pub(super) struct Shared<S> {
     pub service: Rc<S>,
     pub client: Client,
+    /// How long the client may take for what is sent to it.
+    pub write: Duration,
     /// Lanes that wait for a stream.
     pub idle: RefCell<Vec<Rc<Slot>>>,
     /// Streams under way.
@@ -54,7 +56,8 @@ pub async fn serve<S: Service>(service: Rc<S>, client: Client, settings: Setting
     client.timer.clear();
     let task = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
     let alarm = service.deadlines().alarm(task);
-    let shared = Rc::new(Shared { service, client, idle: RefCell::default(), busy: Cell::new(0), over: Cell::new(false) });
+    let shared =
+        Rc::new(Shared { service, client, write: settings.write, idle: RefCell::default(), busy: Cell::new(0), over: Cell::new(false) });
     let mut driver = Driver {
         shared: shared.clone(),
         settings,
@@ -132,7 +135,14 @@ impl<S: Service> Driver<S> {
             }
             match accepted {
                 Poll::Ready(Some(Ok(opened))) => self.open(opened),
-                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                Poll::Ready(Some(Err(error))) => {
+                    // What h2 itself counts.
+                    if error.is_library() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM) && self.stage != Stage::Cut {
+                        self.shared.service.on_http2(Event::Flood);
+                    }
+                    return Poll::Ready(());
+                }
+                Poll::Ready(None) => return Poll::Ready(()),
                 Poll::Pending => break,
             }
         }

@@ -5,15 +5,17 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::Event;
-use super::answer::{Answer, Cut, answer};
+use super::answer::{Answer, Cut, Patience, answer};
 use super::connection::{Opened, Shared};
 use super::upload::upload;
 use crate::http2::{refusal, write_request};
 use crate::net::{Link, Stream, both, pipe};
+use crate::server::connection::or_forever;
 use crate::server::{Client, Service};
 
 /// Where a lane that waits is given its next stream.
@@ -54,7 +56,10 @@ pub(super) async fn lane<S: Service>(shared: Rc<Shared<S>>, first: Opened) {
 
 async fn streams<S: Service>(shared: &Rc<Shared<S>>, near: Link, first: Opened) {
     let slot = Rc::new(Slot { next: RefCell::new(Some(first)), waker: RefCell::default(), link: RefCell::new(Some(near.clone())) });
-    let mut answering = Answer::new(&shared.service.limits());
+    let task = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+    let (clock, write) = (shared.service.clone(), or_forever(shared.write) + STALLED);
+    let patience = Patience { alarm: shared.service.deadlines().alarm(task), until: Box::new(move || clock.now() + write) };
+    let mut answering = Answer::new(&shared.service.limits(), patience);
     loop {
         let mut closed = pin!(near.readable());
         let next = poll_fn(|cx| {
@@ -142,5 +147,7 @@ async fn stream<S: Service>(shared: &Shared<S>, near: &Link, (request, mut respo
 
 /// Bytes that a pipe holds each way.
 const CAPACITY: usize = 16 << 10;
+/// The gateway's own limit, which knows the reason, comes before a lane's by so much.
+const STALLED: Duration = Duration::from_secs(1);
 /// Lanes of a connection that are kept while no stream needs them.
 const KEPT: usize = 32;

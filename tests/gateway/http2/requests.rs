@@ -104,7 +104,6 @@ fn a_request_that_can_be_read_in_two_ways_is_refused() {
     for (fields, reason) in [
         (&[("host", "b.example")][..], "authority_differs_from_host"),
         (&[("host", "a.example"), ("host", "a.example")], "repeated_host"),
-        (&[("content-length", "12x")], "bad_content_length"),
     ] {
         let answer = client.ask(request("GET", "/", fields), b"", None).unwrap();
         assert_eq!((answer.status(), answer.reason()), (400, reason));
@@ -128,6 +127,7 @@ fn a_request_that_can_be_read_in_two_ways_is_refused() {
         &[(":path", "/"), (":status", "200")],
         &[(":path", "/"), (":unknown", "1")],
         &[(":path", "/"), ("content-length", "5")],
+        &[(":path", "/"), ("content-length", "1x")],
         &[(":path", "")],
         &[],
     ];
