@@ -251,13 +251,15 @@ impl Frames {
         }
     }
 
-    /// Reads until a stream is reset; its error code.
+    /// Reads until a stream is reset, or the connection is; the error code.
     #[track_caller]
     pub fn reset(&mut self) -> u32 {
         loop {
             let (kind, _, _, payload) = self.next().expect("a frame");
-            if kind == RST_STREAM {
-                return u32::from_be_bytes(payload.try_into().unwrap());
+            match kind {
+                RST_STREAM => return u32::from_be_bytes(payload.try_into().unwrap()),
+                GOAWAY => return u32::from_be_bytes(payload[4..8].try_into().unwrap()),
+                _ => {}
             }
         }
     }
