@@ -3,6 +3,8 @@
 use ::http::header::{CONTENT_LENGTH, COOKIE, HOST, TE};
 use ::http::request::Parts;
 use ::http::{HeaderMap, HeaderValue, Method};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 use crate::error::Reason;
 use crate::http::{is_token, write_line};
@@ -16,14 +18,25 @@ pub enum Body {
     Length(u64),
     /// In chunks.
     Chunked,
+    /// Bytes of another protocol, once the answer has switched to it (RFC 8441).
+    Switched,
 }
 
-/// Appends a request's head as HTTP/1.1; `whole` is the length of its body, if all of it is there.
+/// What an extended CONNECT asks for (RFC 8441 section 4).
+pub struct Switch<'a> {
+    /// The protocol.
+    pub protocol: &'a str,
+    /// 128 bits by chance, as HTTP/1.1 shakes hands with (RFC 6455 section 4.1).
+    pub nonce: [u8; 16],
+}
+
+/// Appends a request's head as HTTP/1.1; `whole` is the length of its body, if all of it is there. One that asks to switch to another
+/// protocol becomes what HTTP/1.1 has for that; nothing may be sent behind it before it has switched.
 ///
 /// # Errors
 /// When it is malformed, or can't be said in HTTP/1.1 without meaning something else. `out` holds part of it then.
-pub fn write_request(out: &mut Vec<u8>, head: &Parts, whole: Option<u64>) -> Result<Body, Reason> {
-    if head.method == Method::CONNECT {
+pub fn write_request(out: &mut Vec<u8>, head: &Parts, whole: Option<u64>, switch: Option<&Switch<'_>>) -> Result<Body, Reason> {
+    if (head.method == Method::CONNECT) != switch.is_some() {
         return Err(Reason::ConnectRefused);
     }
     if !is_token(head.method.as_str()) {
@@ -37,12 +50,19 @@ pub fn write_request(out: &mut Vec<u8>, head: &Parts, whole: Option<u64>) -> Res
     if !form || !target.iter().all(u8::is_ascii_graphic) {
         return Err(Reason::BadTarget);
     }
-    out.extend_from_slice(head.method.as_str().as_bytes());
+    out.extend_from_slice(if switch.is_some() { "GET" } else { head.method.as_str() }.as_bytes());
     out.push(b' ');
     out.extend_from_slice(target);
     out.extend_from_slice(b" HTTP/1.1\r\n");
     write_line(out, b"Host", host(head)?);
-    let body = body(&head.headers, whole)?;
+    let body = match switch {
+        None => body(&head.headers, whole)?,
+        Some(_) if head.headers.contains_key(CONTENT_LENGTH) => return Err(Reason::BadLength),
+        Some(switch) => {
+            write_switch(out, switch)?;
+            Body::Switched
+        }
+    };
     for (name, value) in &head.headers {
         let value = sound(value)?;
         match name.as_str() {
@@ -50,6 +70,7 @@ pub fn write_request(out: &mut Vec<u8>, head: &Parts, whole: Option<u64>) -> Res
                 return Err(Reason::ConnectionField);
             }
             "te" if !value.eq_ignore_ascii_case(b"trailers") => return Err(Reason::ConnectionField),
+            "sec-websocket-key" if switch.is_some() => {}
             "te" | "host" | "cookie" | "content-length" => {}
             name => write_line(out, name.as_bytes(), value),
         }
@@ -61,10 +82,22 @@ pub fn write_request(out: &mut Vec<u8>, head: &Parts, whole: Option<u64>) -> Res
     match body {
         Body::Length(length) => write_line(out, b"content-length", itoa::Buffer::new().format(length).as_bytes()),
         Body::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
-        Body::None => {}
+        Body::None | Body::Switched => {}
     }
     out.extend_from_slice(b"\r\n");
     Ok(body)
+}
+
+fn write_switch(out: &mut Vec<u8>, switch: &Switch<'_>) -> Result<(), Reason> {
+    if !is_token(switch.protocol) {
+        return Err(Reason::BadHeaderValue);
+    }
+    out.extend_from_slice(b"Connection: Upgrade\r\n");
+    write_line(out, b"Upgrade", switch.protocol.as_bytes());
+    if switch.protocol.eq_ignore_ascii_case("websocket") {
+        write_line(out, b"Sec-WebSocket-Key", STANDARD.encode(switch.nonce).as_bytes());
+    }
+    Ok(())
 }
 
 /// The host asked for: `:authority`, or `Host` where that is missing; both must agree (RFC 9113 section 8.3.1).

@@ -21,6 +21,14 @@ pub fn head(head: &ResponseHead, bytes: &[u8]) -> Result<Response<()>, Reason> {
     Ok(response)
 }
 
+/// What an answer becomes that switches to another protocol (RFC 8441 section 5).
+pub fn switched(parsed: &ResponseHead, bytes: &[u8]) -> Result<Response<()>, Reason> {
+    let mut response = head(parsed, bytes)?;
+    *response.status_mut() = StatusCode::OK;
+    response.headers_mut().remove("sec-websocket-accept");
+    Ok(response)
+}
+
 fn is_of_connection(known: Known) -> bool {
     matches!(known, Known::Connection | Known::KeepAlive | Known::ProxyConnection | Known::TransferEncoding | Known::Upgrade)
 }
@@ -95,7 +103,7 @@ pub fn write_response(
             out.extend_from_slice(b"transfer-encoding: chunked\r\n");
             Body::Chunked
         }
-        Body::None => {
+        Body::None | Body::Switched => {
             out.extend_from_slice(b"content-length: 0\r\n");
             Body::Length(0)
         }

@@ -20,7 +20,7 @@ fn parts(method: &str, uri: &str, fields: &[(&str, &[u8])]) -> Parts {
 
 fn written(parts: &Parts, ended: bool) -> Result<(String, Body), Reason> {
     let mut out = Vec::new();
-    let body = write_request(&mut out, parts, ended.then_some(0))?;
+    let body = write_request(&mut out, parts, ended.then_some(0), None)?;
     Ok((String::from_utf8_lossy(&out).into_owned(), body))
 }
 
@@ -46,11 +46,28 @@ fn a_request_is_said_in_http_1_1() {
     let (text, body) = written(&parts("PUT", "http://a/", &[("content-length", b"007")]), false).unwrap();
     assert_eq!((text.as_str(), body), ("PUT / HTTP/1.1\r\nHost: a\r\ncontent-length: 7\r\n\r\n", Body::Length(7)));
     let mut out = Vec::new();
-    assert_eq!(write_request(&mut out, &parts("POST", "http://a/", &[]), Some(5)), Ok(Body::Length(5)));
+    assert_eq!(write_request(&mut out, &parts("POST", "http://a/", &[]), Some(5), None), Ok(Body::Length(5)));
     assert!(out.ends_with(b"content-length: 5\r\n\r\n"));
-    assert_eq!(write_request(&mut out, &parts("POST", "http://a/", &[("content-length", b"4")]), Some(5)), Err(Reason::BadLength));
+    assert_eq!(write_request(&mut out, &parts("POST", "http://a/", &[("content-length", b"4")]), Some(5), None), Err(Reason::BadLength));
     let (text, _) = written(&parts("DELETE", "http://a/", &[("content-length", b"0")]), true).unwrap();
     assert!(text.ends_with("content-length: 0\r\n\r\n"));
+}
+
+#[test]
+fn an_extended_connect_is_an_upgrade() {
+    let asked = parts("CONNECT", "http://a/chat", &[("sec-websocket-version", b"13"), ("sec-websocket-key", b"mine"), ("te", b"trailers")]);
+    let switch = |protocol| Switch { protocol, nonce: *b"0123456789abcdef" };
+    let mut out = Vec::new();
+    assert_eq!(write_request(&mut out, &asked, None, Some(&switch("websocket"))), Ok(Body::Switched));
+    let text = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\
+                sec-websocket-version: 13\r\nte: trailers\r\n\r\n";
+    assert_eq!(String::from_utf8(out).unwrap(), text);
+    let mut parsed = RequestHead::default();
+    assert!(parse_request(text.as_bytes(), &Limits::default(), &mut parsed).unwrap() && parsed.connection.upgrade);
+    let refused = |parts: &Parts, protocol| write_request(&mut Vec::new(), parts, None, Some(&switch(protocol))).unwrap_err();
+    assert_eq!(refused(&asked, "web socket"), Reason::BadHeaderValue);
+    assert_eq!(refused(&parts("GET", "http://a/", &[]), "websocket"), Reason::ConnectRefused);
+    assert_eq!(refused(&parts("CONNECT", "http://a/", &[("content-length", b"5")]), "websocket"), Reason::BadLength);
 }
 
 #[test]
@@ -113,7 +130,7 @@ proptest! {
         }
         let head = request.into_parts().0;
         let mut out = Vec::new();
-        let Ok(body) = write_request(&mut out, &head, whole) else { return Ok(()) };
+        let Ok(body) = write_request(&mut out, &head, whole, None) else { return Ok(()) };
         let length = out.len();
         out.extend_from_slice(b"GET /smuggled HTTP/1.1\r\n");
         let mut parsed = RequestHead::default();
@@ -128,6 +145,7 @@ proptest! {
             Body::None => Framing::None,
             Body::Length(length) => Framing::Length(length),
             Body::Chunked => Framing::Chunked,
+            Body::Switched => unreachable!("nothing asked for it"),
         };
         prop_assert_eq!(parsed.framing, framing);
         prop_assert!(parsed.connection.keep_alive && !parsed.connection.upgrade);

@@ -54,6 +54,10 @@ impl Service for Core {
         &self.deadlines
     }
 
+    fn draw(&self) -> u64 {
+        Core::draw(self)
+    }
+
     fn http2(&self) -> Option<http2::Settings> {
         let view = self.view.borrow();
         let config = &view.plan.config;

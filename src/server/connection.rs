@@ -77,6 +77,8 @@ pub trait Service: 'static {
     fn leaving(&self) -> bool;
     /// Where deadlines are set.
     fn deadlines(&self) -> &Rc<Deadlines>;
+    /// A number by chance.
+    fn draw(&self) -> u64;
     /// What HTTP/2 connections may have; `None` if there are to be none.
     fn http2(&self) -> Option<http2::Settings>;
     /// Something happened on an HTTP/2 connection.

@@ -64,7 +64,7 @@ pub(super) async fn reply(far: &Link, mut response: ResponseFuture, method: Meth
         };
         match framing {
             // It was announced that there is none.
-            Body::None => return Ended::Broken,
+            Body::None | Body::Switched => return Ended::Broken,
             Body::Length(_) => buf.extend_from_slice(&piece),
             Body::Chunked if piece.is_empty() => {}
             Body::Chunked => {

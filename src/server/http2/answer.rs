@@ -11,7 +11,7 @@ use h2::server::SendResponse;
 use crate::clock::Instant;
 use crate::http::{Framing, Method, ResponseHead};
 use crate::http1::{Chunked, Limits, parse_response};
-use crate::http2::{fields, head};
+use crate::http2::{fields, head, switched};
 use crate::net::{Link, Moved, Stream, Timer};
 
 /// What a lane reads answers with, from stream to stream.
@@ -43,14 +43,24 @@ pub(super) enum Cut {
     Gateway,
 }
 
-/// Passes the answer on; whether nothing follows it in the pipe.
+/// How an answer that was passed on leaves the pipe.
+pub(super) enum Passed {
+    /// Nothing follows it: the pipe can carry another.
+    Clean,
+    /// The pipe is of no further use.
+    Spent,
+    /// The protocol was switched: what follows are its bytes, of which some have come.
+    Switched(SendStream<Bytes>),
+}
+
+/// Passes the answer on. What has come behind one that switches the protocol stays in `with`.
 pub(super) async fn answer(
     near: &Link,
     respond: &mut SendResponse<Bytes>,
     method: Method,
     limits: Limits,
     with: &mut Answer,
-) -> Result<bool, Cut> {
+) -> Result<Passed, Cut> {
     let Answer { buf, head: parsed, decoder, patience } = with;
     buf.clear();
     // What the gateway writes itself may be longer than what it takes.
@@ -59,6 +69,12 @@ pub(super) async fn answer(
         if !buf.is_empty() && parse_response(buf, method, &limits, parsed).map_err(|_| Cut::Gateway)? {
             if parsed.status >= 200 {
                 break;
+            }
+            if parsed.status == 101 {
+                let response = switched(parsed, buf).map_err(|_| Cut::Gateway)?;
+                let send = respond.send_response(response, false).map_err(|_| Cut::Client)?;
+                buf.drain(..parsed.length);
+                return Ok(Passed::Switched(send));
             }
             let interim = head(parsed, buf).map_err(|_| Cut::Gateway)?;
             respond.send_informational(interim).map_err(|_| Cut::Client)?;
@@ -76,14 +92,31 @@ pub(super) async fn answer(
     let mut send = respond.send_response(response, bodiless).map_err(|_| Cut::Client)?;
     let keeps = parsed.connection.keep_alive;
     buf.drain(..parsed.length);
-    match parsed.framing {
-        _ if bodiless => Ok(keeps && buf.is_empty()),
+    let clean = match parsed.framing {
+        _ if bodiless => buf.is_empty(),
         Framing::Chunked => {
             decoder.reset();
-            chunked(near, &mut send, buf, decoder, patience).await.map(|clean| clean && keeps)
+            chunked(near, &mut send, buf, decoder, patience).await?
         }
-        Framing::Length(length) => counted(near, &mut send, buf, length, patience).await.map(|clean| clean && keeps),
-        Framing::None | Framing::UntilClose => Err(Cut::Gateway),
+        Framing::Length(length) => counted(near, &mut send, buf, length, patience).await?,
+        Framing::None | Framing::UntilClose => return Err(Cut::Gateway),
+    };
+    Ok(if clean && keeps { Passed::Clean } else { Passed::Spent })
+}
+
+/// Passes the bytes of another protocol on, until the gateway's end.
+pub(super) async fn bytes(near: &Link, mut send: SendStream<Bytes>, with: &mut Answer) -> Result<(), Cut> {
+    let Answer { buf, patience, .. } = with;
+    loop {
+        data(&mut send, buf, false, patience).await?;
+        buf.clear();
+        let received;
+        (received, *buf) = near.recv(std::mem::take(buf)).await;
+        match received {
+            Ok(0) => return data(&mut send, &[], true, patience).await,
+            Ok(_) => {}
+            Err(_) => return Err(Cut::Gateway),
+        }
     }
 }
 

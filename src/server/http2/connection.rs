@@ -90,7 +90,8 @@ fn builder(settings: &Settings) -> h2::server::Builder {
         .max_header_list_size(settings.head)
         .max_send_buffer_size(settings.send_buffer)
         .max_local_error_reset_streams(Some(settings.faults))
-        .max_pending_accept_reset_streams(PENDING_RESETS);
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .enable_connect_protocol();
     builder
 }
 

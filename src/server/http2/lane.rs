@@ -8,12 +8,14 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use h2::ext::Protocol;
 
 use super::Event;
-use super::answer::{Answer, Cut, Patience, answer};
+use super::answer::{Answer, Cut, Passed, Patience, answer, bytes};
 use super::connection::{Opened, Shared};
 use super::upload::upload;
-use crate::http2::{refusal, write_request};
+use crate::http::Method;
+use crate::http2::{Body, Switch, refusal, write_request};
 use crate::net::{Link, Stream, both, pipe};
 use crate::server::connection::or_forever;
 use crate::server::{Client, Service};
@@ -99,7 +101,10 @@ async fn stream<S: Service>(shared: &Shared<S>, near: &Link, (request, mut respo
     };
     let whole = body.is_end_stream().then_some(first.len() as u64);
     let mut head = Vec::with_capacity(1024);
-    let framing = match write_request(&mut head, &parts, whole) {
+    let protocol = parts.extensions.get::<Protocol>();
+    let nonce = (u128::from(service.draw()) << 64 | u128::from(service.draw())).to_be_bytes();
+    let switch = protocol.map(|protocol| Switch { protocol: protocol.as_str(), nonce });
+    let framing = match write_request(&mut head, &parts, whole, switch.as_ref()) {
         Ok(framing) => framing,
         Err(reason) => {
             service.on_refused(reason);
@@ -110,9 +115,10 @@ async fn stream<S: Service>(shared: &Shared<S>, near: &Link, (request, mut respo
             return true;
         }
     };
-    let method = crate::http::Method::from_bytes(parts.method.as_str().as_bytes());
+    let method = if framing == Body::Switched { Method::Get } else { Method::from_bytes(parts.method.as_str().as_bytes()) };
     drop(parts);
-    let at_once = whole.is_some() && head.len() + first.len() <= CAPACITY;
+    let switches = framing == Body::Switched;
+    let at_once = whole.is_some() && !switches && head.len() + first.len() <= CAPACITY;
     if at_once {
         head.extend_from_slice(&first);
     }
@@ -120,29 +126,55 @@ async fn stream<S: Service>(shared: &Shared<S>, near: &Link, (request, mut respo
     let mut uploaded = at_once || sent.is_err();
     let result = {
         let mut upload = pin!(upload(near, body, first, framing));
-        let mut answer = pin!(answer(near, &mut respond, method, service.limits(), answering));
-        poll_fn(|cx| {
-            if !uploaded && let Poll::Ready(whole) = upload.as_mut().poll(cx) {
-                uploaded = true;
-                if !whole {
-                    return Poll::Ready(Err(Cut::Client));
+        // What is sent behind a request that may not be switched would be taken for the next one.
+        let passed = {
+            let mut answer = pin!(answer(near, &mut respond, method, service.limits(), answering));
+            poll_fn(|cx| {
+                if !uploaded
+                    && !switches
+                    && let Poll::Ready(whole) = upload.as_mut().poll(cx)
+                {
+                    uploaded = true;
+                    if !whole {
+                        return Poll::Ready(Err(Cut::Client));
+                    }
                 }
+                answer.as_mut().poll(cx)
+            })
+            .await
+        };
+        match passed {
+            Ok(Passed::Switched(send)) if switches => {
+                let (mut passing, mut passed) = (pin!(bytes(near, send, answering)), false);
+                poll_fn(|cx| {
+                    if !uploaded && let Poll::Ready(whole) = upload.as_mut().poll(cx) {
+                        uploaded = true;
+                        if !whole {
+                            return Poll::Ready(Err(Cut::Client));
+                        }
+                    }
+                    if !passed && let Poll::Ready(result) = passing.as_mut().poll(cx) {
+                        passed = true;
+                        if let Err(cut) = result {
+                            return Poll::Ready(Err(cut));
+                        }
+                    }
+                    if uploaded && passed { Poll::Ready(Ok(false)) } else { Poll::Pending }
+                })
+                .await
             }
-            answer.as_mut().poll(cx)
-        })
-        .await
-    };
-    match result {
-        // Where the upload isn't over, h2 ends the stream without an error once the answer is sent (RFC 9113 section 8.1).
-        Ok(clean) => clean && uploaded && sent.is_ok(),
-        Err(cut) => {
-            service.on_http2(if cut == Cut::Client { Event::ResetByClient } else { Event::ResetByGateway });
-            if let Cut::Gateway = cut {
-                respond.send_reset(h2::Reason::INTERNAL_ERROR);
-            }
-            false
+            // Where the upload isn't over, h2 ends the stream without an error once the answer is sent (RFC 9113 section 8.1).
+            Ok(passed) => Ok(matches!(passed, Passed::Clean) && uploaded && sent.is_ok()),
+            Err(cut) => Err(cut),
         }
-    }
+    };
+    result.unwrap_or_else(|cut| {
+        service.on_http2(if cut == Cut::Client { Event::ResetByClient } else { Event::ResetByGateway });
+        if let Cut::Gateway = cut {
+            respond.send_reset(h2::Reason::INTERNAL_ERROR);
+        }
+        false
+    })
 }
 
 /// Bytes that a pipe holds each way.

@@ -38,6 +38,8 @@ pub(super) async fn upload(near: &Link, mut body: RecvStream, first: Bytes, fram
         }
         buf.extend_from_slice(LINE_END);
         let _ = near.send(buf, 0).await;
+    } else if framing == Body::Switched {
+        near.finish();
     }
     true
 }
