@@ -20,7 +20,7 @@ pub use deadlines::{Deadlines, Timer};
 pub use doorbell::{Bell, Doorbell};
 pub use link::{Link, connect};
 pub use pipe::{Tie, pipe};
-pub use polled::{Polled, Progress};
+pub use polled::{Polled, Progress, Tap};
 pub use ring::{Engine, RingError, run_on, try_uring};
 pub use sys::{adopt, pass_only, readable_at_once, reset_on_close, set_descriptor_limit};
 

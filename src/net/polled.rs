@@ -14,6 +14,9 @@ use super::{Link, Moved, Stream};
 /// An operation under way.
 type Moving = Pin<Box<dyn Future<Output = Moved>>>;
 
+/// Sees what is received, as it comes.
+pub type Tap = Box<dyn FnMut(&[u8])>;
+
 /// How sending stands, for whoever limits it.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -26,8 +29,7 @@ pub struct Progress {
 /// A link that is polled. Dropping it ends both directions if an operation is under way.
 pub struct Polled {
     link: Link,
-    /// Sees all that is received, as it comes.
-    tap: Box<dyn FnMut(&[u8])>,
+    tap: Tap,
     received: Vec<u8>,
     taken: usize,
     receiving: Option<Moving>,
@@ -40,7 +42,7 @@ pub struct Polled {
 
 impl Polled {
     /// Over a link from which `first` has been received already.
-    pub fn new(link: Link, first: Vec<u8>, mut tap: Box<dyn FnMut(&[u8])>) -> Polled {
+    pub fn new(link: Link, first: Vec<u8>, mut tap: Tap) -> Polled {
         tap(&first);
         Polled {
             link,
