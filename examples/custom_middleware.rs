@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use ringway::clock::Instant;
+use ringway::log;
 use ringway::middleware::{Answer, Flow, Middleware, Registry, Request};
 use ringway::run::{self, Options, StartError};
 
@@ -56,6 +57,9 @@ fn main() -> ExitCode {
         eprintln!("usage: custom_middleware CONFIG");
         return ExitCode::from(2);
     };
+    if let Err(error) = log::install() {
+        eprintln!("nothing can be logged: {error}");
+    }
     let options = Options { path: Some(path.clone()), middlewares: registry(), ..Options::default() };
     let ended = run::load(&path).map_err(StartError::Config).and_then(|loaded| run::run(loaded, options));
     ended.unwrap_or_else(|error| {

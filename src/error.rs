@@ -46,6 +46,10 @@ macro_rules! reasons {
 }
 
 reasons! {
+    /// A trusted proxy's connection doesn't begin with a PROXY protocol header, or with a malformed one: it is closed.
+    BadProxyHeader = "bad_proxy_header", 400, Client;
+    /// A trusted proxy's PROXY protocol header did not arrive in time: its connection is closed.
+    ProxyHeaderTimeout = "proxy_header_timeout", 408, Client;
     /// The request line is not `METHOD target HTTP/1.x`.
     BadRequestLine = "bad_request_line", 400, Client;
     /// The method is not a token.

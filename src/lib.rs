@@ -25,6 +25,7 @@ pub mod http1;
 pub mod http2;
 pub mod limiter;
 pub mod middleware;
+pub mod proxy_protocol;
 pub mod reconcile;
 pub mod retry;
 pub mod router;

@@ -1,16 +1,23 @@
-//! Log lines on standard error: leveled, one a cold event, written by their own thread so that no worker waits for a slow reader.
+//! What `tracing` events become in the gateway's program: lines on standard error, one a cold event, written by their own thread so
+//! that no worker waits for a slow reader.
 //!
-//! `2026-11-24T02:03:04.567Z info  upstream endpoint is up endpoint=users/a`. Each thread may write so many lines a second; those
-//! beyond are dropped and counted, and the next line that passes says how many.
+//! `2026-11-24T02:03:04.567Z info  endpoint is up upstream=users endpoint=a`: the message, then the event's fields in their order, as
+//! logfmt writes them. Each thread may write so many lines a second; those beyond are dropped and counted, and the next line that passes
+//! says how many. A program built on the library may install a subscriber of its own instead; nothing else here is needed then.
 
 use std::cell::Cell;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::Write;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::{Interest, Subscriber, set_global_default};
+use tracing::{Event, Level, Metadata};
 
 use crate::clock;
 use crate::config::LogLevel;
@@ -45,15 +52,20 @@ const fn rank(level: LogLevel) -> u8 {
     }
 }
 
-/// Sets what is written; `None` is nothing at all.
-pub fn configure(level: Option<LogLevel>) {
-    LEVEL.store(level.map_or(OFF, rank), Relaxed);
+/// An event's level as one of ours; what is less important than `debug` is never written.
+fn level(level: Level) -> Option<LogLevel> {
+    match level {
+        Level::ERROR => Some(LogLevel::Error),
+        Level::WARN => Some(LogLevel::Warn),
+        Level::INFO => Some(LogLevel::Info),
+        Level::DEBUG => Some(LogLevel::Debug),
+        _ => None,
+    }
 }
 
-/// Whether lines of this level are written: ask before gathering what a line needs.
-#[inline]
-pub fn enabled(level: LogLevel) -> bool {
-    rank(level) <= LEVEL.load(Relaxed)
+/// Sets what [`install`]'s subscriber writes; `None` is nothing at all.
+pub fn configure(level: Option<LogLevel>) {
+    LEVEL.store(level.map_or(OFF, rank), Relaxed);
 }
 
 /// Lines that were dropped so far because there were too many.
@@ -61,12 +73,17 @@ pub fn dropped() -> u64 {
     DROPPED.load(Relaxed)
 }
 
-/// Starts the writer; before that, lines are written by who has them.
-pub fn start() -> std::io::Result<()> {
-    let (sender, receiver) = bounded(QUEUE);
-    if WRITER.set(sender).is_ok() {
-        std::thread::Builder::new().name("log".into()).spawn(move || drain(&receiver))?;
+/// Makes this process write its events as lines, unless it has a subscriber already, which then stays.
+///
+/// # Errors
+/// When there can be no thread for the writer.
+pub fn install() -> std::io::Result<()> {
+    if set_global_default(Lines { level: &LEVEL, write }).is_err() {
+        return Ok(());
     }
+    let (sender, receiver) = bounded(QUEUE);
+    std::thread::Builder::new().name("log".into()).spawn(move || drain(&receiver))?;
+    WRITER.get_or_init(|| sender);
     Ok(())
 }
 
@@ -124,11 +141,51 @@ thread_local! {
     static ALLOWANCE: Cell<Allowance> = const { Cell::new(Allowance { second: 0, lines: 0, dropped: 0 }) };
 }
 
-/// Writes a line: a sentence without a full stop, then `key=value` pairs.
-pub fn write(level: LogLevel, message: fmt::Arguments<'_>) {
-    if !enabled(level) {
-        return;
+/// Whether such events may ever be written. Details that other crates tell of aren't: they would cost requests something.
+fn concerns(target: &str, level: Level) -> bool {
+    level <= if target.starts_with(env!("CARGO_PKG_NAME")) { Level::DEBUG } else { Level::INFO }
+}
+
+/// The subscriber: events up to a level go where it says, spans nowhere.
+struct Lines<F> {
+    /// As [`rank`] numbers it.
+    level: &'static AtomicU8,
+    write: F,
+}
+
+impl<F: Fn(&Event<'_>) + 'static> Subscriber for Lines<F> {
+    /// Asked once of each place in the code; whether an event of it is written, each time.
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        let concerns = metadata.is_event() && concerns(metadata.target(), *metadata.level());
+        if concerns { Interest::sometimes() } else { Interest::never() }
     }
+
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_event() && level(*metadata.level()).is_some_and(|level| rank(level) <= self.level.load(Relaxed))
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::DEBUG)
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        (self.write)(event);
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+fn write(event: &Event<'_>) {
     let now = SystemTime::now();
     let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let mut allowance = ALLOWANCE.get();
@@ -138,7 +195,7 @@ pub fn write(level: LogLevel, message: fmt::Arguments<'_>) {
         DROPPED.fetch_add(1, Relaxed);
         return;
     };
-    let line = format_line(now, level, message, dropped);
+    let line = format!("{} {}", rfc3339(now), text(event, dropped));
     match WRITER.get() {
         None => put(&line),
         Some(writer) => {
@@ -149,38 +206,63 @@ pub fn write(level: LogLevel, message: fmt::Arguments<'_>) {
     }
 }
 
-/// A line as it is written. Line ends and control characters within it are shown escaped: one event is one line.
-fn format_line(now: SystemTime, level: LogLevel, message: fmt::Arguments<'_>, dropped: u64) -> String {
-    let name = match level {
-        LogLevel::Error => "error",
-        LogLevel::Warn => "warn ",
-        LogLevel::Info => "info ",
-        LogLevel::Debug => "debug",
+/// An event's line without its time. Line ends and control characters within it are shown escaped: one event is one line.
+fn text(event: &Event<'_>, dropped: u64) -> String {
+    let name = match level(*event.metadata().level()) {
+        Some(LogLevel::Error) => "error",
+        Some(LogLevel::Warn) => "warn ",
+        Some(LogLevel::Info) => "info ",
+        Some(LogLevel::Debug) | None => "debug",
     };
-    let message = message.to_string();
-    let mut line = format!("{} {name} ", rfc3339(now));
-    for character in message.chars() {
-        if character.is_control() {
-            line.extend(character.escape_default());
-        } else {
-            line.push(character);
-        }
-    }
+    let mut told = Told::default();
+    event.record(&mut told);
+    let mut line = format!("{name} {}{}", told.message, told.fields);
     if dropped > 0 {
-        line.push_str(&format!(" lines_dropped={dropped}"));
+        let _ = write!(line, " lines_dropped={dropped}");
     }
     line.push('\n');
     line
 }
 
-/// Something that stops the gateway or one of its parts.
-pub fn error(message: fmt::Arguments<'_>) {
-    write(LogLevel::Error, message);
+/// What an event says.
+#[derive(Default)]
+struct Told {
+    message: String,
+    /// Each as ` key=value`. A value that could be taken for something else (spaces, quotes, nothing at all) stands in quotes.
+    fields: String,
 }
 
-/// Something an operator should look at.
-pub fn warn(message: fmt::Arguments<'_>) {
-    write(LogLevel::Warn, message);
+impl Visit for Told {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" {
+            escape(&mut self.message, value, false);
+            return;
+        }
+        let quoted = value.is_empty() || value.contains([' ', '"', '=']);
+        let _ = write!(self.fields, " {}=", field.name());
+        if quoted {
+            self.fields.push('"');
+        }
+        escape(&mut self.fields, value, quoted);
+        if quoted {
+            self.fields.push('"');
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
+}
+
+/// Writes control characters escaped, and in quotes what would end them.
+fn escape(out: &mut String, text: &str, quoted: bool) {
+    for character in text.chars() {
+        if character.is_control() || quoted && matches!(character, '"' | '\\') {
+            out.extend(character.escape_default());
+        } else {
+            out.push(character);
+        }
+    }
 }
 
 /// Trouble that lasts, told once in a while.
@@ -188,23 +270,24 @@ pub fn warn(message: fmt::Arguments<'_>) {
 pub struct Seldom(Option<Instant>);
 
 impl Seldom {
-    /// [`warn`], unless it has within this time.
-    pub fn warn(&mut self, every: Duration, message: fmt::Arguments<'_>) {
-        if self.0.is_none_or(|at| at.elapsed() >= every) {
+    /// Whether it is to be told: it hasn't been within this time.
+    pub fn is_due(&mut self, every: Duration) -> bool {
+        let due = self.0.is_none_or(|at| at.elapsed() >= every);
+        if due {
             self.0 = Some(Instant::now());
-            warn(message);
         }
+        due
     }
 }
 
-/// Something changed.
-pub fn info(message: fmt::Arguments<'_>) {
-    write(LogLevel::Info, message);
-}
-
-/// A detail.
-pub fn debug(message: fmt::Arguments<'_>) {
-    write(LogLevel::Debug, message);
+/// The lines, without their time, of what this thread tells meanwhile.
+#[cfg(test)]
+pub(crate) fn gathered(tell: impl FnOnce()) -> Vec<String> {
+    static ALL: AtomicU8 = AtomicU8::new(rank(LogLevel::Debug));
+    let (sender, lines) = crossbeam_channel::unbounded();
+    let write = move |event: &Event<'_>| sender.send(text(event, 0)).unwrap();
+    tracing::subscriber::with_default(Lines { level: &ALL, write }, tell);
+    lines.try_iter().collect()
 }
 
 /// A moment in UTC as RFC 3339 writes it, to the millisecond.
@@ -244,9 +327,30 @@ mod tests {
     }
 
     #[test]
+    fn a_line_is_the_message_and_the_fields_in_their_order() {
+        let peer: std::net::SocketAddr = "[::1]:80".parse().unwrap();
+        let error = std::io::Error::other("it is \"gone\"");
+        let nothing: Option<&str> = None;
+        let lines = gathered(|| {
+            tracing::warn!(%peer, %error, hash = format_args!("{:04x}", 10), "connection broke");
+            tracing::info!(limit = ?Duration::from_secs(3), nothing, empty = "", query = "a=b", "for" = "1s", at = 7, well = true, "ready");
+            tracing::error!("only words");
+        });
+        assert_eq!(lines[0], "warn  connection broke peer=[::1]:80 error=\"it is \\\"gone\\\"\" hash=000a\n");
+        assert_eq!(lines[1], "info  ready limit=3s empty=\"\" query=\"a=b\" for=1s at=7 well=true\n");
+        assert_eq!(lines[2], "error only words\n");
+    }
+
+    #[test]
     fn one_event_is_one_line() {
-        let line = format_line(at(0, 0), LogLevel::Warn, format_args!("strange name={}", "a\nb\x1b[2J"), 3);
-        assert_eq!(line, "1970-01-01T00:00:00.000Z warn  strange name=a\\nb\\u{1b}[2J lines_dropped=3\n");
+        let lines = gathered(|| tracing::warn!(name = "a\nb\x1b[2J", "strange {}", "c\rd"));
+        assert_eq!(lines, ["warn  strange c\\rd name=a\\nb\\u{1b}[2J\n"]);
+    }
+
+    #[test]
+    fn details_of_other_crates_are_not_asked_for() {
+        assert!(concerns("ringway::worker::tick", Level::DEBUG) && concerns("h2::server", Level::INFO));
+        assert!(!concerns("ringway::worker::tick", Level::TRACE) && !concerns("h2::server", Level::DEBUG));
     }
 
     #[test]

@@ -71,6 +71,7 @@ pub struct Running {
 
 /// Runs the gateway until it is told to stop and has drained.
 ///
+/// What happens is told by `tracing` events, to whom the program has installed for them: [`log::install`] writes lines.
 /// Prints `listening on http://ADDRESS` and `admin on http://ADDRESS` to standard output once clients can connect.
 ///
 /// # Errors
@@ -78,7 +79,6 @@ pub struct Running {
 pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
     let config = loaded.config.clone();
     log::configure(config.features.logging.then_some(config.logging.level));
-    log::start().map_err(|error| StartError::Process { what: "start the log's thread", error })?;
     let signals = Signals::install().map_err(|error| StartError::Process { what: "handle signals", error })?;
     net::set_descriptor_limit();
     let clock = Clock::start();

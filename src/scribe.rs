@@ -188,8 +188,9 @@ impl Output {
 
     /// Says that lines are lost, once in a while.
     fn complain(&mut self, path: &str, error: &io::Error) {
-        let lost = format_args!("lines of the access log can't be written and are lost path={path} error=\"{error}\"");
-        self.told.warn(TELL_AGAIN, lost);
+        if self.told.is_due(TELL_AGAIN) {
+            tracing::warn!(path, %error, "lines of the access log can't be written and are lost");
+        }
     }
 }
 

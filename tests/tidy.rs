@@ -1,8 +1,12 @@
 //! The architecture as a test: who may use whom, what deciding modules must not touch, how files look.
 
+#[path = "tidy/reading.rs"]
+mod reading;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+
+use reading::{lines, module, root, sources, uses, without_comments, without_tests};
 
 /// Each module of the library and those it may use. A line up the list may not be used by one further down its own group.
 const MAY_USE: &[(&str, &[&str])] = &[
@@ -17,7 +21,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("trace", &[]),
     // Deciding: pure.
     ("auth", &["clock"]),
-    ("config", &["cache", "http", "latency", "middleware"]),
+    ("proxy_protocol", &[]),
+    ("config", &["cache", "http", "latency", "middleware", "proxy_protocol"]),
     ("cache", &["clock", "config", "http"]),
     ("http1", &["error", "http"]),
     ("http2", &["clock", "error", "http"]),
@@ -80,6 +85,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "metrics",
             "middleware",
             "net",
+            "proxy_protocol",
             "server",
             "trace",
         ],
@@ -108,6 +114,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "metrics",
             "net",
             "proxy",
+            "proxy_protocol",
             "reconcile",
             "server",
         ],
@@ -132,6 +139,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "metrics",
             "middleware",
             "net",
+            "proxy_protocol",
             "reconcile",
             "service",
             "worker",
@@ -167,6 +175,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 /// The modules that decide: what they need of the outside is an argument, what they want done is a return value.
 const DECIDING: &[&str] = &[
     "auth",
+    "proxy_protocol",
     "config",
     "cache",
     "http1",
@@ -254,6 +263,23 @@ fn only_net_knows_the_runtime() {
     assert!(found.is_empty(), "another driver shall be able to come under `net`:\n{}", lines(found));
 }
 
+/// What is told of one request is its line of the access log: diagnostics are for what is rare, and cost nothing where requests pass.
+#[test]
+fn what_serves_requests_writes_no_diagnostics() {
+    let serving = [DECIDING, &["http", "net", "client", "server", "proxy"]].concat();
+    let found: BTreeSet<_> = sources("src")
+        .into_iter()
+        .filter(|(path, _)| module(path).is_some_and(|module| serving.contains(&module.as_str())))
+        .filter(|(_, text)| {
+            ["error!", "warn!", "info!", "debug!", "trace!", "event!", "span!"]
+                .iter()
+                .any(|name| text.contains(&format!("tracing::{name}")))
+        })
+        .map(|(path, _)| path.display().to_string())
+        .collect();
+    assert!(found.is_empty(), "these write diagnostics:\n{}", lines(found));
+}
+
 #[test]
 fn unsafe_stands_where_it_is_allowed() {
     let found: BTreeSet<_> = sources("src")
@@ -300,89 +326,4 @@ fn the_map_names_every_module() {
     let map = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md is there");
     let missing: BTreeSet<_> = MAY_USE.iter().filter(|(name, _)| !map.contains(&format!("`{name}"))).map(|(name, _)| *name).collect();
     assert!(missing.is_empty(), "ARCHITECTURE.md doesn't say what these are for: {missing:?}");
-}
-
-/// All Rust files below a folder, by their path from the root.
-fn sources(folder: &str) -> Vec<(PathBuf, String)> {
-    let mut files = Vec::new();
-    let mut folders = vec![root().join(folder)];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|ending| ending == "rs") {
-                let text = fs::read_to_string(&path).expect("sources are text");
-                files.push((path.strip_prefix(root()).expect("below the root").to_owned(), text));
-            }
-        }
-    }
-    assert!(folder == "bench" || !files.is_empty());
-    files.sort();
-    files
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// The library's module that a file is part of.
-fn module(path: &Path) -> Option<String> {
-    let below = path.strip_prefix("src").ok()?;
-    let first = below.components().next()?.as_os_str().to_str()?;
-    let name = first.strip_suffix(".rs").unwrap_or(first);
-    // The program and the library's own list of modules.
-    (!matches!(name, "lib" | "main" | "cli") && !is_test(path)).then(|| name.to_owned())
-}
-
-fn is_test(path: &Path) -> bool {
-    path.iter().any(|part| matches!(part.to_str(), Some("tests" | "laws" | "tests.rs" | "laws.rs")))
-}
-
-/// A file without its test module, which ends it.
-fn without_tests(text: &str) -> &str {
-    text.find("#[cfg(test)]\nmod tests {").map_or(text, |at| &text[..at])
-}
-
-fn without_comments(text: &str) -> String {
-    text.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect()
-}
-
-/// The library's modules that a text names: `crate::a::..` and `use crate::{a, b::..}`.
-fn uses(text: &str) -> BTreeSet<String> {
-    let text = without_comments(text);
-    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
-    let mut found = BTreeSet::new();
-    for (at, _) in text.match_indices("crate::") {
-        let rest = &text[at + "crate::".len()..];
-        let Some(list) = rest.strip_prefix('{') else {
-            found.insert(word(rest));
-            continue;
-        };
-        let (mut depth, mut begins) = (0, true);
-        for (at, c) in list.char_indices() {
-            match c {
-                '{' => depth += 1,
-                '}' if depth == 0 => break,
-                '}' => depth -= 1,
-                ',' if depth == 0 => begins = true,
-                c if begins && depth == 0 && !c.is_whitespace() => {
-                    found.insert(word(&list[at..]));
-                    begins = false;
-                }
-                _ => {}
-            }
-        }
-    }
-    found
-}
-
-fn lines<T: std::fmt::Display>(found: BTreeSet<T>) -> String {
-    found.into_iter().map(|line| format!("  {line}\n")).collect()
-}
-
-#[test]
-fn uses_are_found_in_either_form() {
-    let found = uses("use crate::{log, net::{self, Link}, worker};\n// crate::proxy\nlet x = crate::router::normalise();\n");
-    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["log", "net", "router", "worker"]);
 }

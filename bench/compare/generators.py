@@ -6,50 +6,34 @@ import re
 import resource
 import shutil
 import subprocess
-from statistics import median
 
-from figures import FEWEST_ROUNDS, Figure, Target, spread
-from load import raise_descriptors
-from peers import ORIGIN_PORTS, PROXY_CORE, Failure, Running
+from figure import Figure, Target
+from load import raise_descriptors, url
+from peers import ORIGIN_PORTS, PROXY_CORE
+from processes import Failure
+from rounds import fill, play
 
 GENERATORS = ["ringload", "wrk", "oha"]
 # Where `cargo install oha --locked --root /tmp/oha` puts it; Debian has none.
 OHA = shutil.which("oha", path=os.environ["PATH"] + ":/tmp/oha/bin")
-URL = f"http://127.0.0.1:{ORIGIN_PORTS[0]}/"
+URL = url(ORIGIN_PORTS[0], "/")
 
 
-def generators(peers, say, connections, rounds, seconds):
+def generators(bench, connections):
     """A closed loop of each in turn, one thread on the load's core; the endpoint has the other core to itself."""
-    targets = [Target(1 / 1.2, "wrk"), Target(1 / 3, "oha")]
     title = f"CPU per request of the load generator, {connections} connections"
-    spent = Figure(title, "µs", targets, names=GENERATORS, note=f"{rounds} rounds of {seconds} s")
+    note = f"{bench.rounds} rounds of {bench.seconds} s"
+    spent = Figure(title, "µs", [Target(1 / 1.2, "wrk"), Target(1 / 3, "oha")], names=GENERATORS, note=note)
     speed = Figure(f"Requests per second, {connections} connections", "/s", names=GENERATORS)
     raise_descriptors()
-    origin = Running([peers.origin, *map(str, ORIGIN_PORTS)], PROXY_CORE, ORIGIN_PORTS)
-    origin.answers(ORIGIN_PORTS[0], "the origin", 5)
-    running, rows = list(GENERATORS), []
+    origin = bench.peers.start_origin(cores={PROXY_CORE})
     try:
-        for number in range(rounds + 1):
-            row, first = {}, number % len(running)
-            for name in running[first:] + running[:first]:
-                try:
-                    # Round 0 only warms up.
-                    row[name] = one(peers, name, connections, seconds if number else 1)
-                except Failure as failure:
-                    spent.values[name] = speed.values[name] = f"in round {number}: {failure}"
-                    running.remove(name)
-            shown = "  ".join(f"{name} {row[name][0]:.2f} µs at {row[name][1]:,.0f}/s" for name in running)
-            say(f"{connections} connections, round {number}: {shown}")
-            rows += [row] if number else []
+        kept, _, failed = play(title, GENERATORS, lambda name, number: one(bench.peers, name, connections, bench.seconds if number else 1), bench.rounds)
     finally:
         origin.end()
     for index, figure in enumerate((spent, speed)):
-        for name in running:
-            figure.values[name] = median(row[name][index] for row in rows)
-            if name != "ringload" and "ringload" in running:
-                figure.ratios[name] = spread([row["ringload"][index] / row[name][index] for row in rows])
-    if rounds < FEWEST_ROUNDS:
-        spent.doubt = f"too few rounds ({rounds})"
+        figure.values |= failed
+        fill(figure, kept, index)
     return [spent, speed]
 
 

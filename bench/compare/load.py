@@ -1,6 +1,7 @@
-"""The clients: wrk where speed counts, and a plain one that keeps its connections and counts exactly."""
+"""The clients: wrk where speed counts, ringload where times do, and a plain one that keeps its connections and counts exactly."""
 
 import contextlib
+import json
 import re
 import resource
 import socket
@@ -8,13 +9,15 @@ import subprocess
 import threading
 import time
 
-from peers import HERE, ORIGIN_PORTS, REQUEST, Failure
+from peers import HERE, ORIGIN_PORTS, REQUEST
+from processes import Failure
 
 
-def wrk(port, connections, seconds):
-    """Requests completed and requests per second over keep-alive connections. Any answer but a 2xx is a failure."""
+def wrk(port, connections, seconds, upload=0):
+    """Requests completed and requests per second over keep-alive connections, each with a body of `upload` bytes. Any answer but a 2xx
+    is a failure."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", HERE / "request.lua"]
-    command += [f"http://127.0.0.1:{port}", "--", HERE / "request.http"]
+    command += [f"http://127.0.0.1:{port}", "--", HERE / "request.http", str(upload)]
     try:
         text = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 20, check=True).stdout
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
@@ -23,6 +26,34 @@ def wrk(port, connections, seconds):
         if "Socket errors" in line or "Non-2xx" in line:
             raise Failure(f"wrk: {line.strip()}")
     return int(re.search(r"(\d+) requests in", text)[1]), float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1])
+
+
+def start_ringload(peers, url, *options):
+    """A run of ringload that goes on: the request of all comparisons over 64 connections, one thread."""
+    command = [peers.ringload, "--json", "-", "--quiet", "-c", "64", *options]
+    for line in REQUEST.decode().splitlines()[1:-1]:
+        command += ["-H", line]
+    try:
+        return subprocess.Popen(list(map(str, [*command, url])), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    except OSError as error:
+        raise Failure(f"ringload: {error}") from error
+
+
+def result_of(load, seconds):
+    """What a run of ringload has found, once it is over."""
+    try:
+        out, errors = load.communicate(timeout=seconds)
+        return json.loads(out)
+    except subprocess.TimeoutExpired as error:
+        load.kill()
+        raise Failure(f"ringload didn't end within {seconds} s") from error
+    except ValueError as error:
+        raise Failure(f"ringload: {errors.strip()[-200:] or 'no result'}") from error
+
+
+def url(port, path=REQUEST.split()[1].decode()):
+    """Where a proxy is asked for what all are asked for."""
+    return f"http://127.0.0.1:{port}{path}"
 
 
 class Client:

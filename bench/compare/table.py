@@ -1,13 +1,12 @@
 """The table: figures, ratios and targets as Markdown, with the machine they come from."""
 
-import datetime
 import os
 import platform
 import re
 import subprocess
 from pathlib import Path
 
-from peers import PROJECT
+from install import PROJECT, WHEELS
 
 
 def tables(figures):
@@ -21,19 +20,20 @@ def table(figures, names):
     mine, *others = names
     head = ["figure", *names, *(f"÷ {name}" for name in others), f"target for {mine}"]
     rows = [head, ["---", *["---:"] * (len(head) - 2), "---"]]
-    reasons = []
+    reasons = {}
     for figure in figures:
         cells = [figure.title + (f" ({figure.note})" if figure.note else "")]
         for name in names:
             value = figure.values.get(name)
             if isinstance(value, str):
-                reasons.append(f"- {figure.title}, {name}: not measured: {value}")
+                reasons.setdefault(f"{name}, not measured: {value}", []).append(figure.title)
             cells.append(show(value, figure.unit))
         cells += [ratio(figure.ratios.get(name)) for name in others]
         cells.append("; ".join(verdict(figure, target) for target in figure.targets))
         rows.append(cells)
     lines = ["| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in rows]
-    return "\n".join(lines + ([""] + reasons if reasons else [])) + "\n"
+    listed = [f"- {reason} ({'; '.join(titles)})" for reason, titles in reasons.items()]
+    return "\n".join(lines + ([""] + listed if listed else [])) + "\n"
 
 
 def show(value, unit):
@@ -70,24 +70,25 @@ def machine(profile):
     model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.M)
     memory = re.search(r"^MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text(), re.M)
     facts = {
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "CPU": f"{model[1] if model else platform.machine()}, {len(os.sched_getaffinity(0))} cores",
         "memory": f"{int(memory[1]) >> 20} GiB" if memory else "unknown",
         "kernel": platform.release(),
         "ringway": f"{commit()}, profile {profile}",
         "nginx": first_line(["nginx", "-v"]),
         "HAProxy": first_line(["haproxy", "-v"]),
+        "Envoy": first_line([WHEELS["envoy"][1], "--version"]).split("version: ")[-1],
+        "Caddy": first_line([WHEELS["caddy"][1], "version"]),
         "wrk": first_line(["wrk", "-v"]),
         "valgrind": first_line(["valgrind", "--version"]),
-        "load before": "%.2f" % os.getloadavg()[0],
     }
     return facts
 
 
 def commit():
-    """The commit that is checked out, and whether it was changed."""
-    name = first_line(["git", "-C", PROJECT, "rev-parse", "--short=12", "HEAD"])
-    changed = subprocess.run(["git", "-C", PROJECT, "status", "--porcelain", "-uno"], capture_output=True).stdout
+    """The last commit that touched what is measured or measures, and whether that was changed since."""
+    paths = ["src", "Cargo.toml", "Cargo.lock", "tools/ringload", "bench/compare", "bench/origin", "bench/relay"]
+    name = first_line(["git", "-C", PROJECT, "log", "-1", "--format=%h", "--abbrev=12", "--", *paths])
+    changed = subprocess.run(["git", "-C", PROJECT, "status", "--porcelain", "-uno", "--", *paths], capture_output=True).stdout
     return name + (" with changes" if changed else "")
 
 
@@ -99,8 +100,16 @@ def first_line(command):
     return ((done.stdout or done.stderr).strip().splitlines() or ["unknown"])[0].strip()
 
 
-def page(figures, facts, notes):
-    """The whole result."""
-    listed = "".join(f"- {name}: {value}\n" for name, value in facts.items())
-    noted = "".join(f"{note}\n\n" for note in notes)
-    return f"# ringway beside others\n\n{tables(figures)}\n{noted}## The machine\n\n{listed}"
+def page(results, drawings):
+    """The whole result; `drawings` are files beside it, by what they show."""
+    listed = "".join(f"- {name}: {value}\n" for name, value in results.facts.items())
+    drawn = "".join(f"![{title}]({file.name})\n\n" for title, file in drawings.items())
+    groups = "".join(section(name, group) for name, group in results.groups.items())
+    return f"# ringway beside others\n\n{drawn}{groups}## The machine\n\n{listed}"
+
+
+def section(name, group):
+    """A group, with when it was measured."""
+    noted = "".join(f"{note}\n\n" for note in group["notes"])
+    found = tables(group["figures"]) + "\n" if group["figures"] else ""
+    return f"## {name}\n\n{found}{noted}Measured {group['date']}, load before {group['load']}.\n\n"

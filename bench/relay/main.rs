@@ -6,11 +6,11 @@
 mod ring;
 
 use std::io;
-use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::process::ExitCode;
 
 use ring::Ring;
+use socket2::{SockAddr, Socket, Type};
 
 /// One direction of a connection.
 struct Pipe {
@@ -23,15 +23,15 @@ struct Pipe {
 
 /// A client, its upstream connection, and the pipes between them: requests, responses.
 struct Connection {
-    sockets: [TcpStream; 2],
+    sockets: [Socket; 2],
     pipes: [Pipe; 2],
     ended: usize,
 }
 
 struct Relay {
     ring: Ring,
-    listener: TcpListener,
-    upstreams: Vec<u16>,
+    listener: Socket,
+    upstreams: Vec<SockAddr>,
     turn: usize,
     connections: Vec<Option<Connection>>,
 }
@@ -52,8 +52,12 @@ impl Relay {
         self.ring.accept(self.listener.as_raw_fd(), ACCEPT)?;
         let client = ring::accepted(result)?;
         self.turn = (self.turn + 1) % self.upstreams.len();
-        let upstream = TcpStream::connect(("127.0.0.1", self.upstreams[self.turn]))?;
-        upstream.set_nodelay(true)?;
+        let address = &self.upstreams[self.turn];
+        let upstream = Socket::new(address.domain(), Type::STREAM, None)?;
+        upstream.connect(address)?;
+        if !address.is_unix() {
+            upstream.set_tcp_nodelay(true)?;
+        }
         let (down, up) = (client.as_raw_fd(), upstream.as_raw_fd());
         let pipe = |from, to| Pipe { from, to, buffer: vec![0; BUFFER].into(), sending: 0 };
         let place = self.connections.iter().position(Option::is_none).unwrap_or(self.connections.len());
@@ -94,13 +98,13 @@ impl Relay {
 }
 
 fn main() -> ExitCode {
-    let ports: Option<Vec<u16>> = std::env::args().skip(1).map(|port| port.parse().ok()).collect();
-    let Some([port, upstreams @ ..]) = ports.as_deref().filter(|ports| ports.len() > 1) else {
-        eprintln!("usage: relay PORT UPSTREAM_PORT...");
+    let addresses: io::Result<Vec<SockAddr>> = std::env::args().skip(1).map(|text| ring::address(&text)).collect();
+    let Some((address, upstreams)) = addresses.as_ref().ok().and_then(|all| all.split_first()).filter(|(_, rest)| !rest.is_empty()) else {
+        eprintln!("usage: relay ADDRESS UPSTREAM... (each a port of the loopback or the path of a Unix socket)");
         return ExitCode::from(2);
     };
     let run = || -> io::Result<()> {
-        let listener = ring::listen(*port)?;
+        let listener = ring::listen(address)?;
         Relay { ring: Ring::new()?, listener, upstreams: upstreams.to_vec(), turn: 0, connections: Vec::new() }.run()
     };
     if let Err(error) = run() {
@@ -112,4 +116,4 @@ fn main() -> ExitCode {
 /// The number of the operation that accepts.
 const ACCEPT: u64 = u64::MAX;
 /// Bytes of a pipe's buffer.
-const BUFFER: usize = 4096;
+const BUFFER: usize = 64 << 10;

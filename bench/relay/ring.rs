@@ -2,12 +2,12 @@
 #![expect(unsafe_code, reason = "the ring takes raw pointers and gives raw descriptors")]
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::os::fd::{FromRawFd, RawFd};
 
 use io_uring::squeue::Entry;
 use io_uring::{IoUring, opcode, types};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, SockAddr, Socket, Type};
 
 /// The ring. Each operation carries a number that comes back with its result.
 pub struct Ring(IoUring);
@@ -64,23 +64,36 @@ impl Ring {
 ///
 /// # Errors
 /// When it stands for an error.
-pub fn accepted(result: i32) -> io::Result<TcpStream> {
+pub fn accepted(result: i32) -> io::Result<Socket> {
     if result < 0 {
         return Err(io::Error::from_raw_os_error(-result));
     }
     // SAFETY: the kernel has just made this descriptor for us, and nobody else owns it.
-    let stream = unsafe { TcpStream::from_raw_fd(result) };
-    stream.set_nodelay(true)?;
-    Ok(stream)
+    let socket = unsafe { Socket::from_raw_fd(result) };
+    if socket.domain()? != Domain::UNIX {
+        socket.set_tcp_nodelay(true)?;
+    }
+    Ok(socket)
 }
 
-/// Listens on this port of the loopback.
-pub fn listen(port: u16) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+/// A port of the loopback, or else the path of a Unix socket.
+///
+/// # Errors
+/// When it is neither.
+pub fn address(text: &str) -> io::Result<SockAddr> {
+    text.parse().map_or_else(|_| SockAddr::unix(text), |port| Ok(SocketAddr::from(([127, 0, 0, 1], port)).into()))
+}
+
+/// Listens there.
+///
+/// # Errors
+/// When the address is taken.
+pub fn listen(address: &SockAddr) -> io::Result<Socket> {
+    let socket = Socket::new(address.domain(), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
-    socket.bind(&SocketAddr::from(([127, 0, 0, 1], port)).into())?;
+    socket.bind(address)?;
     socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 fn length(bytes: &[u8]) -> u32 {

@@ -19,7 +19,6 @@ use crate::error::Reason;
 use crate::exchange::Page;
 use crate::http::{Method, RequestHead};
 use crate::http1::{self, Limits};
-use crate::log;
 use crate::metrics::text::Text;
 use crate::net::{self, Acceptor, Deadlines, Link, Listening, Stopper, Stream};
 
@@ -69,13 +68,13 @@ pub fn serve(listening: Listening, desk: Desk) -> io::Result<Stopper> {
                     open.set(open.get() + 1);
                     net::spawn(async move {
                         if AssertUnwindSafe(converse(link, &desk, &readers)).catch_unwind().await.is_err() {
-                            log::error(format_args!("a page of the private listener failed; this is a fault in the gateway"));
+                            tracing::error!("a page of the private listener failed; this is a fault in the gateway");
                         }
                         open.set(open.get() - 1);
                     });
                 }
                 Err(error) => {
-                    log::warn(format_args!("the private listener cannot accept error=\"{error}\""));
+                    tracing::warn!(%error, "the private listener cannot accept");
                     net::pause(PAUSE).await;
                 }
             }

@@ -16,6 +16,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use ringway::log;
 use ringway::run::{self, Options, StartError};
 use serde_json::json;
 
@@ -98,6 +99,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
 fn start(path: PathBuf) -> ExitCode {
     let service = environment::take_service().map_err(|error| StartError::Process { what: "take over what this process was given", error });
     let result = service.and_then(|service| {
+        start_log()?;
         let loaded = run::load(&path).map_err(StartError::Config)?;
         let options = Options { path: Some(path.clone()), release_memory: Some(memory::release), service, ..Options::default() };
         run::run(loaded, options)
@@ -108,6 +110,11 @@ fn start(path: PathBuf) -> ExitCode {
         return ExitCode::from(BAD_CONFIG);
     }
     ended(result)
+}
+
+/// What happens is written to standard error.
+fn start_log() -> Result<(), StartError> {
+    log::install().map_err(|error| StartError::Process { what: "start the log's thread", error })
 }
 
 /// The exit code of a gateway that ran, or could not.

@@ -73,11 +73,14 @@ pub struct Listener {
     pub backlog: u32,
     /// Networks in CIDR form whose `X-Forwarded-*` and `X-Request-ID` headers are believed.
     pub trusted_proxies: Vec<String>,
+    /// Whether each connection from one of `trusted_proxies` begins with a PROXY protocol header, of version 1 or 2, which says who its client is.
+    /// One that doesn't is closed. Connections from elsewhere have none. Needs no restart.
+    pub proxy_protocol: bool,
 }
 
 impl Default for Listener {
     fn default() -> Self {
-        Listener { address: "0.0.0.0".into(), port: 8080, backlog: 4096, trusted_proxies: Vec::new() }
+        Listener { address: "0.0.0.0".into(), port: 8080, backlog: 4096, trusted_proxies: Vec::new(), proxy_protocol: false }
     }
 }
 
@@ -153,7 +156,7 @@ pub struct Timeouts {
     pub idle: Time,
     /// For an endpoint to accept a connection (504).
     pub connect: Time,
-    /// For the first byte of an endpoint's answer once the request is sent (504).
+    /// For the first byte of an endpoint's answer once the request is sent (504). A route's own `timeout` goes before it, if that is longer.
     pub first_byte: Time,
     /// From the whole request to the head of its answer, retries included (504). A body that is still coming has `body_idle` between its
     /// pieces and no limit in all, so that a long upload isn't cut; answers' bodies and upgraded connections have limits of their own as
@@ -165,6 +168,9 @@ pub struct Timeouts {
     pub drain_delay: Time,
     /// After `drain_delay`: how long requests in flight may take to finish.
     pub drain: Time,
+    /// After `drain_delay`: how long upgraded connections, such as WebSockets, may go on; those still open are closed then. Shorter than `drain`, so
+    /// that a stop that finds some isn't one that had to cut requests.
+    pub drain_upgraded: Time,
     /// After SIGUSR2: how long the process that is to take over may need until it serves; one that isn't ready then is ended.
     pub upgrade: Time,
 }
@@ -182,6 +188,7 @@ impl Default for Timeouts {
             upgrade_idle: Time::from_secs(300),
             drain_delay: Time::from_secs(5),
             drain: Time::from_secs(30),
+            drain_upgraded: Time::from_secs(20),
             upgrade: Time::from_secs(30),
         }
     }

@@ -65,7 +65,7 @@ pub struct Route {
     /// Headers added to the request; the same as `request.add_headers`.
     pub add_headers: BTreeMap<String, String>,
     /// From the whole request to the head of its answer, retries included; else `timeouts.request`. `0s` is no limit, as long polls
-    /// need.
+    /// need. If it is longer than `timeouts.first_byte`, that doesn't hold for this route.
     pub timeout: Option<Time>,
     /// How often a failed request is tried again on another endpoint, where that is safe: at most 10 times, else once.
     #[schemars(range(max = 10))]

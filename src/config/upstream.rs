@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::proxy_protocol::Version;
+
 use super::{AdaptiveConcurrency, CircuitBreaker, Hedge, Size, Time};
 
 /// A group of endpoints that serve the same thing.
@@ -47,6 +49,8 @@ pub struct Upstream {
     pub retry: Retry,
     /// The Host header that endpoints see.
     pub host_header: HostHeader,
+    /// Tell endpoints the client's address by a PROXY protocol header. Such a connection carries one request and isn't kept.
+    pub proxy_protocol: ProxyProtocol,
     /// For an endpoint to accept a connection; else `timeouts.connect`.
     pub connect_timeout: Option<Time>,
     /// How often host names of endpoints are looked up again.
@@ -156,6 +160,30 @@ pub enum HashKey {
     Header(String),
     /// The value of this cookie; the client's address if there is none.
     Cookie(String),
+}
+
+/// What a connection to an endpoint begins with, before its request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProxyProtocol {
+    /// Nothing.
+    #[default]
+    Off,
+    /// A header of the PROXY protocol, version 1: a line of text.
+    V1,
+    /// Of version 2: binary.
+    V2,
+}
+
+impl ProxyProtocol {
+    /// The version of the header, if there is one.
+    pub fn version(self) -> Option<Version> {
+        match self {
+            ProxyProtocol::Off => None,
+            ProxyProtocol::V1 => Some(Version::V1),
+            ProxyProtocol::V2 => Some(Version::V2),
+        }
+    }
 }
 
 /// Times the fair share, 1 to 100.

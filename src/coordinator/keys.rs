@@ -13,7 +13,7 @@ use crate::auth::{KeySet, KeySets, Source, key_set};
 use crate::clock::Instant;
 use crate::config::Config;
 use crate::metrics::{BAD, GOOD};
-use crate::{log, middleware};
+use crate::middleware;
 
 /// A key set as it is looked after.
 #[derive(Default)]
@@ -147,11 +147,9 @@ impl Coordinator {
                 Ok(false) => {}
                 Ok(true) => {
                     other = true;
-                    log::info(format_args!("key set fetched url={url}"));
+                    tracing::info!(%url, "key set fetched");
                 }
-                Err(error) => log::warn(format_args!(
-                    "key set not fetched url={url} failures={failures} error=\"{error}\"; keys known before stay in use"
-                )),
+                Err(error) => tracing::warn!(%url, failures, %error, "key set not fetched, keys known before stay in use"),
             }
         }
         if other {

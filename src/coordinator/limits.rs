@@ -13,9 +13,9 @@ use crate::admin::RateLimitState;
 use crate::clock::Instant;
 use crate::config::Config;
 use crate::limiter::{Limit, LimitReport, LimitUpdate};
+use crate::middleware;
 use crate::net::{self, Doorbell};
 use crate::reconcile::Limits;
-use crate::{log, middleware};
 
 /// Rate limits at the coordinator.
 pub(super) struct Rates {
@@ -93,7 +93,7 @@ pub(super) fn answer(doorbell: Doorbell, coordinator: &Rc<RefCell<Coordinator>>)
     let coordinator = coordinator.clone();
     net::spawn(async move {
         if let Err(error) = doorbell.answer(|| rung(&coordinator)).await {
-            log::error(format_args!("the coordinator's doorbell broke error=\"{error}\""));
+            tracing::error!(%error, "the coordinator's doorbell broke");
         }
     });
 }

@@ -33,7 +33,6 @@ use crate::clock::{Clock, Instant};
 use crate::config::{Config, Loaded, Problems};
 use crate::exchange::Plan;
 use crate::limiter::LimitReport;
-use crate::log;
 use crate::metrics::{BAD, GOOD};
 use crate::net::{self, Deadlines, Doorbell, Engine, Listening, Stopper};
 use crate::reconcile::{Lookup, ProbeId, Reconciler, Report};
@@ -110,7 +109,7 @@ pub fn run(setup: Setup, doorbell: Doorbell) -> Ended {
     match net::run_on(&[Engine::Epoll], 256, |_| supervise(setup, doorbell)) {
         Ok(ended) => ended,
         Err(error) => {
-            log::error(format_args!("the coordinator cannot run error=\"{error}\""));
+            tracing::error!(%error, "the coordinator cannot run");
             Ended::Failed
         }
     }
@@ -120,14 +119,14 @@ async fn supervise(mut setup: Setup, doorbell: Doorbell) -> Ended {
     let lookups = match Lookups::start(lookup::system) {
         Ok(lookups) => lookups,
         Err(error) => {
-            log::error(format_args!("cannot start the thread for host name look-ups error=\"{error}\""));
+            tracing::error!(%error, "cannot start the thread for host name look-ups");
             return Ended::Failed;
         }
     };
     let keys = match Keys::start(keys::get) {
         Ok(keys) => keys,
         Err(error) => {
-            log::error(format_args!("cannot start the thread for key sets error=\"{error}\""));
+            tracing::error!(%error, "cannot start the thread for key sets");
             return Ended::Failed;
         }
     };
@@ -142,7 +141,7 @@ async fn supervise(mut setup: Setup, doorbell: Doorbell) -> Ended {
         let purge = Box::new(move |purges| purging.borrow_mut().purge(purges));
         match admin::serve(listener, Desk { shared, reload, purge, clock, deadlines: deadlines.clone() }) {
             Ok(stopper) => coordinator.borrow_mut().admin = Some(stopper),
-            Err(error) => log::error(format_args!("the private listener cannot be served error=\"{error}\"")),
+            Err(error) => tracing::error!(%error, "the private listener cannot be served"),
         }
     }
     limits::answer(doorbell, &coordinator);
@@ -243,7 +242,7 @@ impl Coordinator {
             }
         }
         let changes = self.reconciler.changes();
-        changes.iter().for_each(|change| (if change.is_trouble() { log::warn } else { log::info })(format_args!("{change}")));
+        changes.iter().for_each(show::tell);
         let ticks = &self.shared.registry.process.ticks;
         if !changes.is_empty() || ticks.count().is_multiple_of(SHOW_EVERY) {
             show::publish(&self.reconciler, &mut self.rates, &self.shared);
@@ -271,6 +270,7 @@ impl Coordinator {
                 method: due.settings.method,
                 path: due.settings.path,
                 host: due.host,
+                introduction: due.proxy_protocol.version(),
                 timeout: due.settings.timeout.get(),
                 expected: due.settings.expected_status,
             };
@@ -284,9 +284,7 @@ impl Coordinator {
             counts.add(if answer.is_ok() { GOOD } else { BAD }, 1);
             let addresses = answer.unwrap_or_else(|error| {
                 let Lookup { upstream, endpoint, host, .. } = &lookup;
-                log::warn(format_args!(
-                    "host name not found upstream={upstream} endpoint={endpoint} host={host} error=\"{error}\"; addresses known before stay in use"
-                ));
+                tracing::warn!(%upstream, %endpoint, %host, %error, "host name not found, addresses known before stay in use");
                 Vec::new()
             });
             self.reconciler.on_resolved(&lookup, addresses, now);
@@ -306,7 +304,7 @@ impl Coordinator {
             }
             if (sent.gone || (seat.ended)()) && !*gone && !self.drain.begun() {
                 *gone = true;
-                log::error(format_args!("worker {index} has ended, which it never should; the others go on"));
+                tracing::error!(worker = index, "a worker has ended, which it never should; the others go on");
             }
         }
     }
@@ -333,23 +331,23 @@ impl Coordinator {
                     self.notifier.stopping();
                     self.shared.start_draining();
                     self.workers.iter_mut().for_each(|(_, post, _)| post.leave());
-                    log::info(format_args!("stopping: readiness fails from here on connections={open}"));
+                    tracing::info!(connections = open, "stopping: readiness fails from here on");
                 }
                 Step::HandOver => {
                     self.workers.iter_mut().for_each(|(_, post, _)| post.hand_over());
-                    log::info(format_args!("stopping: connections end with their next answer connections={open}"));
+                    tracing::info!(connections = open, "stopping: connections end with their next answer");
                 }
                 Step::StopAccepting => {
                     self.workers.iter_mut().for_each(|(_, post, _)| post.drain());
-                    log::info(format_args!("stopping: no further connections are accepted connections={open} wait={:?}", delays.finish));
+                    tracing::info!(connections = open, wait = ?delays.finish, "stopping: no further connections are accepted");
                 }
                 Step::End(ended) => {
                     match ended {
-                        Ended::Drained => log::info(format_args!("stopped: all requests were finished")),
+                        Ended::Drained => tracing::info!("stopped: all requests were finished"),
                         Ended::TimedOut => {
-                            log::warn(format_args!("stopped: timeouts.drain is over, connections were cut connections={open}"))
+                            tracing::warn!(connections = open, "stopped: timeouts.drain is over, connections were cut");
                         }
-                        _ => log::warn(format_args!("stopped at once by a second signal connections={open}")),
+                        _ => tracing::warn!(connections = open, "stopped at once by a second signal"),
                     }
                     return Some(ended);
                 }
@@ -357,7 +355,7 @@ impl Coordinator {
         }
         let all_gone = !self.workers.is_empty() && self.workers.iter().all(|(seat, ..)| (seat.ended)());
         if all_gone && !self.drain.begun() {
-            log::error(format_args!("all workers have ended, which they never should"));
+            tracing::error!("all workers have ended, which they never should");
             return Some(Ended::Failed);
         }
         None

@@ -11,8 +11,8 @@ use crate::config::StatusRange;
 use crate::error::Reason;
 use crate::http::{Framing, Method, ResponseHead};
 use crate::http1::{self, Limits};
-use crate::log;
 use crate::net::{self, Deadlines, Stream};
+use crate::proxy_protocol::{self, Version};
 
 /// What is taken of an answer. A health page that needs more is no health page.
 const LIMITS: Limits = Limits { head: 16 << 10, headers: 100, uri: 0, chunk_extension: 0, trailers: 0 };
@@ -26,6 +26,8 @@ pub(super) struct Ask {
     pub method: String,
     pub path: String,
     pub host: String,
+    /// The PROXY protocol header that comes first: the connection is the gateway's own.
+    pub introduction: Option<Version>,
     pub timeout: Duration,
     pub expected: Vec<StatusRange>,
 }
@@ -45,8 +47,11 @@ pub(super) enum Failure {
 impl Failure {
     /// Writes it to the log. The one that took the endpoint out of service is what operators look for; the others are many.
     pub fn tell(&self, upstream: &str, endpoint: &str, took_down: bool) {
-        let log = if took_down { log::warn } else { log::debug };
-        log(format_args!("probe failed upstream={upstream} endpoint={endpoint} error=\"{self}\""));
+        if took_down {
+            tracing::warn!(upstream, endpoint, error = %self, "probe failed");
+        } else {
+            tracing::debug!(upstream, endpoint, error = %self, "probe failed");
+        }
     }
 }
 
@@ -68,11 +73,16 @@ impl Ask {
     /// The request. One a connection: what is probed is also that the endpoint accepts connections.
     fn request(&self) -> Vec<u8> {
         let Ask { method, path, host, .. } = self;
+        let mut request = Vec::new();
+        if let Some(version) = self.introduction {
+            proxy_protocol::write(&mut request, version, None);
+        }
         let version = env!("CARGO_PKG_VERSION");
-        format!(
+        let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: ringway-probe/{version}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
-        )
-        .into_bytes()
+        );
+        request.extend_from_slice(head.as_bytes());
+        request
     }
 
     fn expects(&self, status: u16) -> bool {
@@ -152,6 +162,7 @@ mod tests {
             method: "GET".into(),
             path: "/up?x=1".into(),
             host: "users:81".into(),
+            introduction: None,
             timeout: Duration::from_secs(20),
             expected: vec![StatusRange { low: 200, high: 204 }],
         }

@@ -38,8 +38,8 @@ impl Coordinator {
             Err(problems) => {
                 counts.reloads.add(BAD, 1);
                 result.problems = problem_lines(&problems);
-                log::error(format_args!("reload failed: nothing was changed file={} problems={}", path.display(), result.problems.len()));
-                result.problems.iter().for_each(|problem| log::error(format_args!("{problem}")));
+                tracing::error!(file = %path.display(), problems = result.problems.len(), "reload failed: nothing was changed");
+                result.problems.iter().for_each(|problem| tracing::error!("{problem}"));
                 None
             }
             Ok((loaded, plan)) => {
@@ -49,7 +49,7 @@ impl Coordinator {
             }
         };
         for setting in &result.restart_needed {
-            log::warn(format_args!("{setting} has changed, which needs a restart: it stays as it was"));
+            tracing::warn!("{setting} has changed, which needs a restart: it stays as it was");
         }
         self.shared.reloaded(result.clone(), hash);
         self.notifier.ready();
@@ -59,7 +59,7 @@ impl Coordinator {
     /// Tells everybody about a new configuration; its hash, if it is another one than before.
     fn put_in_force(&mut self, loaded: Loaded, plan: &Arc<Plan>, now: Instant, reply: Option<&Sender<()>>) -> Option<u64> {
         if loaded.hash == self.hash {
-            log::info(format_args!("reloaded: the configuration has not changed hash={:016x}", self.hash));
+            tracing::info!(hash = format_args!("{:016x}", self.hash), "reloaded: the configuration has not changed");
             return None;
         }
         let Loaded { config, hash, .. } = loaded;
@@ -71,7 +71,7 @@ impl Coordinator {
         self.rates.reconfigure(&self.config, plan.generation, now);
         self.workers.iter_mut().for_each(|(_, post, _)| post.plan(plan.clone(), reply.cloned()));
         let (upstreams, routes) = (self.config.upstreams.len(), self.config.routes.len());
-        log::info(format_args!("reloaded: a new configuration is in force hash={hash:016x} upstreams={upstreams} routes={routes}"));
+        tracing::info!(hash = format_args!("{hash:016x}"), upstreams, routes, "reloaded: a new configuration is in force");
         super::show::warn_of_trials(&self.config);
         Some(hash)
     }

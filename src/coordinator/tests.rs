@@ -40,7 +40,6 @@ fn loaded(change: impl FnOnce(&mut Config)) -> Loaded {
 }
 
 fn stage(change: impl FnOnce(&mut Config)) -> Stage {
-    log::configure(None);
     let shared = Arc::new(Shared::new(Registry::new(2), String::new(), 0, SystemTime::now()));
     let (rings, signals) = (Arc::new(AtomicU32::new(0)), Signals::none());
     let next = Arc::new(Mutex::new(Ok(loaded(|_| ()))));

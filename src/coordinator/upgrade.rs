@@ -3,7 +3,6 @@
 use super::drain::{Step, Stop};
 use super::{Coordinator, Delays};
 use crate::clock::Instant;
-use crate::log;
 use crate::net::{Listening, Stopper};
 use crate::service::{Program, Progress, Successor};
 
@@ -25,7 +24,7 @@ impl Upgrade {
     pub(super) fn give_up(&mut self) {
         if let Some(mut successor) = self.successor.take() {
             successor.end();
-            log::warn(format_args!("upgrade given up: the gateway is told to stop"));
+            tracing::warn!("upgrade given up: the gateway is told to stop");
         }
         self.sockets.clear();
     }
@@ -53,8 +52,8 @@ impl Coordinator {
             let limit = self.config.timeouts.upgrade.get();
             let begun = if self.drain.begun() { Err("the gateway is stopping".into()) } else { self.upgrade.begin(limit, now) };
             match begun {
-                Ok(()) => log::info(format_args!("upgrade: the program is started anew, and gets the listeners limit={limit:?}")),
-                Err(why) => log::error(format_args!("upgrade refused: {why}")),
+                Ok(()) => tracing::info!(?limit, "upgrade: the program is started anew, and gets the listeners"),
+                Err(why) => tracing::error!("upgrade refused: {why}"),
             }
         }
         let Some(successor) = &mut self.upgrade.successor else { return Vec::new() };
@@ -62,14 +61,14 @@ impl Coordinator {
             Progress::Starting => Vec::new(),
             Progress::Failed(why) => {
                 self.upgrade.successor = None;
-                log::error(format_args!("upgrade failed: {why}. This process serves on pid={}", std::process::id()));
+                tracing::error!(pid = std::process::id(), "upgrade failed: {why}. This process serves on");
                 Vec::new()
             }
             Progress::Ready { pid } => {
                 self.upgrade = Upgrade::default();
                 self.notifier.replaced_by(pid);
                 self.admin.take().iter().for_each(Stopper::hand_over);
-                log::info(format_args!("upgraded: another process serves on the same listeners pid={pid}"));
+                tracing::info!(pid, "upgraded: another process serves on the same listeners");
                 self.drain.on_stop(Stop::Replaced, delays, now)
             }
         }

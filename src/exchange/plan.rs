@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{MirrorPlan, Page, SplitPlan};
 use crate::access::Names;
 use crate::cache;
-use crate::config::{Cidr, Config, HostHeader, RequestIdFormat, Route, Upstream};
+use crate::config::{Cidr, Config, HostHeader, RequestIdFormat, Route, Time, Upstream};
 use crate::http::{Additions, Edits};
 use crate::http1;
 use crate::middleware::{self, AccessLog, Registry, Secret};
@@ -69,6 +69,8 @@ pub struct RoutePlan {
     pub response: Edits,
     /// For the whole request; zero is no limit.
     pub timeout: Duration,
+    /// For the first byte of an endpoint's answer; zero if `timeout` alone limits that.
+    pub first_byte: Duration,
     /// Further attempts.
     pub retries: u32,
     /// Requests served at once, over all cores; 0 is no limit.
@@ -239,6 +241,7 @@ impl RoutePlan {
             request,
             response,
             timeout: route.timeout.unwrap_or(config.timeouts.request).get(),
+            first_byte: first_byte(route.timeout.map(Time::get), config.timeouts.first_byte.get()),
             retries: if config.features.retries { route.retry_count.unwrap_or(1) } else { 0 },
             concurrency: route.max_concurrent_requests,
             cache: (config.features.cache && route.is_cached())
@@ -347,9 +350,14 @@ fn pages(config: &Config) -> Vec<(Box<[u8]>, Page)> {
 fn shortest_limit(config: &Config, routes: &[RoutePlan], upstreams: &[UpstreamPlan]) -> Duration {
     let timeouts = &config.timeouts;
     let all = [timeouts.read, timeouts.body_idle, timeouts.write, timeouts.idle, timeouts.first_byte, timeouts.upgrade_idle];
-    let all = all.into_iter().chain([config.limits.queue_timeout]).map(crate::config::Time::get);
+    let all = all.into_iter().chain([config.limits.queue_timeout]).map(Time::get);
     let all = all.chain(upstreams.iter().flat_map(|upstream| [upstream.connect_timeout, upstream.settings.queue.timeout.get()]));
     let all = all.chain(routes.iter().map(|route| route.timeout));
     let all = all.chain(config.routes.iter().filter_map(|route| Some(route.mirror.as_ref()?.timeout.get())));
     all.filter(|limit| !limit.is_zero()).min().unwrap_or(Duration::MAX)
+}
+
+/// How long an endpoint may take to begin its answer: a route whose own timeout is longer, as those of long polls are, means it.
+fn first_byte(own: Option<Duration>, usual: Duration) -> Duration {
+    if own.is_some_and(|own| own.is_zero() || own > usual) { Duration::ZERO } else { usual }
 }

@@ -90,6 +90,18 @@ impl Exchange {
         }
     }
 
+    /// The connection has been upgraded. It keeps its places, as it is in use for as long as it lasts; but where limits are found by how long answers
+    /// take, and of what retries are a share, a request is meant, which is over.
+    pub fn switched(&mut self) {
+        let mut upstream = self.view.upstream(self.upstream).upstream.borrow_mut();
+        if let Some(permit) = &mut self.permit {
+            upstream.switched(permit);
+        }
+        if std::mem::take(&mut self.holds.request_budget) {
+            upstream.budget().end();
+        }
+    }
+
     /// The answer has been relayed to its last byte, or broke off for this reason.
     pub fn ended(&mut self, broke: Option<Reason>, now: Instant) {
         self.last = now;

@@ -57,9 +57,10 @@ pub fn start(shared: Arc<Shared>, settings: &config::Latency) -> io::Result<Flig
             if let Some(files) = &mut files {
                 // Bound, so that the history isn't locked while the disk is written.
                 let second = last_second(&shared.history());
-                if let Err(error) = files.add(SystemTime::now() - SECOND, &second) {
-                    let lost = format_args!("histograms of response times can't be written and are lost error=\"{error}\"");
-                    told.warn(TELL_AGAIN, lost);
+                if let Err(error) = files.add(SystemTime::now() - SECOND, &second)
+                    && told.is_due(TELL_AGAIN)
+                {
+                    tracing::warn!(%error, "histograms of response times can't be written and are lost");
                 }
             }
             if last {

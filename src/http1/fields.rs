@@ -17,6 +17,8 @@ pub(super) struct Facts {
     pub(super) hosts: u32,
     /// There is an Upgrade.
     pub(super) upgrade: bool,
+    /// It names HTTP/2. Passed on, that would open a way past everything that looks at requests; servers ignore it (RFC 9113 section 3.1).
+    pub(super) h2c: bool,
     /// TE accepts trailers.
     pub(super) te_trailers: bool,
     pub(super) expect_continue: bool,
@@ -119,7 +121,10 @@ impl Facts {
                 self.hosts += 1;
             }
             Known::Te => self.te_trailers |= elements(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers")),
-            Known::Upgrade => self.upgrade |= !value.is_empty(),
+            Known::Upgrade => {
+                self.upgrade |= !value.is_empty();
+                self.h2c |= elements(value).any(|protocol| protocol.eq_ignore_ascii_case(b"h2c"));
+            }
             Known::Expect => {
                 let known = value.eq_ignore_ascii_case(b"100-continue");
                 self.expect_continue |= known;

@@ -135,7 +135,7 @@ fn finish(bytes: &[u8], facts: &Facts, head: &mut RequestHead) -> Result<bool, R
     facts.options.mark(bytes, &mut head.fields)?;
     head.connection = Connection {
         keep_alive: !facts.options.close && (modern || facts.options.keep_alive),
-        upgrade: modern && facts.options.upgrade && facts.upgrade,
+        upgrade: modern && facts.options.upgrade && facts.upgrade && !facts.h2c,
     };
     if facts.expect_other {
         return Err(Reason::BadExpectation);

@@ -76,7 +76,7 @@ fn accept(bytes: &[u8], facts: &Facts, request_method: Method, head: &mut Respon
     let ResponseHead { version, status, .. } = *head;
     head.connection = Connection {
         keep_alive: sound && status != 101 && !facts.options.close && (version == Version::Http11 || facts.options.keep_alive),
-        upgrade: status == 101 && facts.options.upgrade && facts.upgrade,
+        upgrade: status == 101 && facts.options.upgrade && facts.upgrade && !facts.h2c,
     };
     if status < 200 || status == 204 {
         drop_lengths(head);

@@ -30,6 +30,8 @@ struct Entry {
     expired: bool,
     /// Waiting for a next message: ended at once when the core drains.
     idle: bool,
+    /// Upgraded to another protocol: no message is the last one.
+    upgraded: bool,
     canceller: Option<Canceller>,
 }
 
@@ -49,6 +51,7 @@ pub struct Timer {
 impl Deadlines {
     /// A deadline for this connection, not yet set.
     pub fn timer(self: &Rc<Self>, link: &Link) -> Timer {
+<<<<<<< HEAD
         self.add(link.target())
     }
 
@@ -59,6 +62,17 @@ impl Deadlines {
 
     fn add(self: &Rc<Self>, target: Target) -> Timer {
         let entry = Entry { at: Instant::MAX, target: Some(target), action: Action::Close, expired: false, idle: false, canceller: None };
+=======
+        let entry = Entry {
+            at: Instant::MAX,
+            target: Some(link.target()),
+            action: Action::Close,
+            expired: false,
+            idle: false,
+            upgraded: false,
+            canceller: None,
+        };
+>>>>>>> main
         let mut entries = self.entries.borrow_mut();
         let index = match self.free.borrow_mut().pop() {
             Some(index) => {
@@ -81,6 +95,11 @@ impl Deadlines {
     /// Expires the deadlines of all connections that wait for a next message; returns how many.
     pub fn end_idle(&self) -> usize {
         self.expire(|entry| entry.idle && entry.at != Instant::MAX)
+    }
+
+    /// Expires the deadlines of all upgraded connections; returns how many.
+    pub fn end_upgraded(&self) -> usize {
+        self.expire(|entry| entry.upgraded && entry.at != Instant::MAX)
     }
 
     fn expire(&self, due: impl Fn(&Entry) -> bool) -> usize {
@@ -112,6 +131,7 @@ impl Timer {
         entry.at = at;
         entry.action = action;
         entry.idle = idle;
+        entry.upgraded = false;
         entry.expired = false;
     }
 
@@ -141,6 +161,12 @@ impl Timer {
     pub fn close_idle_at(&self, at: Instant) {
         self.set(at, Action::Close, true);
         self.deadlines.entries.borrow_mut()[self.index as usize].canceller = None;
+    }
+
+    /// As [`Timer::close_at`], for an upgraded connection: once draining has taken its time, that ends it too.
+    pub fn close_upgraded_at(&self, at: Instant) {
+        self.set(at, Action::Close, false);
+        self.deadlines.entries.borrow_mut()[self.index as usize].upgraded = true;
     }
 
     /// Takes the deadline away.

@@ -3,7 +3,7 @@
 use std::cell::UnsafeCell;
 use std::future::poll_fn;
 use std::io;
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
@@ -143,6 +143,11 @@ impl Link {
             }
         }
         Ok(())
+    }
+
+    /// The address of this end, if it is one of the Internet.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        sys::local_address(self.fd()?)
     }
 
     /// Makes the close that follows a reset, so that the peer can't take what it got for complete.

@@ -119,6 +119,18 @@ pub fn readable_at_once(fds: &[RawFd], mut on_readable: impl FnMut(usize)) -> us
     usize::try_from(ready).unwrap_or(0)
 }
 
+/// Receives what there is without waiting, by these flags besides.
+pub(super) fn recv_now(fd: RawFd, buf: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
+    // SAFETY: the pointer and length are those of one exclusively borrowed slice.
+    let received = unsafe { libc::recv(fd, buf.as_mut_ptr().cast(), buf.len(), libc::MSG_DONTWAIT | flags) };
+    usize::try_from(received).map_err(|_| io::Error::last_os_error())
+}
+
+/// The socket's own address, if it is one of the Internet.
+pub(super) fn local_address(fd: RawFd) -> Option<std::net::SocketAddr> {
+    with(fd, |socket| socket.local_addr().ok()?.as_socket())
+}
+
 /// Raises the soft limit of open descriptors to the hard one and returns it.
 pub fn set_descriptor_limit() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

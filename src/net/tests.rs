@@ -25,7 +25,7 @@ const DUE: Instant = Instant::ZERO;
 const LATER: Instant = Instant::from_nanos(1);
 
 /// Runs a test on a core of each engine.
-fn on_each<F: Future<Output = ()> + 'static>(test: fn() -> F) {
+pub(super) fn on_each<F: Future<Output = ()> + 'static>(test: fn() -> F) {
     for engines in ENGINES {
         let (ended, end) = mpsc::channel();
         let core = std::thread::spawn(move || {
@@ -44,7 +44,7 @@ fn listen() -> (TcpListener, Address) {
 }
 
 /// A connection, its deadline, and the peer's side of it.
-async fn pair(deadlines: &Rc<Deadlines>) -> (Timer, Link, TcpStream) {
+pub(super) async fn pair(deadlines: &Rc<Deadlines>) -> (Timer, Link, TcpStream) {
     let (listener, address) = listen();
     let (link, timer) = connect(&address, |link| deadlines.timer(link)).await.unwrap();
     let peer = listener.accept().unwrap().0;

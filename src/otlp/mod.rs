@@ -70,7 +70,9 @@ pub fn start(settings: &config::Tracing, counters: Arc<Spans>) -> io::Result<Opt
                 Ok(()) => counters.sent.add(spans),
                 Err(error) => {
                     counters.failed.add(spans);
-                    told.warn(TELL_AGAIN, format_args!("spans can't be sent and are lost collector={host} error=\"{error}\""));
+                    if told.is_due(TELL_AGAIN) {
+                        tracing::warn!(collector = %host, %error, "spans can't be sent and are lost");
+                    }
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -16,7 +17,12 @@ use crate::exchange::{Attempt, Incoming, Plan, Trace, UpstreamPlan, View};
 use crate::http::{Changes, Edits, Framing, Method, RequestHead, RequestOut, ResponseHead, ResponseOut, Version};
 use crate::http::{write_request, write_response};
 use crate::http1;
+<<<<<<< HEAD
 use crate::net::{self, Link, Stream, Tie, Timer};
+=======
+use crate::net::{self, Stream};
+use crate::proxy_protocol::{self, Ends};
+>>>>>>> main
 use crate::server::{Client, Inbound};
 
 /// An endpoint that has begun to answer. Its head is in the session, parsed from the front of `buf`.
@@ -94,8 +100,9 @@ impl Core {
         let limit = session.limit.unwrap_or(Instant::MAX);
         let deadline = deadline.min(limit);
         session.connect = None;
+        let ends = || client.map(|client| ends(client, session, inbound.bytes(), plan));
         let (connection, reused) =
-            self.connection(plan, attempt, deadline).await.map_err(|reason| Failed { reason, trace: Trace::default() })?;
+            self.connection(plan, attempt, deadline, ends).await.map_err(|reason| Failed { reason, trace: Trace::default() })?;
         if !reused {
             session.connect = Some(micros(began, self.now()));
         }
@@ -131,7 +138,7 @@ impl Core {
         };
         // An endpoint may answer and close before it has taken everything, so its answer is looked for even then.
         let mut trace = Trace { reused, sent: true, body_lost: upload.is_some(), ..Trace::default() };
-        let first_byte = plan.config.timeouts.first_byte.get();
+        let first_byte = plan.routes[attempt.route].first_byte;
         let deadline = Cell::new(deadline);
         let patience = || connection.timer.close_at(after(self.now(), first_byte).min(deadline.get()));
         if upload.is_none() {
@@ -234,6 +241,7 @@ impl Core {
         result.map(|_| ()).map_err(|_| Reason::ClientLeft)
     }
 
+<<<<<<< HEAD
     /// A way through an HTTP/2 connection, which may have to be opened.
     async fn lane(
         &self,
@@ -258,9 +266,23 @@ impl Core {
 
     /// A kept connection to the endpoint, or a new one.
     pub(super) async fn connection(&self, plan: &Plan, attempt: &Attempt, deadline: Instant) -> Result<(Rc<Connection>, bool), Reason> {
+=======
+    /// A kept connection to the endpoint, or a new one. `ends` is for whom, where endpoints are told by a PROXY protocol header: such a connection
+    /// is a new one always, as it stands for this client.
+    pub(super) async fn connection(
+        &self,
+        plan: &Plan,
+        attempt: &Attempt,
+        deadline: Instant,
+        ends: impl FnOnce() -> Option<Ends>,
+    ) -> Result<(Rc<Connection>, bool), Reason> {
+>>>>>>> main
         let now = self.now();
         let key = key(attempt);
-        if let Some(connection) = self.pool.take(key, attempt.careful, now) {
+        let introduction = plan.upstreams[attempt.upstream].settings.proxy_protocol.version();
+        if introduction.is_none()
+            && let Some(connection) = self.pool.take(key, attempt.careful, now)
+        {
             self.counters.upstream_reused.add(1);
             return Ok((connection, true));
         }
@@ -278,9 +300,21 @@ impl Core {
         };
         self.woke();
         match opened {
+<<<<<<< HEAD
             Ok((link, timer, fresh)) => {
                 (if fresh { &self.counters.upstream_opened } else { &self.counters.upstream_reused }).add(1);
                 Ok((Rc::new(Connection { timer, link, born: now, requests: Default::default() }), !fresh))
+=======
+            Ok((link, timer)) => {
+                self.counters.upstream_opened.add(1);
+                if let Some(version) = introduction {
+                    let mut header = Vec::new();
+                    proxy_protocol::write(&mut header, version, ends().as_ref());
+                    // It fits into what the kernel takes of a new connection at once.
+                    Box::pin(link.send(header, 0)).await.0.map_err(|_| Reason::SendFailed)?;
+                }
+                Ok((Rc::new(Connection { timer, link, born: now, requests: Default::default() }), false))
+>>>>>>> main
             }
             Err(error) => Err(match error.kind() {
                 io::ErrorKind::TimedOut if self.now() >= deadline => Reason::RequestTimeout,
@@ -290,6 +324,16 @@ impl Core {
             }),
         }
     }
+}
+
+/// The client's connection, as endpoints are told of it. What only a header of a proxy says of the client has no port.
+fn ends(client: &Client, session: &Session, bytes: &[u8], plan: &Plan) -> Ends {
+    let Client { peer, destination, link, .. } = client;
+    let unknown = || SocketAddr::new(if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }, 0);
+    let to = destination.as_deref().copied().or_else(|| link.local_address()).unwrap_or_else(unknown);
+    let ip = Incoming { head: &session.head, bytes, peer: peer.ip(), wall: 0 }.client(&plan.trusted);
+    let port = if ip == peer.ip().to_canonical() { peer.port() } else { 0 };
+    Ends { from: SocketAddr::new(ip, port), to }
 }
 
 /// What has been received of an answer so far.

@@ -20,7 +20,7 @@ impl Core {
         // A kept connection may turn out closed: then it is asked once more.
         for _ in 0..2 {
             let side = Side::begin(view, &fetch.upstream, self.now(), self.draw())?;
-            let (connection, reused) = match self.connection(&view.plan, &side.attempt, deadline).await {
+            let (connection, reused) = match self.connection(&view.plan, &side.attempt, deadline, || None).await {
                 Ok(connection) => connection,
                 Err(reason) => {
                     side.ended(Err(reason), self.now());

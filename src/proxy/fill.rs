@@ -12,6 +12,7 @@ use super::receive::Fetching;
 use super::serve::Request;
 use crate::cache::{Fetch, Filling, Hit, Outcome, Status};
 use crate::client::{Connection, KeepAlive};
+use crate::config::{ProxyProtocol, Upstream};
 use crate::exchange::{Attempt, Attempted, Ending, Exchange, Judged, Place, Plan, Refusal, Step};
 use crate::http::Framing;
 use crate::http1::{Chunked, parse_request};
@@ -65,7 +66,11 @@ impl Core {
 
     /// Keeps a connection for the next request.
     pub(super) fn give_back(&self, connection: &Rc<Connection>, attempt: &Attempt, plan: &Plan) {
-        let settings = &plan.upstreams[attempt.upstream].settings.keep_alive;
+        let Upstream { keep_alive: settings, proxy_protocol, .. } = &*plan.upstreams[attempt.upstream].settings;
+        // It stands for one client.
+        if *proxy_protocol != ProxyProtocol::Off {
+            return;
+        }
         let keep_alive = KeepAlive {
             connections: settings.connections as usize,
             idle: settings.idle.get(),

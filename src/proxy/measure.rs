@@ -125,6 +125,14 @@ impl Core {
 }
 
 impl Request<'_> {
+    /// Counts it among those that have ended, and what it took.
+    pub(super) fn count(&mut self, view: &View) {
+        let Request { core, client, session, begun, ended, .. } = self;
+        core.counters.ended(ended.status, ended.reason, core.now().since(begun.at));
+        core.measure(view, client, session, *begun, ended);
+        ended.switched = ended.status == 101;
+    }
+
     /// It has waited since then; for a place, unless somebody was asked before.
     pub(super) fn waited(&mut self, since: Instant) {
         let waited = micros(since, self.core.woke());

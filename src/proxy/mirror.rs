@@ -99,7 +99,7 @@ impl Core {
         let view = mirrored.view().clone();
         let Some(mirror) = &view.plan.routes[attempt.route].mirror else { return Ok(()) };
         let deadline = self.now() + mirror.settings.timeout.get();
-        let (connection, reused) = self.connection(&view.plan, attempt, deadline).await.map_err(|reason| (reason, false))?;
+        let (connection, reused) = self.connection(&view.plan, attempt, deadline, || None).await.map_err(|reason| (reason, false))?;
         connection.requests.set(connection.requests.get() + 1);
         connection.timer.close_at(deadline);
         let (sent, mut buf) = connection.link.send(out, 0).await;

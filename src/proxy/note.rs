@@ -27,6 +27,8 @@ pub(super) struct Ended {
     pub queued: u32,
     /// All of the answer was there with its head.
     pub whole: bool,
+    /// Its connection was upgraded: as a request it was over then.
+    pub switched: bool,
     /// It was answered with a built-in page, which are asked for all the time and aren't logged.
     pub page: bool,
 }

@@ -1,33 +1,64 @@
-//! An upgraded connection: bytes both ways, untouched, until both sides have finished.
+//! An upgraded connection: bytes both ways, untouched, until both sides have finished. Each direction holds a buffer of `runtime.buffer` while bytes
+//! pass, and none while it is silent.
 
-use std::rc::Rc;
 use std::time::Duration;
 
+use super::attempt::Answered;
 use super::core::{Core, after};
+use super::serve::Request;
 use crate::client::Connection;
+use crate::exchange::Exchange;
 use crate::net::{Stream, both};
-use crate::server::Client;
+use crate::server::{Client, Next};
 
-/// Relays until both directions have ended, or nothing has passed for `idle`. `early` came from the endpoint behind its head,
-/// `ahead` from the client behind its request.
-pub(super) async fn tunnel(core: &Core, client: &Client, up: Rc<Connection>, early: Vec<u8>, ahead: Vec<u8>, idle: Duration) {
+impl Request<'_> {
+    /// Relays an upgraded connection to its end; `early` came from the endpoint behind its head. As a request it is over with the switch: what it
+    /// took until then is its response time. Its places below concurrency limits it keeps.
+    pub(super) async fn switch(&mut self, exchange: &mut Exchange, answered: &mut Answered<'_>, early: Vec<u8>) -> Next {
+        let (core, client) = (self.core, self.client);
+        let view = exchange.view().clone();
+        core.counters.upgrades.add(1);
+        core.counters.upgraded.add(1);
+        exchange.switched();
+        core.woke();
+        self.count(&view);
+        let ahead = self.inbound.bytes()[self.session.head.length..].to_vec();
+        core.buffers.give(std::mem::take(self.inbound).into_buf());
+        core.buffers.give(std::mem::take(&mut answered.buf));
+        tunnel(core, client, &answered.connection, early, ahead, view.plan.config.timeouts.upgrade_idle.get()).await;
+        core.counters.upgraded.sub(1);
+        exchange.ended(None, core.now());
+        Next::Close
+    }
+}
+
+/// Relays until both directions have ended, or nothing has passed for `idle`. `early` came from the endpoint behind its head, `ahead` from the
+/// client behind its request.
+async fn tunnel(core: &Core, client: &Client, up: &Connection, early: Vec<u8>, ahead: Vec<u8>, idle: Duration) {
     let touch = || {
         let limit = after(core.woke(), idle);
-        client.timer.close_at(limit);
-        up.timer.close_at(limit);
+        client.timer.close_upgraded_at(limit);
+        up.timer.close_upgraded_at(limit);
     };
     touch();
-    both(
-        copy(core, &client.link, &up.link, ahead, &touch, |bytes| core.counters.bytes_in.add(bytes)),
-        copy(core, &up.link, &client.link, early, &touch, |bytes| core.counters.bytes_out.add(bytes)),
-    )
-    .await;
+    let to_endpoint = |bytes: u64| {
+        core.counters.bytes_in.add(bytes);
+        core.counters.upgraded_in.add(bytes);
+        client.received.set(client.received.get() + bytes);
+    };
+    let to_client = |bytes: u64| {
+        core.counters.bytes_out.add(bytes);
+        core.counters.upgraded_out.add(bytes);
+        client.sent.set(client.sent.get() + bytes);
+    };
+    both(copy(core, &client.link, &up.link, ahead, &touch, to_endpoint), copy(core, &up.link, &client.link, early, &touch, to_client))
+        .await;
 }
 
 async fn copy(core: &Core, from: &impl Stream, to: &impl Stream, first: Vec<u8>, touch: &impl Fn(), count: impl Fn(u64)) {
-    let mut buf = core.buffers.take();
-    buf.extend_from_slice(&first);
+    let mut buf = first;
     loop {
+        let full = buf.len() == buf.capacity();
         if !buf.is_empty() {
             count(buf.len() as u64);
             let (result, back) = to.send(buf, 0).await;
@@ -39,6 +70,16 @@ async fn copy(core: &Core, from: &impl Stream, to: &impl Stream, first: Vec<u8>,
             }
             touch();
             buf.clear();
+        }
+        // Where a receive has filled its buffer, there is more to come at once.
+        if !full || buf.capacity() == 0 {
+            core.buffers.give(buf);
+            let waited = from.readable().await;
+            buf = core.buffers.take();
+            if waited.is_err() {
+                to.abort();
+                break;
+            }
         }
         let (result, back) = from.recv(buf).await;
         buf = back;

@@ -14,7 +14,7 @@ use super::upstream::Upstream;
 use super::{Report, ShareGrant, ShareKey, ShareReport, Update, UpstreamTally};
 use crate::address::Address;
 use crate::clock::Instant;
-use crate::config::{Config, HealthCheck};
+use crate::config::{Config, HealthCheck, ProxyProtocol};
 use crate::metrics::Count;
 
 /// Whose probe.
@@ -37,6 +37,8 @@ pub struct Probe {
     pub address: Address,
     /// The Host header to send.
     pub host: String,
+    /// What the connection begins with.
+    pub proxy_protocol: ProxyProtocol,
     /// What to ask for and to expect.
     pub settings: HealthCheck,
 }
@@ -254,6 +256,7 @@ impl Reconciler {
                         id: ProbeId { upstream: Arc::clone(&upstream.name), endpoint: Arc::clone(&endpoint.name), number: self.probes },
                         address,
                         host: endpoint.host(&upstream.host_header),
+                        proxy_protocol: upstream.proxy_protocol,
                         settings: upstream.check.clone(),
                     });
                 }

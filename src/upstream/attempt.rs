@@ -187,7 +187,9 @@ impl Upstream {
         if free {
             self.set_open(slot, true);
         }
-        if let Some(adaptive) = &mut self.adaptive {
+        if permit.marks & marks::SWITCHED != 0 {
+            self.switched -= 1;
+        } else if let Some(adaptive) = &mut self.adaptive {
             adaptive.end();
         }
         if self.entry.tracks_load {

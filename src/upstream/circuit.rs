@@ -46,6 +46,8 @@ pub(super) mod marks {
     pub const TOLD: u8 = 4;
     /// And that it went wrong.
     pub const TOLD_WRONG: u8 = 8;
+    /// Its connection was upgraded.
+    pub const SWITCHED: u8 = 16;
 }
 
 /// What breakers of this scope go by; `None` if there are none.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Upstream;
 use super::attempt::{Outcome, Permit};
+use super::circuit::marks;
 use crate::clock::Instant;
 use crate::hedge::Hedger;
 use crate::http::{Framing, RequestHead};
@@ -12,7 +13,7 @@ use crate::limiter::Gradient;
 impl Upstream {
     /// Brings what measures in line with the settings.
     pub(super) fn place_measures(&mut self, now: Instant) {
-        let in_flight = u32::try_from(self.in_flight()).unwrap_or(u32::MAX);
+        let in_flight = u32::try_from(self.in_flight()).unwrap_or(u32::MAX).saturating_sub(self.switched);
         match (&mut self.adaptive, &self.settings.adaptive_concurrency) {
             (adaptive, None) => *adaptive = None,
             (Some(adaptive), Some(settings)) => adaptive.reconfigure(settings, self.seat.cores),
@@ -35,6 +36,13 @@ impl Upstream {
         if let (Some(adaptive), ..500) = (&mut self.adaptive, status) {
             adaptive.answered(permit.started, now);
         }
+    }
+
+    /// An attempt's connection was upgraded: how long that lasts says nothing of how many requests the endpoints can serve at once.
+    pub fn switched(&mut self, permit: &mut Permit) {
+        permit.marks |= marks::SWITCHED;
+        self.switched += 1;
+        self.adaptive.iter_mut().for_each(|adaptive| adaptive.end());
     }
 
     /// Whether requests are hedged.

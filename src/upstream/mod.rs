@@ -104,6 +104,8 @@ pub struct Upstream {
     queue: Share,
     /// The limit before all of them that finds itself.
     adaptive: Option<Box<Gradient>>,
+    /// Attempts in flight whose connections were upgraded; they don't count for that limit.
+    switched: u32,
     hedger: Option<Box<Hedger>>,
     /// Either is there.
     measured: bool,
@@ -141,6 +143,7 @@ impl Upstream {
             seen: 0,
             queue: Share::new(0, settings.queue.length, seat.core, seat.cores),
             adaptive: None,
+            switched: 0,
             hedger: None,
             measured: false,
             budget: Budget::new(&retry_settings(&settings, switches)),

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
+use super::introduced;
+use crate::metrics;
 use crate::net::{self, Acceptor, Link, Stopper, Stream};
 use crate::proxy::Core;
 use crate::server::{self, Client};
-use crate::{log, metrics};
 
 /// Begins to accept; what ends it.
 pub(super) fn start(core: &Rc<Core>, acceptors: Vec<Acceptor>) -> Vec<Stopper> {
@@ -41,7 +42,7 @@ async fn accept(core: &Rc<Core>, acceptor: Acceptor) {
                 let now = core.woke();
                 if told_at.is_none_or(|at| now >= at + TELL_AGAIN) {
                     told_at = Some(now);
-                    log::warn(format_args!("connections can't be accepted and wait in the kernel error=\"{error}\"; {}", remedy(&error)));
+                    tracing::warn!(%error, remedy = remedy(&error), "connections can't be accepted and wait in the kernel");
                 }
                 // Out of descriptors, most often: others end meanwhile.
                 net::pause(ACCEPT_PAUSE).await;
@@ -62,8 +63,26 @@ fn welcome(core: &Rc<Core>, link: Link, peer: SocketAddr) {
     }
     core.counters.connections.add(1);
     let timer = core.deadlines.timer(&link);
+<<<<<<< HEAD
     let client = Client { timer, link, peer, http2: false, sent: Cell::new(0), received: Cell::new(0) };
+=======
+    let client = Client { timer, link, peer, destination: None, sent: Cell::new(0), received: Cell::new(0) };
+>>>>>>> main
     let core = core.clone();
+    if introduced::is_due(&core, peer) {
+        net::spawn(async move {
+            if let Some(client) = introduced::wait(&core, client).await {
+                attend(core, client);
+            }
+        });
+    } else {
+        attend(core, client);
+    }
+}
+
+/// Serves a client.
+fn attend(core: Rc<Core>, client: Client) {
+    let peer = client.peer;
     net::spawn(async move {
         if !alone(&core.counters, peer, server::serve(core.clone(), client)).await {
             core.waiters.wake_all();
@@ -77,7 +96,7 @@ async fn alone(counters: &metrics::Core, peer: SocketAddr, task: impl Future<Out
     counters.connections.sub(1);
     if ended.is_err() {
         counters.panics.add(1);
-        log::error(format_args!("a connection's task ended by a panic peer={peer}"));
+        tracing::error!(%peer, "a connection's task ended by a panic");
     }
     ended.is_ok()
 }

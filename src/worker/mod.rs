@@ -1,6 +1,7 @@
 //! A worker: one thread pinned to one core, with its own listener and engine. It meets the coordinator only in messages.
 
 mod accept;
+mod introduced;
 mod tick;
 
 use std::cell::Cell;
@@ -24,7 +25,7 @@ use crate::metrics::{self, DRIVER_EPOLL, DRIVER_IO_URING};
 use crate::net::{Acceptor, Bell, Buffers, Doorbell, Engine, Listening, run_on};
 use crate::proxy::{Core, Parts, Scribe, Traced};
 use crate::reconcile::{Report, Update};
-use crate::{balancer, checks, log};
+use crate::{balancer, checks};
 
 /// What the coordinator tells a worker.
 pub enum Command {
@@ -131,7 +132,7 @@ fn run(seat: Seat, there: Arrivals, bell: Bell, doorbell: Doorbell) {
     if let Some(core) = seat.core_id
         && !core_affinity::set_for_current(core)
     {
-        log::warn(format_args!("worker could not be pinned worker={} core={}", seat.index, core.id));
+        tracing::warn!(worker = seat.index, core = core.id, "worker could not be pinned");
     }
     let engines: &[Engine] = match seat.plan.config.runtime.driver {
         Driver::Auto => &[Engine::UringDefer, Engine::UringCoop, Engine::Uring, Engine::Epoll],
@@ -143,7 +144,7 @@ fn run(seat: Seat, there: Arrivals, bell: Bell, doorbell: Doorbell) {
     let ended = run_on(engines, entries, |engine| {
         let driver = if engine == Engine::Epoll { DRIVER_EPOLL } else { DRIVER_IO_URING };
         seat.metrics.driver.at(driver).set(1);
-        log::info(format_args!("worker runs worker={} engine=\"{}\"", seat.index, engine.name()));
+        tracing::info!(worker = seat.index, engine = engine.name(), "worker runs");
         work(seat, there.take(), bell, doorbell)
     });
     if let (Err(error), Some(there)) = (ended, there.take()) {

@@ -8,7 +8,6 @@ use super::{Command, Desk};
 use crate::cache::Purged;
 use crate::clock::{Instant, thread_time};
 use crate::exchange::View;
-use crate::log;
 use crate::metrics::UPSTREAM_IDLE;
 use crate::net::{self, Doorbell, Stopper};
 use crate::proxy::Core;
@@ -22,6 +21,8 @@ pub(super) struct Worker {
     second: Instant,
     /// Once draining: when connections without a request are ended.
     end_idle_from: Instant,
+    /// And when upgraded ones are.
+    end_upgraded_from: Instant,
     release_memory: fn(),
     /// When the next tick is due, and the processor time until the last second.
     due: Instant,
@@ -36,6 +37,7 @@ impl Worker {
             sequence: 0,
             second: Instant::ZERO,
             end_idle_from: Instant::ZERO,
+            end_upgraded_from: Instant::ZERO,
             release_memory,
             due: Instant::MAX,
             cpu: Duration::ZERO,
@@ -86,6 +88,8 @@ impl Worker {
                     // What follows is handed over as it is noted.
                     core.hand_over();
                     self.end_idle_from = now + NOTICE;
+                    let patience = core.view.borrow().plan.config.timeouts.drain_upgraded.get();
+                    self.end_upgraded_from = if patience.is_zero() { Instant::MAX } else { now + patience };
                     stoppers.iter().for_each(Stopper::stop);
                 }
             }
@@ -117,6 +121,9 @@ impl Worker {
         core.deadlines.sweep(now);
         if core.draining.get() && now >= self.end_idle_from {
             core.deadlines.end_idle();
+        }
+        if core.draining.get() && now >= self.end_upgraded_from {
+            core.deadlines.end_upgraded();
         }
         core.take_replies();
         core.waiters.wake_all();
@@ -169,7 +176,7 @@ pub(super) async fn run(worker: Worker, stoppers: Vec<Stopper>, doorbell: Doorbe
     let rung = worker.clone();
     net::spawn(async move {
         if let Err(error) = doorbell.answer(|| rung.borrow_mut().obey(&stoppers)).await {
-            log::error(format_args!("the doorbell broke: {error}"));
+            tracing::error!(%error, "the doorbell broke");
         }
     });
     loop {

@@ -230,7 +230,7 @@ impl World {
             }
         }
         for change in self.reconciler.changes() {
-            self.note(change.to_string());
+            self.note(format!("{change:?}"));
         }
     }
 

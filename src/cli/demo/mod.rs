@@ -54,7 +54,8 @@ pub fn run(options: Options) -> ExitCode {
         }
     });
     let on_ready: run::OnReady = Box::new(move |running| drop(ready.send(running.clone())));
-    let ended = super::ended(run::run(loaded, run::Options { on_ready: Some(on_ready), ..run::Options::default() }));
+    let options = run::Options { on_ready: Some(on_ready), ..run::Options::default() };
+    let ended = super::ended(super::start_log().and_then(|()| run::run(loaded, options)));
     let _ = shown.join();
     ended
 }

@@ -35,6 +35,10 @@ pub(super) fn check(rules: &mut Rules<'_>) {
             rules.broken(path, message, "");
         }
     }
+    if listener.proxy_protocol && listener.trusted_proxies.is_empty() {
+        let hint = "list the networks of those that send it, such as \"10.0.0.0/8\", in listener.trusted_proxies";
+        rules.broken("listener.proxy_protocol", "is on, but nobody is trusted to say who a client is", hint);
+    }
     runtime_and_limits(rules);
     if !config.tracing.endpoint.is_empty() && config.tracing.collector().is_none() {
         let shown = rules.source.shown("tracing.endpoint", &config.tracing.endpoint);

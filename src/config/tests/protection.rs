@@ -35,6 +35,16 @@ fn a_breaker_must_be_able_to_open_and_to_close() {
 }
 
 #[test]
+fn somebody_must_be_trusted_to_say_who_a_client_is() {
+    let said = "2:32: listener.proxy_protocol: is on, but nobody is trusted to say who a client is; list the networks of those that send it, \
+        such as \"10.0.0.0/8\", in listener.trusted_proxies";
+    each(with, &[(r#""listener": {"proxy_protocol": true}"#, &[said])]);
+    super::load("x.json", &with(r#""listener": {"proxy_protocol": true, "trusted_proxies": ["10.0.0.0/8"]}"#)).expect("somebody is");
+    let said = r#"2:19: upstreams[0].proxy_protocol: there is no "v3"; did you mean "v1"? there are: "off", "v1", "v2""#;
+    each(upstream, &[(r#""proxy_protocol": "v3""#, &[said])]);
+}
+
+#[test]
 fn an_upstreams_breaker_goes_before_the_gateways() {
     let breaker = |gateway: &str, own: &str| {
         let own = upstream(own).replacen("{ \"upstreams\"", &format!("{{ {gateway}, \"upstreams\""), 1);

@@ -175,3 +175,35 @@ fn an_adaptive_limit_that_comes_with_a_reload_counts_what_is_in_flight() {
     core.request("GET /").serve(at(2));
     core.assert_idle("reloaded");
 }
+
+#[test]
+fn an_upgraded_connection_is_no_request_to_an_adaptive_limit_and_keeps_its_other_places() {
+    let mut config = config(&["/*"], 2);
+    config.upstreams[0].queue.length = 0;
+    let adaptive = Some(config::AdaptiveConcurrency { min: 1, max: 1, initial: 1, tolerance: 1.5 });
+    config.upstreams[0].adaptive_concurrency = adaptive.clone();
+    config.routes[0].max_concurrent_requests = 2;
+    config.limits.queue = 0;
+    let mut core = Core::new(config.clone());
+    let upgraded = |core: &Core, now| {
+        let mut request = core.request("GET /");
+        request.attempt(at(now));
+        request.answered(101, at(now));
+        request.exchange.switched();
+        request
+    };
+    let first = upgraded(&core, 0);
+    let second = upgraded(&core, 1);
+    assert_eq!(core.request("GET /").refused(at(2)).reason, Reason::QueueFull, "of the route's two places none is left");
+    drop(second);
+    // Where the limit goes and comes back meanwhile, it begins with what is in flight of requests alone.
+    for (generation, limit) in [(2, None), (3, adaptive)] {
+        config.upstreams[0].adaptive_concurrency = limit;
+        let plan = Arc::new(Plan::build(config.clone(), generation, generation).expect("a plan"));
+        core = Core { view: Rc::new(core.view.next(plan, at(3))) };
+    }
+    core.request("GET /").serve(at(4));
+    drop(first);
+    core.request("GET /").serve(at(5));
+    core.assert_idle("upgraded");
+}

@@ -173,6 +173,8 @@ fn connection_options() {
         ("1.1", "Upgrade: websocket\r\nConnection: keep-alive, upgrade\r\n", true, true),
         ("1.1", "Upgrade: websocket\r\n", true, false),
         ("1.1", "Connection: upgrade\r\n", true, false),
+        ("1.1", "Connection: upgrade\r\nUpgrade: websocket, H2C\r\n", true, false),
+        ("1.1", "Connection: upgrade\r\nUpgrade: h2c\r\nUpgrade: websocket\r\n", true, false),
         ("1.1", "Connection: upgrade\r\nUpgrade:\r\n", true, false),
         ("1.0", "Connection: upgrade\r\nUpgrade: websocket\r\n", false, false),
     ] {

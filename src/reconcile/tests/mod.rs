@@ -29,8 +29,19 @@ fn config(endpoints: &[(&str, &str)], change: impl FnOnce(&mut config::Upstream)
     Config { upstreams: vec![upstream], ..Config::default() }
 }
 
+/// What has changed: where, for how long, why.
 fn lines(reconciler: &mut Reconciler) -> Vec<String> {
-    reconciler.changes().iter().map(Change::to_string).collect()
+    let line = |change: &Change| {
+        let mut line = format!("{} upstream={}", change.text(), change.upstream);
+        line.extend(change.endpoint.iter().map(|endpoint| format!(" endpoint={endpoint}")));
+        line.push_str(if change.shadow { " mode=shadow" } else { "" });
+        line.extend(change.cause().map(|(time, cause)| format!(" for={:.1}s cause={cause}", time.as_secs_f64())));
+        if let What::Resolved(addresses) = &change.what {
+            line.extend([format!(" addresses={}", addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))]);
+        }
+        line
+    };
+    reconciler.changes().iter().map(line).collect()
 }
 
 /// What core 0 is told of an endpoint next.

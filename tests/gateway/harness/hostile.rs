@@ -78,6 +78,11 @@ impl Hostile {
         self.shared.seen.lock().unwrap().clone()
     }
 
+    /// Forgets them.
+    pub fn forget(&self) {
+        self.shared.seen.lock().unwrap().clear();
+    }
+
     /// The latest request read.
     pub fn last(&self) -> Message {
         self.shared.seen.lock().unwrap().last().expect("a request").clone()

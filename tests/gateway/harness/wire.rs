@@ -118,6 +118,11 @@ impl Wire {
         self.stream.write_all(bytes.as_ref())
     }
 
+    /// The port at this end.
+    pub fn port(&self) -> u16 {
+        self.stream.local_addr().unwrap().port()
+    }
+
     /// Sends and reads one answer.
     #[track_caller]
     pub fn ask(&mut self, request: impl AsRef<[u8]>) -> Message {
@@ -176,15 +181,7 @@ impl Wire {
             return Ok(());
         }
         if message.says("transfer-encoding", "chunked") {
-            loop {
-                let line = self.line()?;
-                let size = usize::from_str_radix(line.trim_end(), 16).unwrap_or_else(|_| panic!("a chunk's size: {line:?}"));
-                if size == 0 {
-                    break;
-                }
-                self.take(size, &mut message.body)?;
-                assert_eq!(self.line()?, "\r\n", "the end of a chunk");
-            }
+            while self.try_chunk(&mut message.body)? {}
             loop {
                 match self.line()?.as_str() {
                     "\r\n" => return Ok(()),
@@ -226,6 +223,25 @@ impl Wire {
         let mut bytes = Vec::new();
         self.take(count, &mut bytes).unwrap_or_else(|end| panic!("{count} bytes, but {end:?} after {}", bytes.len()));
         bytes
+    }
+
+    /// The next chunk of a body; nothing if it is the last.
+    #[track_caller]
+    pub fn chunk(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.try_chunk(&mut bytes).unwrap_or_else(|end| panic!("a chunk, but {end:?} after {}", bytes.escape_ascii()));
+        bytes
+    }
+
+    /// Takes a chunk; whether it wasn't the last.
+    fn try_chunk(&mut self, to: &mut Vec<u8>) -> Result<bool, End> {
+        let line = self.line()?;
+        let size = usize::from_str_radix(line.trim_end(), 16).unwrap_or_else(|_| panic!("a chunk's size: {line:?}"));
+        self.take(size, to)?;
+        if size > 0 {
+            assert_eq!(self.line()?, "\r\n", "the end of a chunk");
+        }
+        Ok(size > 0)
     }
 
     /// Whatever comes next; nothing once the connection has ended.
