@@ -331,9 +331,7 @@ fn what_counts_as_a_failure_is_a_setting() {
             | Reason::StreamRefused
             | Reason::ClosedBeforeHead
             | Reason::BadResponseHead
-            | Reason::BadResponseFraming => {
-                Some([false, false, false, true, true])
-            }
+            | Reason::BadResponseFraming => Some([false, false, false, true, true]),
             Reason::ResponseHeadTooLarge | Reason::UnexpectedUpgrade | Reason::ClosedMidBody | Reason::BadResponseBody => {
                 Some([false, false, false, true, true])
             }

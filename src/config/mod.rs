@@ -50,9 +50,6 @@ pub use target::Target;
 pub use tracing::Tracing;
 pub use units::{Rate, Size, Time};
 pub use upstream::{
-<<<<<<< HEAD
-    Endpoint, HashKey, HealthCheck, HostHeader, KeepAlive, LoadBound, Outlier, Protocol, Queue, Retry, StatusRange, Strategy, Upstream,
-=======
-    Endpoint, HashKey, HealthCheck, HostHeader, KeepAlive, LoadBound, Outlier, ProxyProtocol, Queue, Retry, StatusRange, Strategy, Upstream,
->>>>>>> main
+    Endpoint, HashKey, HealthCheck, HostHeader, KeepAlive, LoadBound, Outlier, Protocol, ProxyProtocol, Queue, Retry, StatusRange,
+    Strategy, Upstream,
 };

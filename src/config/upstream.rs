@@ -78,6 +78,7 @@ impl Default for Upstream {
             queue: Queue::default(),
             retry: Retry::default(),
             host_header: HostHeader::default(),
+            proxy_protocol: ProxyProtocol::default(),
             connect_timeout: None,
             resolve_interval: None,
         }

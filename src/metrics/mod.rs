@@ -55,7 +55,12 @@ cells! {
         pub accepting: Gauge = "gateway_workers_accepting",
         /// Connections that were upgraded to another protocol.
         pub upgrades: Counter = "gateway_upgrades_total",
-<<<<<<< HEAD
+        /// Upgraded connections that are open.
+        pub upgraded: Gauge = "gateway_upgraded_connections",
+        /// Bytes received from clients over upgraded connections.
+        pub upgraded_in: Counter = "gateway_upgraded_received_bytes_total",
+        /// Bytes sent to clients over upgraded connections.
+        pub upgraded_out: Counter = "gateway_upgraded_sent_bytes_total",
         /// Connections of clients that spoke HTTP/2.
         pub http2_connections: Counter = "gateway_http2_connections_total",
         /// Streams that clients opened.
@@ -66,14 +71,6 @@ cells! {
         pub http2_goaways: Counter = "gateway_http2_goaways_total",
         /// Connections that were ended because of frames that cost a client nothing: pings, settings, resets.
         pub http2_floods: Counter = "gateway_http2_floods_total",
-=======
-        /// Upgraded connections that are open.
-        pub upgraded: Gauge = "gateway_upgraded_connections",
-        /// Bytes received from clients over upgraded connections.
-        pub upgraded_in: Counter = "gateway_upgraded_received_bytes_total",
-        /// Bytes sent to clients over upgraded connections.
-        pub upgraded_out: Counter = "gateway_upgraded_sent_bytes_total",
->>>>>>> main
         /// Bytes received from clients.
         pub bytes_in: Counter = "gateway_received_bytes_total",
         /// Bytes sent to clients.

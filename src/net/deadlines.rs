@@ -51,7 +51,6 @@ pub struct Timer {
 impl Deadlines {
     /// A deadline for this connection, not yet set.
     pub fn timer(self: &Rc<Self>, link: &Link) -> Timer {
-<<<<<<< HEAD
         self.add(link.target())
     }
 
@@ -61,18 +60,15 @@ impl Deadlines {
     }
 
     fn add(self: &Rc<Self>, target: Target) -> Timer {
-        let entry = Entry { at: Instant::MAX, target: Some(target), action: Action::Close, expired: false, idle: false, canceller: None };
-=======
         let entry = Entry {
             at: Instant::MAX,
-            target: Some(link.target()),
+            target: Some(target),
             action: Action::Close,
             expired: false,
             idle: false,
             upgraded: false,
             canceller: None,
         };
->>>>>>> main
         let mut entries = self.entries.borrow_mut();
         let index = match self.free.borrow_mut().pop() {
             Some(index) => {

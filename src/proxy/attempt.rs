@@ -1,28 +1,22 @@
 //! One attempt: get a connection to the endpoint, send the request, wait for the head of its answer.
 
 use std::cell::Cell;
-use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::connect::ends;
 use super::core::{Core, Session, after};
 use super::note::micros;
 use super::upload::{Ended, Terms, Upload, beside_until};
-use crate::client::{Connection, HeadError, Key, http2, read_head};
+use crate::client::{Connection, HeadError, Key, read_head};
 use crate::clock::Instant;
-use crate::config::{HostHeader, Protocol, Size};
+use crate::config::HostHeader;
 use crate::error::{Fault, Reason};
-use crate::exchange::{Attempt, Incoming, Plan, Trace, UpstreamPlan, View};
+use crate::exchange::{Attempt, Incoming, Trace, View};
 use crate::http::{Changes, Edits, Framing, Method, RequestHead, RequestOut, ResponseHead, ResponseOut, Version};
 use crate::http::{write_request, write_response};
 use crate::http1;
-<<<<<<< HEAD
-use crate::net::{self, Link, Stream, Tie, Timer};
-=======
-use crate::net::{self, Stream};
-use crate::proxy_protocol::{self, Ends};
->>>>>>> main
+use crate::net::{Stream, Tie};
 use crate::server::{Client, Inbound};
 
 /// An endpoint that has begun to answer. Its head is in the session, parsed from the front of `buf`.
@@ -240,100 +234,6 @@ impl Core {
         self.buffers.give(out);
         result.map(|_| ()).map_err(|_| Reason::ClientLeft)
     }
-
-<<<<<<< HEAD
-    /// A way through an HTTP/2 connection, which may have to be opened.
-    async fn lane(
-        &self,
-        plan: &Plan,
-        upstream: &UpstreamPlan,
-        key: Key,
-        opening: impl Future<Output = io::Result<(Link, Timer)>>,
-    ) -> io::Result<(Link, Timer, bool)> {
-        let settings = http2::Settings {
-            streams: upstream.settings.max_streams,
-            stream_window: size(plan.config.http2.stream_window),
-            connection_window: size(plan.config.http2.connection_window),
-            write: plan.config.timeouts.body_idle.get(),
-            limits: upstream.head_limits,
-        };
-        let core = self.shared();
-        let now = move || core.as_ref().map_or(Instant::ZERO, |core| core.woke());
-        let (link, opened) = self.multiplexed.lane(key, settings, now, opening).await?;
-        let timer = self.deadlines.timer(&link);
-        Ok((link, timer, opened))
-    }
-
-    /// A kept connection to the endpoint, or a new one.
-    pub(super) async fn connection(&self, plan: &Plan, attempt: &Attempt, deadline: Instant) -> Result<(Rc<Connection>, bool), Reason> {
-=======
-    /// A kept connection to the endpoint, or a new one. `ends` is for whom, where endpoints are told by a PROXY protocol header: such a connection
-    /// is a new one always, as it stands for this client.
-    pub(super) async fn connection(
-        &self,
-        plan: &Plan,
-        attempt: &Attempt,
-        deadline: Instant,
-        ends: impl FnOnce() -> Option<Ends>,
-    ) -> Result<(Rc<Connection>, bool), Reason> {
->>>>>>> main
-        let now = self.now();
-        let key = key(attempt);
-        let introduction = plan.upstreams[attempt.upstream].settings.proxy_protocol.version();
-        if introduction.is_none()
-            && let Some(connection) = self.pool.take(key, attempt.careful, now)
-        {
-            self.counters.upstream_reused.add(1);
-            return Ok((connection, true));
-        }
-        let address = attempt.address.as_ref().ok_or(Reason::Unresolved)?;
-        let upstream = &plan.upstreams[attempt.upstream];
-        let patience = upstream.connect_timeout;
-        let opening = net::connect(address, |link| {
-            let timer = self.deadlines.timer(link);
-            timer.close_at(after(now, patience).min(deadline));
-            timer
-        });
-        let opened = match upstream.settings.protocol {
-            Protocol::Http1 => Box::pin(opening).await.map(|(link, timer)| (link, timer, true)),
-            Protocol::H2 => Box::pin(self.lane(plan, upstream, key, opening)).await,
-        };
-        self.woke();
-        match opened {
-<<<<<<< HEAD
-            Ok((link, timer, fresh)) => {
-                (if fresh { &self.counters.upstream_opened } else { &self.counters.upstream_reused }).add(1);
-                Ok((Rc::new(Connection { timer, link, born: now, requests: Default::default() }), !fresh))
-=======
-            Ok((link, timer)) => {
-                self.counters.upstream_opened.add(1);
-                if let Some(version) = introduction {
-                    let mut header = Vec::new();
-                    proxy_protocol::write(&mut header, version, ends().as_ref());
-                    // It fits into what the kernel takes of a new connection at once.
-                    Box::pin(link.send(header, 0)).await.0.map_err(|_| Reason::SendFailed)?;
-                }
-                Ok((Rc::new(Connection { timer, link, born: now, requests: Default::default() }), false))
->>>>>>> main
-            }
-            Err(error) => Err(match error.kind() {
-                io::ErrorKind::TimedOut if self.now() >= deadline => Reason::RequestTimeout,
-                io::ErrorKind::TimedOut => Reason::ConnectTimeout,
-                _ if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => Reason::OutOfDescriptors,
-                _ => Reason::ConnectFailed,
-            }),
-        }
-    }
-}
-
-/// The client's connection, as endpoints are told of it. What only a header of a proxy says of the client has no port.
-fn ends(client: &Client, session: &Session, bytes: &[u8], plan: &Plan) -> Ends {
-    let Client { peer, destination, link, .. } = client;
-    let unknown = || SocketAddr::new(if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }, 0);
-    let to = destination.as_deref().copied().or_else(|| link.local_address()).unwrap_or_else(unknown);
-    let ip = Incoming { head: &session.head, bytes, peer: peer.ip(), wall: 0 }.client(&plan.trusted);
-    let port = if ip == peer.ip().to_canonical() { peer.port() } else { 0 };
-    Ends { from: SocketAddr::new(ip, port), to }
 }
 
 /// What has been received of an answer so far.
@@ -406,11 +306,6 @@ pub(super) fn write_head(out: &mut Vec<u8>, session: &mut Session, bytes: &[u8],
 /// Which pool an attempt's connection belongs to.
 pub(super) fn key(attempt: &Attempt) -> Key {
     Key { upstream: attempt.pool, slot: attempt.endpoint.slot, generation: attempt.endpoint.generation }
-}
-
-/// A size that is limited to 32 bits.
-fn size(size: Size) -> u32 {
-    u32::try_from(size.get()).unwrap_or(u32::MAX)
 }
 
 /// Interim responses an endpoint may send before its answer.

@@ -5,6 +5,7 @@ mod ask;
 mod attempt;
 mod chunks;
 mod collect;
+mod connect;
 mod core;
 mod encode;
 mod encoder;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::answer::{Extra, Own, afterwards, skip};
 use super::attempt::{Answered, Failed};
 use super::core::{Core, Session};
-use super::note::{Asked, Ended};
+use super::note::{Asked, Begun, Ended};
 use super::relay::{Relayed, Terms, outlives};
 use crate::clock::Instant;
 use crate::error::Reason;
@@ -14,103 +14,7 @@ use crate::http::{Edits, Framing, kept_request_id};
 use crate::http2::grpc;
 use crate::middleware::Answer;
 use crate::net;
-<<<<<<< HEAD
 use crate::server::{Client, Inbound, Next};
-=======
-use crate::server::{Client, Inbound, Next, Service, Timing};
-
-impl Service for Core {
-    type Session = Box<Session>;
-
-    fn now(&self) -> Instant {
-        Core::now(self)
-    }
-
-    fn woke(&self) -> Instant {
-        Core::woke(self)
-    }
-
-    fn timing(&self) -> Timing {
-        let view = self.view.borrow();
-        let timeouts = &view.plan.config.timeouts;
-        Timing { read: timeouts.read.get(), idle: timeouts.idle.get() }
-    }
-
-    fn limits(&self) -> http1::Limits {
-        self.view.borrow().plan.head_limits
-    }
-
-    fn connections(&self) -> u64 {
-        self.counters.connections.count()
-    }
-
-    fn draining(&self) -> bool {
-        self.draining.get()
-    }
-
-    fn take_buffer(&self) -> Vec<u8> {
-        self.buffers.take()
-    }
-
-    fn give_buffer(&self, buf: Vec<u8>) {
-        self.buffers.give(buf);
-    }
-
-    fn begin(&self, client: &Client) -> Self::Session {
-        self.session(client)
-    }
-
-    fn end(&self, session: Self::Session, cold: bool) {
-        self.cooled.set(self.cooled.get() + u32::from(cold));
-        self.keep(session);
-    }
-
-    fn head<'a>(&self, session: &'a mut Self::Session) -> &'a mut RequestHead {
-        &mut session.head
-    }
-
-    async fn serve(&self, client: &Client, session: &mut Self::Session, inbound: &mut Inbound) -> Next {
-        let started = self.now();
-        let view = self.view.borrow().clone();
-        session.scratch.id = self.request_id(view.plan.additions.uuid);
-        session.served = session.served.saturating_add(1);
-        self.sample(&view.plan, session);
-        self.counters.in_flight.add(1);
-        let begun = Begun::new(client, started);
-        let mut request = Request { core: self, client, session, inbound, begun, ended: Ended::default(), held: None, fill: None };
-        let next = request.run(view.clone()).await;
-        if !request.ended.switched {
-            self.woke();
-            request.count(&view);
-        }
-        let Request { ended, held, fill, .. } = request;
-        if let Some(fill) = fill {
-            self.wake_fill(fill);
-        }
-        if let Some((route, upstream)) = held {
-            session.copying = None;
-            self.wake_places(route, upstream);
-        }
-        self.counters.in_flight.sub(1);
-        self.note(&view, client, session, begun, ended);
-        next
-    }
-
-    async fn refuse(&self, client: &Client, session: &mut Self::Session, reason: Reason) -> Next {
-        session.scratch.id = self.request_id(self.view.borrow().plan.additions.uuid);
-        // What was parsed before the mistake says nothing.
-        session.head.forget();
-        session.scratch.notes.clear();
-        self.counters.ended(reason.status(), Some(reason), std::time::Duration::ZERO);
-        session.arrived = 0;
-        let begun = Begun::new(client, self.now());
-        let view = self.view.borrow().clone();
-        let next = afterwards(self.refusal(client, session, &[], reason, &Extra::default(), &view.plan.unrouted, false).await, false);
-        self.note(&view, client, session, begun, Ended { status: reason.status(), reason: Some(reason), ..Ended::default() });
-        next
-    }
-}
->>>>>>> main
 
 /// A request being served.
 pub(super) struct Request<'a> {
@@ -118,11 +22,7 @@ pub(super) struct Request<'a> {
     pub(super) client: &'a Client,
     pub(super) session: &'a mut Session,
     pub(super) inbound: &'a mut Inbound,
-<<<<<<< HEAD
-    pub(super) started: Instant,
-=======
     pub(super) begun: Begun,
->>>>>>> main
     pub(super) ended: Ended,
     /// The route and upstream in which it held places.
     pub(super) held: Option<(usize, u32)>,
@@ -135,12 +35,8 @@ impl<'a> Request<'a> {
         let Session { head, arrived, .. } = &mut *self.session;
         let body = if let Framing::Length(length) = head.framing { length } else { u64::MAX };
         *arrived = head.length as u64 + body.min((self.inbound.bytes().len() - head.length) as u64);
-<<<<<<< HEAD
         self.session.limit = if self.client.http2 { self.own_limit() } else { None };
-        let mut exchange = Exchange::new(view, self.started);
-=======
         let mut exchange = Exchange::new(view, self.begun.at);
->>>>>>> main
         let (mut ticket, mut awaited) = (None, false);
         let mut step = self.step(&mut exchange);
         loop {
@@ -265,7 +161,7 @@ impl<'a> Request<'a> {
     fn own_limit(&self) -> Option<Instant> {
         let (head, bytes) = (&self.session.head, self.inbound.bytes());
         let limit = if grpc::is_grpc(head, bytes) { grpc::timeout(head, bytes) } else { None };
-        Some(self.started + limit?)
+        Some(self.begun.at + limit?)
     }
 
     fn step(&mut self, exchange: &mut Exchange) -> Step {

@@ -123,8 +123,12 @@ impl Service for Core {
         self.sample(&view.plan, session);
         self.counters.in_flight.add(1);
         let begun = Begun::new(client, started);
-        let mut request = Request { core: self, client, session, inbound, started, ended: Ended::default(), held: None, fill: None };
+        let mut request = Request { core: self, client, session, inbound, begun, ended: Ended::default(), held: None, fill: None };
         let next = request.run(view.clone()).await;
+        if !request.ended.switched {
+            self.woke();
+            request.count(&view);
+        }
         let Request { ended, held, fill, .. } = request;
         if let Some(fill) = fill {
             self.wake_fill(fill);
@@ -134,9 +138,6 @@ impl Service for Core {
             self.wake_places(route, upstream);
         }
         self.counters.in_flight.sub(1);
-        let elapsed = self.woke().since(started);
-        self.counters.ended(ended.status, ended.reason, elapsed);
-        self.measure(&view, client, session, begun, &ended);
         self.note(&view, client, session, begun, ended);
         next
     }

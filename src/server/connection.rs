@@ -28,13 +28,10 @@ pub struct Client {
     pub link: Link,
     /// Its address, as far as a proxy in front told it by the PROXY protocol.
     pub peer: SocketAddr,
-<<<<<<< HEAD
     /// It is a stream of HTTP/2.
     pub http2: bool,
-=======
     /// The address it connected to, where a proxy in front told that, or the link isn't the client's own socket.
     pub destination: Option<Box<SocketAddr>>,
->>>>>>> main
     /// Bytes that were sent to it.
     pub sent: Cell<u64>,
     /// Bytes of bodies that were received from it, besides those that came with a head.

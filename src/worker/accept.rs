@@ -63,11 +63,7 @@ fn welcome(core: &Rc<Core>, link: Link, peer: SocketAddr) {
     }
     core.counters.connections.add(1);
     let timer = core.deadlines.timer(&link);
-<<<<<<< HEAD
-    let client = Client { timer, link, peer, http2: false, sent: Cell::new(0), received: Cell::new(0) };
-=======
-    let client = Client { timer, link, peer, destination: None, sent: Cell::new(0), received: Cell::new(0) };
->>>>>>> main
+    let client = Client { timer, link, peer, destination: None, http2: false, sent: Cell::new(0), received: Cell::new(0) };
     let core = core.clone();
     if introduced::is_due(&core, peer) {
         net::spawn(async move {

@@ -2,7 +2,7 @@
 
 use super::gateway::PROBE_INTERVAL_MIN;
 use super::{Rules, request_path};
-use crate::config::{HealthCheck, Protocol, Target, Time, Upstream};
+use crate::config::{HealthCheck, Protocol, ProxyProtocol, Target, Time, Upstream};
 use crate::http::is_token;
 
 pub(super) fn check_all(rules: &mut Rules<'_>) {
@@ -28,6 +28,13 @@ fn check(rules: &mut Rules<'_>, upstream: &Upstream, at: &dyn Fn(&str) -> String
     }
     endpoints(rules, upstream, at);
     health_check(rules, &upstream.health_check, &|setting| at(&format!("health_check.{setting}")));
+    if upstream.protocol == Protocol::H2 && upstream.proxy_protocol != ProxyProtocol::Off {
+        rules.broken(
+            at("proxy_protocol"),
+            "can't be used with \"protocol\": \"h2\": a connection carries requests of many clients",
+            "endpoints are told the client's address by X-Forwarded-For",
+        );
+    }
     if upstream.protocol == Protocol::H2 && upstream.health_check.enabled {
         rules.broken(
             at("health_check.enabled"),

@@ -52,7 +52,9 @@ pub(super) async fn lane<S: Service>(shared: Rc<Shared<S>>, first: Opened) {
     let (near, far) = pipe(CAPACITY);
     let service = &shared.service;
     let timer = service.deadlines().timer(&far);
-    let client = Client { timer, link: far, peer: shared.client.peer, http2: true, sent: Cell::new(0), received: Cell::new(0) };
+    let Client { peer, destination, link, .. } = &shared.client;
+    let destination = destination.clone().or_else(|| link.local_address().map(Box::new));
+    let client = Client { timer, link: far, peer: *peer, destination, http2: true, sent: Cell::new(0), received: Cell::new(0) };
     both(crate::server::serve(service.clone(), client), streams(&shared, near, first)).await;
 }
 
