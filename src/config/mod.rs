@@ -18,6 +18,7 @@ mod problem;
 mod protection;
 mod route;
 mod rules;
+mod runtime;
 mod schema;
 mod shape;
 mod split;
@@ -33,9 +34,7 @@ mod written;
 mod yaml;
 
 pub use cidr::Cidr;
-pub use gateway::{
-    Admin, BuiltIn, Config, Driver, Features, Forwarding, Limits, Listener, LogLevel, Logging, RequestIdFormat, Runtime, Timeouts,
-};
+pub use gateway::{Admin, BuiltIn, Config, Features, Forwarding, Limits, Listener, LogLevel, Logging, RequestIdFormat, Timeouts};
 pub use http2::Http2;
 pub use latency::Latency;
 pub use load::{Loaded, Source, load, load_text};
@@ -44,6 +43,7 @@ pub(crate) use problem::meant;
 pub use problem::{Problem, Problems, Wrong};
 pub use protection::{AdaptiveConcurrency, BreakerFailures, BreakerLatency, BreakerMode, BreakerScope, CircuitBreaker, Hedge};
 pub use route::{HeaderEdits, Match, Route};
+pub use runtime::{Driver, Runtime};
 pub use schema::schema;
 pub use split::{Arm, SameSite, Sticky, StickyCookie};
 pub use target::Target;

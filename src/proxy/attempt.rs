@@ -31,6 +31,8 @@ pub(super) struct Answered<'a> {
     pub whole: Option<(Vec<u8>, bool)>,
     /// More of it was received than came with its head.
     pub pieces: bool,
+    /// What comes next needs a large buffer: the last one was filled.
+    pub filled: bool,
 }
 
 /// What the head of an endpoint's answer says of the bytes behind it.
@@ -145,7 +147,9 @@ impl Core {
         let (asked, mut interims) = ((session.head.method, session.head.connection.upgrade), 0);
         let reason = loop {
             let error = match look(&buf, asked, limits, &mut session.response, &mut interims) {
-                Ok(Look::Complete) => return Ok(Answered { _tie: tie, connection, buf, upload, trace, whole: None, pieces: false }),
+                Ok(Look::Complete) => {
+                    return Ok(Answered { _tie: tie, connection, buf, upload, trace, whole: None, pieces: false, filled: false });
+                }
                 Ok(Look::Interim) => {
                     if let Some(client) = client
                         && let Err(reason) = self.interim(client, session, &buf, plan.config.timeouts.write.get()).await

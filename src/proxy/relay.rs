@@ -158,7 +158,8 @@ impl Core {
         // The time that the endpoint takes is not the client's.
         client.timer.clear();
         answered.pieces = true;
-        let Answered { connection, upload, .. } = answered;
+        let buf = if answered.filled { self.buffers.enlarge(buf) } else { buf };
+        let Answered { connection, upload, filled, .. } = answered;
         let limit = || connection.timer.close_at(after(self.now(), terms.plan.config.timeouts.body_idle.get()));
         let (result, buf) = match upload {
             // The endpoint may wait for the rest of the upload, which has limits of its own.
@@ -173,6 +174,7 @@ impl Core {
         let result = match result {
             Ok(received) if received > 0 => {
                 connection.timer.clear();
+                *filled = buf.len() == buf.capacity();
                 Ok(true)
             }
             _ if client.link.is_left() => Err(Reason::ClientLeft),
@@ -209,6 +211,7 @@ impl Core {
         }
         while left > 0 && result.is_ok() {
             buf.clear();
+            answered.filled = left > buf.capacity() as u64;
             let received;
             (received, buf) = self.more(client, answered, terms, buf).await;
             result = received.and_then(|more| if more { Ok(()) } else { Err(Reason::ClosedMidBody) });

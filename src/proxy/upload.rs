@@ -180,9 +180,11 @@ async fn counted(way: &Way<'_>, mut left: u64, first: Vec<u8>, copying: &mut Opt
     while left > 0 {
         if buf.is_empty() {
             // Never past the body's end, so that the next request stays where it is.
-            let room = usize::try_from(left).unwrap_or(usize::MAX).min(way.core.buffers.size());
-            if buf.capacity() > room {
-                buf = Vec::with_capacity(room);
+            let large = way.core.buffers.large();
+            let room = usize::try_from(left).unwrap_or(usize::MAX).min(large);
+            if buf.capacity() != room {
+                way.core.buffers.give(buf);
+                buf = if room == large { way.core.buffers.take_large() } else { Vec::with_capacity(room) };
             }
             let received;
             (received, buf) = way.receive(buf).await;
@@ -212,12 +214,16 @@ async fn chunked(way: &Way<'_>, first: Vec<u8>, rest: &mut Vec<u8>, terms: &mut 
     buf.extend_from_slice(&[0; FRONT]);
     buf.extend_from_slice(&first);
     way.core.buffers.give(first);
-    let mut total = 0u64;
+    let (mut total, mut filled) = (0u64, false);
     loop {
         if buf.len() == FRONT {
+            if filled {
+                buf = way.core.buffers.enlarge(buf);
+            }
             let received;
             (received, buf) = way.receive(buf).await;
             received?;
+            filled = buf.len() == buf.capacity();
         }
         let piece = reframe(&mut decoder, &mut buf, true, rest)?;
         total += piece.data as u64;

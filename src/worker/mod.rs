@@ -160,7 +160,8 @@ async fn work(seat: Seat, there: Option<Arrivals>, bell: Bell, doorbell: Doorbel
     let now = seat.clock.now();
     let number = u32::try_from(index).unwrap_or(0);
     let here = balancer::Seat { core: number, cores: u32::try_from(seat.cores).unwrap_or(1) };
-    let size = usize::try_from(seat.plan.config.runtime.buffer.get()).unwrap_or(16 << 10);
+    let runtime = &seat.plan.config.runtime;
+    let [size, large] = [runtime.buffer, runtime.body_buffer].map(|size| size.get() as usize + HEAD_ROOM);
     let shared = seat.shared;
     let core = Core::new(Parts {
         index: u16::try_from(index).unwrap_or(u16::MAX),
@@ -169,7 +170,7 @@ async fn work(seat: Seat, there: Option<Arrivals>, bell: Bell, doorbell: Doorbel
         checks: Box::new(seat.checks.desk(bell.clone())),
         clock: seat.clock,
         view: View::new(seat.plan, here, chance(number), now),
-        buffers: Buffers::new(size + HEAD_ROOM, BUFFERS_KEPT),
+        buffers: Buffers::new(size, large, BUFFERS_KEPT),
         counters: seat.metrics,
         latency: Recorder::new(shared.registry.latency.clone()),
         slow: shared.registry.slow.clone(),

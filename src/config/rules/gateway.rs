@@ -69,6 +69,7 @@ fn runtime_and_limits(rules: &mut Rules<'_>) {
         rules.broken("runtime.ring_entries", "must be a power of two", "the next greater one will do");
     }
     rules.size(&|| "runtime.buffer".into(), config.runtime.buffer, 4 << 10, 1 << 20);
+    rules.size(&|| "runtime.body_buffer".into(), config.runtime.body_buffer, 4 << 10, 1 << 20);
     let limits = &config.limits;
     rules.head(&|| "limits.head".into(), limits.head);
     rules.size(&|| "limits.uri".into(), limits.uri, 64, 1 << 20);

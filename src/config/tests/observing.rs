@@ -18,3 +18,8 @@ fn collectors_and_logs_of_response_times() {
         ],
     );
 }
+
+#[test]
+fn buffers_for_bodies() {
+    each(with, &[(r#""runtime": {"body_buffer": "2MiB"}"#, &[r#"2:28: runtime.body_buffer: must be from "4KiB" to "1MiB""#])]);
+}
