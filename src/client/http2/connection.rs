@@ -204,6 +204,7 @@ impl Connections {
                 .initial_connection_window_size(settings.connection_window)
                 .max_header_list_size(u32::try_from(settings.limits.head).unwrap_or(u32::MAX))
                 .max_send_buffer_size(SEND_BUFFER)
+                .data_frame_budget(SMALL_DATA * settings.connection_window as usize)
                 .enable_push(false);
             // The limit on connecting is the limit on this as well.
             let (sender, connection) = match builder.handshake::<_, Bytes>(io).await {
@@ -243,5 +244,8 @@ async fn drive(connection: Connection<Polled, Bytes>, timer: &Timer, write: Dura
 
 /// Bytes that a lane's pipe holds each way.
 const CAPACITY: usize = 16 << 10;
+/// Times the connection's window: what small DATA frames that wait for their clients may cost, at 256 bytes less their size each. A client that is
+/// slow to take small messages must not end the connection for all others.
+const SMALL_DATA: usize = 32;
 /// Bytes of one request's body that wait to be sent.
 const SEND_BUFFER: usize = 64 << 10;

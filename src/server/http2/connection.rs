@@ -91,6 +91,7 @@ fn builder(settings: &Settings) -> h2::server::Builder {
         .max_send_buffer_size(settings.send_buffer)
         .max_local_error_reset_streams(Some(settings.faults))
         .max_pending_accept_reset_streams(PENDING_RESETS)
+        .data_frame_budget(SMALL_DATA * settings.connection_window as usize)
         .enable_connect_protocol();
     builder
 }
@@ -234,5 +235,8 @@ enum Limit {
 
 /// Streams that the client reset before they were looked at.
 const PENDING_RESETS: usize = 20;
+/// Times the connection's window: what small DATA frames that nobody has taken yet may cost, at 256 bytes less their size each. Small messages
+/// that wait for a slow endpoint stay below it; h2's own measure is a sixteenth of that.
+const SMALL_DATA: usize = 8;
 /// How long a client has to close a connection that was said goodbye on.
 const GOODBYE: Duration = Duration::from_secs(1);
