@@ -169,3 +169,31 @@ fn a_client_that_leaves_takes_its_request_back() {
     });
     gateway.wait_idle();
 }
+
+#[test]
+fn who_is_slow_to_take_small_messages_holds_up_nobody_else() {
+    let origin = Http2Origin::start(|request: Request<RecvStream>, mut respond: SendResponse<Bytes>| async move {
+        let Ok(mut send) = respond.send_response(Response::new(()), false) else { return };
+        let count = if request.uri().path() == "/many" { 100_000 } else { 1 };
+        for _ in 0..count {
+            if send_all(&mut send, b"a message", false).await.is_err() {
+                return;
+            }
+        }
+        let _ = send.send_data(Bytes::new(), true);
+    });
+    let gateway = before(&origin);
+    let client = Http2::connect(&gateway.address);
+    let slow = client.run(async |sender| {
+        let (response, _) = sender.ready().await.unwrap().send_request(request("GET", "/many", &[]), true).unwrap();
+        response.await.unwrap().into_body()
+    });
+    let other = Http2::connect(&gateway.address);
+    let until = std::time::Instant::now() + Duration::from_millis(500);
+    while std::time::Instant::now() < until {
+        assert_eq!(other.get("/").text(), "a message");
+    }
+    let (all, _) = client.run(async |_| rest(slow).await).unwrap();
+    assert!(all == b"a message".repeat(100_000));
+    assert_eq!(origin.connections.load(SeqCst), 1);
+}
