@@ -66,11 +66,48 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let open = matches!(*self.shared.stage.borrow(), Stage::Open(_));
-        if open {
+        if !matches!(*self.shared.stage.borrow(), Stage::Closed(_)) {
             self.shared.close(None);
         }
         self.connections.all.borrow_mut().retain(|other| !Rc::ptr_eq(other, &self.shared));
+    }
+}
+
+/// A lane's place on its connection.
+pub(super) struct Seat {
+    pub shared: Rc<Shared>,
+    number: u64,
+}
+
+impl Seat {
+    fn take(shared: Rc<Shared>) -> Seat {
+        shared.lanes.set(shared.lanes.get() + 1);
+        shared.numbers.set(shared.numbers.get() + 1);
+        Seat { number: shared.numbers.get(), shared }
+    }
+
+    /// Whether the connection takes no further requests; the lane is woken once it doesn't.
+    pub(super) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if matches!(*self.shared.stage.borrow(), Stage::Closed(_)) {
+            return Poll::Ready(());
+        }
+        let mut idle = self.shared.idle.borrow_mut();
+        if !idle.iter().any(|(number, _)| *number == self.number) {
+            idle.push((self.number, cx.waker().clone()));
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Seat {
+    /// With the last lane the connection ends.
+    fn drop(&mut self) {
+        let shared = &self.shared;
+        shared.idle.borrow_mut().retain(|(number, _)| *number != self.number);
+        shared.lanes.set(shared.lanes.get() - 1);
+        if shared.lanes.get() == 0 && matches!(*shared.stage.borrow(), Stage::Open(_)) {
+            shared.close(None);
+        }
     }
 }
 
@@ -89,24 +126,6 @@ impl Shared {
             waiting.into_iter().for_each(Waker::wake);
         }
         self.idle.borrow_mut().drain(..).for_each(|(_, waker)| waker.wake());
-    }
-
-    /// A number for a lane.
-    pub(super) fn number(&self) -> u64 {
-        self.numbers.set(self.numbers.get() + 1);
-        self.numbers.get()
-    }
-
-    /// Whether it takes no further requests; this lane is woken once it doesn't.
-    pub(super) fn poll_closed(&self, lane: u64, cx: &mut Context<'_>) -> Poll<()> {
-        if matches!(*self.stage.borrow(), Stage::Closed(_)) {
-            return Poll::Ready(());
-        }
-        let mut idle = self.idle.borrow_mut();
-        if !idle.iter().any(|(number, _)| *number == lane) {
-            idle.push((lane, cx.waker().clone()));
-        }
-        Poll::Pending
     }
 
     /// Where requests are sent.
@@ -133,15 +152,6 @@ impl Shared {
         })
         .await
     }
-
-    /// A lane ends; with the last one the connection does.
-    pub(super) fn leave(&self, lane: u64) {
-        self.idle.borrow_mut().retain(|(number, _)| *number != lane);
-        self.lanes.set(self.lanes.get() - 1);
-        if self.lanes.get() == 0 && matches!(*self.stage.borrow(), Stage::Open(_)) {
-            self.close(None);
-        }
-    }
 }
 
 impl Connections {
@@ -159,20 +169,18 @@ impl Connections {
     ) -> io::Result<(Link, bool)> {
         let there = self.all.borrow().iter().find(|shared| shared.takes(key, settings.streams)).cloned();
         let opens = there.is_none();
-        let shared = match there {
-            Some(shared) => {
-                shared.lanes.set(shared.lanes.get() + 1);
-                shared
-            }
+        let seat = match there {
+            Some(shared) => Seat::take(shared),
             None => {
                 let shared = Rc::new(Shared {
                     key,
-                    lanes: Cell::new(1),
+                    lanes: Cell::new(0),
                     stage: RefCell::new(Stage::Opening(Vec::new())),
                     idle: RefCell::default(),
                     numbers: Cell::new(0),
                 });
                 self.all.borrow_mut().push(shared.clone());
+                let seat = Seat::take(shared.clone());
                 let place = Place { connections: self.clone(), shared: shared.clone() };
                 match connect.await {
                     Ok((link, timer)) => self.start(place, link, timer, settings, now),
@@ -181,15 +189,12 @@ impl Connections {
                         return Err(error);
                     }
                 }
-                shared
+                seat
             }
         };
-        if let Err(error) = shared.opened().await {
-            shared.leave(0);
-            return Err(error);
-        }
+        seat.shared.opened().await?;
         let (near, far) = pipe(CAPACITY);
-        net::spawn(lane(shared, far, settings.limits));
+        net::spawn(lane(seat, far, settings.limits));
         Ok((near, opens))
     }
 
@@ -218,6 +223,10 @@ impl Connections {
             timer.clear();
             if let Stage::Opening(waiting) = std::mem::replace(&mut *place.shared.stage.borrow_mut(), Stage::Open(sender)) {
                 waiting.into_iter().for_each(Waker::wake);
+            }
+            if place.shared.lanes.get() == 0 {
+                // Who wanted it has left meanwhile.
+                place.shared.close(None);
             }
             drive(connection, &timer, settings.write, &progress, now).await;
         });

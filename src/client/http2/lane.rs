@@ -2,13 +2,12 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::rc::Rc;
 use std::task::Poll;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
 
-use super::connection::Shared;
+use super::connection::Seat;
 use super::reply::reply;
 use super::request::{Sent, send_body};
 use crate::http::{Framing, RequestHead};
@@ -23,37 +22,37 @@ pub(super) enum Ended {
     Whole,
     /// The answer is whole, the request isn't, or whoever asked has left.
     Early,
-    /// The endpoint didn't process the request (RFC 9113 sections 6.8 and 8.7).
+    /// The endpoint didn't process the request (RFC 9113 section 8.7).
     Refused,
+    /// The same, and it takes no more on this connection (section 6.8).
+    Goodbye,
     /// It broke off.
     Broken,
 }
 
 /// Carries requests until the pipe is closed, or the connection takes no more.
-pub(super) async fn lane(shared: Rc<Shared>, far: Link, limits: Limits) {
+pub(super) async fn lane(seat: Seat, far: Link, limits: Limits) {
     let mut buf = Vec::with_capacity(BUFFER);
     let mut head = RequestHead::default();
-    let (number, mut ended) = (shared.number(), Ended::Whole);
+    let mut ended = Ended::Whole;
     while ended == Ended::Whole
-        && let Some(sender) = shared.sender()
-        && read_head((&shared, number), &far, &mut buf, &limits, &mut head).await
+        && let Some(sender) = seat.shared.sender()
+        && read_head(&seat, &far, &mut buf, &limits, &mut head).await
     {
         ended = Box::pin(stream(sender, &far, &mut buf, &head, &limits)).await;
-        if ended == Ended::Refused {
-            shared.retire();
+        if ended == Ended::Goodbye {
+            seat.shared.retire();
         }
     }
     match ended {
-        Ended::Refused => far.say_unprocessed(),
+        Ended::Refused | Ended::Goodbye => far.say_unprocessed(),
         Ended::Broken => far.reset_on_close(),
         Ended::Whole | Ended::Early => {}
     }
-    drop(far);
-    shared.leave(number);
 }
 
 /// Receives a request's head; whether one came.
-async fn read_head((shared, number): (&Shared, u64), far: &Link, buf: &mut Vec<u8>, limits: &Limits, head: &mut RequestHead) -> bool {
+async fn read_head(seat: &Seat, far: &Link, buf: &mut Vec<u8>, limits: &Limits, head: &mut RequestHead) -> bool {
     let limits = Limits { head: usize::MAX, headers: usize::MAX, uri: usize::MAX, ..*limits };
     loop {
         match parse_request(buf, &limits, head) {
@@ -63,7 +62,7 @@ async fn read_head((shared, number): (&Shared, u64), far: &Link, buf: &mut Vec<u
         }
         let mut receiving = pin!(far.recv(std::mem::take(buf)));
         let received = poll_fn(|cx| match receiving.as_mut().poll(cx) {
-            Poll::Pending => shared.poll_closed(number, cx).map(|()| None),
+            Poll::Pending => seat.poll_closed(cx).map(|()| None),
             ready => ready.map(Some),
         });
         let Some((received, back)) = received.await else { return false };
@@ -91,13 +90,13 @@ async fn stream(mut sender: SendRequest<Bytes>, far: &Link, buf: &mut Vec<u8>, h
     };
     match ready {
         None => return Ended::Early,
-        Some(Err(_)) => return Ended::Refused,
+        Some(Err(_)) => return Ended::Goodbye,
         Some(Ok(())) => {}
     }
     let bodiless = matches!(framing, Framing::None | Framing::Length(0));
     let (response, send) = match sender.send_request(request, bodiless) {
         Ok(both) => both,
-        Err(error) => return if error.is_io() { Ended::Broken } else { Ended::Refused },
+        Err(error) => return if error.is_io() { Ended::Broken } else { Ended::Goodbye },
     };
     drop(sender);
     let mut sent = bodiless.then_some(Sent::Whole);

@@ -42,7 +42,7 @@ pub(super) async fn reply(far: &Link, mut response: ResponseFuture, method: Meth
     };
     let (head, mut body) = match answered {
         Ok(response) => response.into_parts(),
-        Err(error) => return if is_unprocessed(&error) { Ended::Refused } else { Ended::Broken },
+        Err(error) => return unanswered(&error),
     };
     let Ok(framing) = write_response(&mut buf, head.status, &head.headers, method, body.is_end_stream()) else { return Ended::Broken };
     drop(head);
@@ -89,7 +89,11 @@ pub(super) async fn reply(far: &Link, mut response: ResponseFuture, method: Meth
     Ended::Whole
 }
 
-/// Whether the endpoint says that it has done nothing with the request.
-fn is_unprocessed(error: &Error) -> bool {
-    error.is_remote() && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM))
+/// What it means that no answer came.
+fn unanswered(error: &Error) -> Ended {
+    match error.reason() {
+        _ if error.is_remote() && error.is_go_away() => Ended::Goodbye,
+        Some(Reason::REFUSED_STREAM) if error.is_remote() => Ended::Refused,
+        _ => Ended::Broken,
+    }
 }
