@@ -255,6 +255,7 @@ impl Core {
             session.peer = Some(ip);
             session.sender = Sender::new(ip, &self.port);
         }
+        session.sender.http2 = client.http2;
         session.sender.trusted = self.view.borrow().plan.trusts(ip);
         session.served = 0;
         session.scratch.forget();

@@ -20,6 +20,7 @@ fn requests_of_every_form_are_answered() {
         assert_eq!(seen["headers"]["cookie"], json!(["a=1; b=2"]));
         assert_eq!(seen["headers"]["host"], json!(["a.example"]));
         assert_eq!(seen["headers"]["x-forwarded-for"], json!(["127.0.0.1"]));
+        assert_eq!(seen["headers"]["via"], json!(["2.0 ringway"]));
         for name in ["connection", "keep-alive", "transfer-encoding"] {
             assert_eq!(echoed.field(name), None);
         }
