@@ -109,12 +109,12 @@ impl Link {
     }
 
     /// Ends `other` once the other end of this pipe is gone, for as long as the tie is held; nothing, if this is no pipe. To be dropped
-    /// before `other` is closed.
+    /// before `other` is closed. Boxed, so that whoever holds it stays small.
     #[inline]
-    pub fn tie(&self, other: &Link) -> Option<Tie> {
+    pub fn tie(&self, other: &Link) -> Option<Box<Tie>> {
         match &self.kind {
             Kind::Socket(..) => None,
-            Kind::Pipe(held) => Some(held.end.tie(other.target())),
+            Kind::Pipe(held) => Some(Box::new(held.end.tie(other.target()))),
         }
     }
 

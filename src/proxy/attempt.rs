@@ -22,7 +22,7 @@ use crate::server::{Client, Inbound};
 /// An endpoint that has begun to answer. Its head is in the session, parsed from the front of `buf`.
 pub(super) struct Answered<'a> {
     /// Ends the connection when the client's stream ends.
-    pub _tie: Option<Tie>,
+    pub _tie: Option<Box<Tie>>,
     pub connection: Rc<Connection>,
     pub buf: Vec<u8>,
     pub upload: Option<Upload<'a>>,
