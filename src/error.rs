@@ -78,6 +78,10 @@ reasons! {
     RepeatedHost = "repeated_host", 400, Client;
     /// The Host is not a valid host and port.
     BadHost = "bad_host", 400, Client;
+    /// An HTTP/2 request's `:authority` and its Host differ.
+    AuthorityDiffers = "authority_differs_from_host", 400, Client;
+    /// An HTTP/2 request has a field that only connections of HTTP/1 have.
+    ConnectionField = "connection_specific_field", 400, Client;
     /// A request has both Content-Length and Transfer-Encoding.
     LengthWithCoding = "content_length_with_transfer_encoding", 400, Client;
     /// Several Content-Lengths differ.
@@ -200,6 +204,8 @@ reasons! {
     SendFailed = "upstream_send_failed", 502, Upstream;
     /// The endpoint did not take the request's bytes in time.
     SendTimeout = "upstream_send_timeout", 504, Upstream;
+    /// The endpoint refused the HTTP/2 stream, or ended its connection, without processing the request.
+    StreamRefused = "upstream_refused_stream", 502, Upstream;
     /// The endpoint closed the connection before its response's head was complete.
     ClosedBeforeHead = "upstream_closed_before_head", 502, Upstream;
     /// The endpoint did not begin its response in time.

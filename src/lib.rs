@@ -22,6 +22,7 @@ pub mod exchange;
 pub mod health;
 pub mod hedge;
 pub mod http1;
+pub mod http2;
 pub mod limiter;
 pub mod middleware;
 pub mod proxy_protocol;

@@ -69,6 +69,9 @@ pub fn verdict(situation: &Situation, settings: &config::Retry) -> Verdict {
         Reason::Unresolved | Reason::ConnectFailed | Reason::TlsFailed | Reason::CertificateRefused | Reason::ConnectTimeout => {
             retry_if(true, situation)
         }
+        // It wasn't processed. A connection that was in use may have been about to end.
+        Reason::StreamRefused if situation.reused && !situation.response_started && !situation.stale_retried => Verdict::RetryStale,
+        Reason::StreamRefused => retry_if(true, situation),
         Reason::SendFailed | Reason::ClosedBeforeHead => {
             let unprocessed = !situation.sent_anything && !situation.response_started;
             let safe = unprocessed || situation.idempotent;

@@ -26,6 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tls", &["config"]),
     ("cache", &["clock", "config", "http"]),
     ("http1", &["error", "http"]),
+    ("http2", &["clock", "error", "http"]),
     ("router", &["config", "error", "http"]),
     ("retry", &["config", "error"]),
     ("health", &["clock", "config", "error"]),
@@ -65,8 +66,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     // Moving bytes: these three serve the tools too, so they know no configuration and no exchange.
     ("net", &["address", "clock"]),
-    ("client", &["clock", "error", "http", "http1", "net"]),
-    ("server", &["clock", "error", "http", "http1", "net"]),
+    ("client", &["clock", "error", "http", "http1", "http2", "net"]),
+    ("server", &["clock", "error", "http", "http1", "http2", "net"]),
     (
         "proxy",
         &[
@@ -81,6 +82,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "exchange",
             "http",
             "http1",
+            "http2",
             "latency",
             "metrics",
             "middleware",
@@ -182,6 +184,7 @@ const DECIDING: &[&str] = &[
     "config",
     "cache",
     "http1",
+    "http2",
     "router",
     "retry",
     "health",

@@ -20,8 +20,10 @@ pub struct Record<'a> {
     pub upstream_status: bool,
     /// Why it ended otherwise than by an endpoint's whole answer.
     pub reason: Option<Reason>,
-    /// Its version.
+    /// Its version, of HTTP/1 unless it is a stream's.
     pub version: Version,
+    /// It came as a stream of HTTP/2.
+    pub http2: bool,
     /// Its route's number.
     pub route: Option<u32>,
     /// The number of the upstream that was asked.
@@ -123,7 +125,7 @@ impl<'a> Record<'a> {
         if out.len() + length > limit {
             return false;
         }
-        let flags = u8::from(self.upstream_status) | u8::from(self.version == Version::Http10) << 1;
+        let flags = u8::from(self.upstream_status) | u8::from(self.version == Version::Http10) << 1 | u8::from(self.http2) << 2;
         let mut head = [0; HEAD];
         put(&mut head, 0, (length as u32).to_le_bytes());
         put(&mut head, 4, [self.log, flags, self.reason.map_or(NONE, |reason| reason as u8), 0]);
@@ -179,6 +181,7 @@ impl<'a> Record<'a> {
             upstream_status: flags & 1 != 0,
             reason: Reason::ALL.get(usize::from(reason)).copied(),
             version: if flags & 2 != 0 { Version::Http10 } else { Version::Http11 },
+            http2: flags & 4 != 0,
             route: some(28),
             upstream: some(32),
             attempts: word(12),

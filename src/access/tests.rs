@@ -43,6 +43,7 @@ fn numbers() -> impl Strategy<Value = Record<'static>> {
             upstream_status,
             reason,
             version: if old { Version::Http10 } else { Version::Http11 },
+            http2: !old && status % 2 == 1,
             attempts,
             bytes_in,
             bytes_out,

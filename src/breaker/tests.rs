@@ -329,9 +329,11 @@ fn what_counts_as_a_failure_is_a_setting() {
             Reason::SendTimeout | Reason::FirstByteTimeout | Reason::ResponseBodyTimeout | Reason::RequestTimeout => {
                 Some([false, false, true, false, true])
             }
-            Reason::SendFailed | Reason::ClosedBeforeHead | Reason::BadResponseHead | Reason::BadResponseFraming => {
-                Some([false, false, false, true, true])
-            }
+            Reason::SendFailed
+            | Reason::StreamRefused
+            | Reason::ClosedBeforeHead
+            | Reason::BadResponseHead
+            | Reason::BadResponseFraming => Some([false, false, false, true, true]),
             Reason::ResponseHeadTooLarge | Reason::UnexpectedUpgrade | Reason::ClosedMidBody | Reason::BadResponseBody => {
                 Some([false, false, false, true, true])
             }

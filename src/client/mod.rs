@@ -1,6 +1,7 @@
-//! HTTP/1 as a client: this core's connections to endpoints, kept open and used again, the latest first.
+//! The client's side: this core's connections to endpoints, kept open and used again, the latest first.
 
 mod connection;
+pub mod http2;
 mod pool;
 
 pub use connection::{Connection, HeadError, read_head};

@@ -84,9 +84,9 @@ impl Pool {
         let mut fds = Vec::new();
         let mut upstreams = self.upstreams.borrow_mut();
         for stack in upstreams.iter_mut().flatten() {
-            stack.retain(|idle| now < idle.until);
+            stack.retain(|idle| now < idle.until && (idle.connection.link.fd().is_some() || !idle.connection.link.readable_now()));
             fds.clear();
-            // A pipe is never kept; poll passes over what is no descriptor.
+            // Poll passes over what is no descriptor.
             fds.extend(stack.iter().map(|idle| idle.connection.link.fd().unwrap_or(-1)));
             if fds.is_empty() {
                 continue;

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{BreakerMode, CircuitBreaker, Latency, Route, Runtime, Size, Time, Tls, Tracing, Upstream};
+use super::{BreakerMode, CircuitBreaker, Http2, Latency, Route, Runtime, Size, Time, Tls, Tracing, Upstream};
 use crate::middleware::Entry;
 
 /// The whole configuration file.
@@ -25,6 +25,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// How much the gateway takes, of what.
     pub limits: Limits,
+    /// HTTP/2 towards clients.
+    pub http2: Http2,
     /// Response times: how many are told apart, and whether they are kept on disk.
     pub latency: Latency,
     /// Spans of requests, for a collector of traces.

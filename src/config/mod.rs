@@ -9,6 +9,7 @@ mod cidr;
 mod expand;
 mod forms;
 mod gateway;
+mod http2;
 mod json;
 mod latency;
 mod load;
@@ -35,6 +36,7 @@ mod yaml;
 
 pub use cidr::Cidr;
 pub use gateway::{Admin, BuiltIn, Config, Features, Forwarding, Limits, Listener, LogLevel, Logging, RequestIdFormat, Timeouts};
+pub use http2::Http2;
 pub use latency::Latency;
 pub use load::{Loaded, Source, load, load_text};
 pub use mirror::Mirror;
@@ -50,6 +52,6 @@ pub use tls::{Certificate, ClientAuth, Tls, TlsVersion, UpstreamTls};
 pub use tracing::Tracing;
 pub use units::{Rate, Size, Time};
 pub use upstream::{
-    Endpoint, HashKey, HealthCheck, HostHeader, KeepAlive, LoadBound, Outlier, ProxyProtocol, Queue, Retry, StatusRange, Strategy,
-    Upstream, authority,
+    Endpoint, HashKey, HealthCheck, HostHeader, KeepAlive, LoadBound, Outlier, Protocol, ProxyProtocol, Queue, Retry, StatusRange,
+    Strategy, Upstream, authority,
 };

@@ -8,13 +8,18 @@ use crate::proxy_protocol::Version;
 use super::{AdaptiveConcurrency, CircuitBreaker, Hedge, Size, Time, UpstreamTls};
 
 /// A group of endpoints that serve the same thing.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Upstream {
     /// Name that routes and metrics use; must be unique.
     pub id: String,
     /// The servers.
     pub endpoints: Vec<Endpoint>,
+    /// What endpoints speak.
+    pub protocol: Protocol,
+    /// Requests at once on one HTTP/2 connection of a core; then a further one is opened.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub max_streams: u32,
     /// How requests are spread over the endpoints.
     pub strategy: Strategy,
     /// What the hashing strategies `ring_hash` and `maglev` hash.
@@ -52,6 +57,46 @@ pub struct Upstream {
     pub resolve_interval: Option<Time>,
     /// TLS towards endpoints whose `url` begins with `https://`.
     pub tls: UpstreamTls,
+}
+
+impl Default for Upstream {
+    fn default() -> Self {
+        Upstream {
+            id: String::new(),
+            endpoints: Vec::new(),
+            protocol: Protocol::Http1,
+            max_streams: 100,
+            strategy: Strategy::default(),
+            hash_key: HashKey::default(),
+            load_bound: LoadBound::default(),
+            health_check: HealthCheck::default(),
+            outlier_detection: Outlier::default(),
+            circuit_breaker: None,
+            adaptive_concurrency: None,
+            hedge: None,
+            panic_threshold: 0,
+            slow_start: None,
+            keep_alive: KeepAlive::default(),
+            queue: Queue::default(),
+            retry: Retry::default(),
+            host_header: HostHeader::default(),
+            proxy_protocol: ProxyProtocol::default(),
+            tls: UpstreamTls::default(),
+            connect_timeout: None,
+            resolve_interval: None,
+        }
+    }
+}
+
+/// What endpoints speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// HTTP/1.1, one request at a time on a connection.
+    #[default]
+    Http1,
+    /// HTTP/2 without being asked first ("prior knowledge", RFC 9113 section 3.3), many requests at once on a connection. gRPC needs it.
+    H2,
 }
 
 /// One server.

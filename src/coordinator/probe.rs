@@ -12,7 +12,7 @@ use rustls::pki_types::ServerName;
 
 use crate::address::Address;
 use crate::clock::Instant;
-use crate::config::{Config, StatusRange};
+use crate::config::{Config, Protocol, StatusRange};
 use crate::error::Reason;
 use crate::http::{Framing, Method, ResponseHead};
 use crate::http1::{self, Limits};
@@ -82,7 +82,7 @@ impl fmt::Display for Failure {
 /// What endpoints with `https://` are probed with, by upstream.
 pub(super) fn clients(config: &Config) -> HashMap<String, tls::Client> {
     let asked = config.upstreams.iter().filter(|upstream| upstream.endpoints.iter().any(|endpoint| endpoint.url.starts_with("https://")));
-    asked.filter_map(|upstream| Some((upstream.id.clone(), tls::Client::new(&upstream.tls).ok()?))).collect()
+    asked.filter_map(|upstream| Some((upstream.id.clone(), tls::Client::new(&upstream.tls, Protocol::Http1).ok()?))).collect()
 }
 
 impl Ask {

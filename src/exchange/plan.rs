@@ -165,7 +165,7 @@ impl Plan {
                 RoutePlan { access: access(&config, &route.middlewares, &mut logs), ..RoutePlan::new(route, index, &config) }
             })
             .collect();
-        let tls = config.tls.listens().then(|| tls::Server::new(&config.tls)).transpose().unwrap_or_else(|wrong| {
+        let tls = config.tls.listens().then(|| tls::Server::new(&config.tls, config.http2.enabled)).transpose().unwrap_or_else(|wrong| {
             problems.push(PlanProblem { path: format!("tls.{}", wrong.setting), message: wrong.message });
             None
         });
@@ -294,7 +294,7 @@ impl UpstreamPlan {
     /// The same, with what it takes to ask its endpoints by TLS.
     fn with_tls(mut self) -> Result<Self, Wrong> {
         if self.settings.endpoints.iter().any(|endpoint| endpoint.url.starts_with("https://")) {
-            self.tls = Some(tls::Client::new(&self.settings.tls)?);
+            self.tls = Some(tls::Client::new(&self.settings.tls, self.settings.protocol)?);
         }
         Ok(self)
     }

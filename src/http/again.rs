@@ -92,7 +92,7 @@ impl RequestWriter {
                 write_request_line(out, request);
             }
             self.0.append(out, request.request_id, request.changes, request.edits);
-            tell_version(out, request.head.version, request.edits);
+            tell_version(out, request.head.version, request.sender.http2, request.edits);
         } else {
             self.write_anew(out, request, key);
         }
@@ -133,7 +133,7 @@ impl ResponseWriter {
         let terms = Terms { head: head.seen.heads, rules, framing, keep_length, version, keep_alive };
         if self.0.has(&terms, changes) {
             self.0.append(out, date, changes, edits);
-            tell_version(out, head.version, edits);
+            tell_version(out, head.version, false, edits);
         } else {
             self.write_anew(out, response, terms);
         }

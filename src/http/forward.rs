@@ -130,7 +130,7 @@ pub fn write_request(out: &mut Vec<u8>, request: &RequestOut<'_>) -> WrittenRequ
     let changes = out.len() - begin;
     out.extend_from_slice(request.changes.lines());
     out.extend_from_slice(request.edits.tail());
-    tell_version(out, head.version, request.edits);
+    tell_version(out, head.version, request.sender.http2, request.edits);
     WrittenRequest { line, id, changes }
 }
 
@@ -299,17 +299,17 @@ pub fn write_response(out: &mut Vec<u8>, response: &ResponseOut<'_>) -> WrittenR
     let changes = out.len() - begin;
     out.extend_from_slice(response.changes.lines());
     out.extend_from_slice(response.edits.tail());
-    tell_version(out, head.version, response.edits);
+    tell_version(out, head.version, false, response.edits);
     WrittenResponse { date, changes }
 }
 
 /// `Via` has the version that a message came in (RFC 9110 section 7.6.3). It stands first in the edits, which end the head, and is written
 /// for HTTP/1.1.
 #[inline]
-pub(super) fn tell_version(out: &mut [u8], version: Version, edits: &Edits) {
-    if version == Version::Http10 && edits.tail().starts_with(VIA_11) {
-        let at = out.len() - edits.tail().len() + VIA_11.len() - 2;
-        out[at] = b'0';
+pub(super) fn tell_version(out: &mut [u8], version: Version, http2: bool, edits: &Edits) {
+    if (version == Version::Http10 || http2) && edits.tail().starts_with(VIA_11) {
+        let at = out.len() - edits.tail().len() + VIA_11.len() - 4;
+        out[at..at + 3].copy_from_slice(if http2 { b"2.0" } else { b"1.0" });
     }
 }
 

@@ -11,6 +11,8 @@ pub struct Sender {
     pub(super) peer: String,
     /// The peer is a trusted proxy: what it says about the client is believed and passed on.
     pub trusted: bool,
+    /// It speaks HTTP/2.
+    pub http2: bool,
     /// The connection has TLS.
     pub(super) tls: bool,
     /// The header line that tells whom its certificate is for, with its line end; empty without one.
@@ -29,7 +31,7 @@ impl Sender {
         let lines = format!(
             "X-Forwarded-For: {peer}\r\nX-Real-IP: {peer}\r\nX-Forwarded-Proto: {scheme}\r\nX-Forwarded-Port: {port}\r\nX-Forwarded-Host: "
         );
-        Sender { peer, trusted: false, tls, certificate: Vec::new(), port: port.to_owned(), lines: lines.into_bytes() }
+        Sender { peer, trusted: false, http2: false, tls, certificate: Vec::new(), port: port.to_owned(), lines: lines.into_bytes() }
     }
 
     /// Whether this request of it came over TLS, as far as it or a trusted proxy tells.

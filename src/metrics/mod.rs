@@ -73,6 +73,16 @@ cells! {
         pub upgraded_in: Counter = "gateway_upgraded_received_bytes_total",
         /// Bytes sent to clients over upgraded connections.
         pub upgraded_out: Counter = "gateway_upgraded_sent_bytes_total",
+        /// Connections of clients that spoke HTTP/2.
+        pub http2_connections: Counter = "gateway_http2_connections_total",
+        /// Streams that clients opened.
+        pub http2_streams: Counter = "gateway_http2_streams_total",
+        /// Streams that ended before their answer was complete, by who ended them; `refused` ones before anything was done for them.
+        pub http2_resets: Counters<3> = "gateway_http2_resets_total" by "by" in HTTP2_RESETS,
+        /// Connections whose client was told to send no further streams: idle for too long, or the gateway drains.
+        pub http2_goaways: Counter = "gateway_http2_goaways_total",
+        /// Connections that were ended because of frames that cost a client nothing: pings, settings, resets.
+        pub http2_floods: Counter = "gateway_http2_floods_total",
         /// Bytes received from clients.
         pub bytes_in: Counter = "gateway_received_bytes_total",
         /// Bytes sent to clients.
@@ -167,6 +177,8 @@ pub const CACHE_RESULTS: &[&str] = &["hit", "stale", "collapsed", "revalidated",
 const CODINGS: &[&str] = &["gzip", "br", "zstd"];
 /// Labels of `upstream_connections`, in order of [`UPSTREAM_ACTIVE`] and [`UPSTREAM_IDLE`].
 const UPSTREAM_STATES: &[&str] = &["active", "idle"];
+/// Labels of `http2_resets`, in order of [`RESET_BY_CLIENT`], [`RESET_BY_GATEWAY`] and [`RESET_REFUSED`].
+const HTTP2_RESETS: &[&str] = &["client", "gateway", "refused"];
 /// Labels of `driver`, in order of [`DRIVER_IO_URING`] and [`DRIVER_EPOLL`].
 const DRIVERS: &[&str] = &["io_uring", "epoll"];
 /// Labels of `reloads`, in order of [`GOOD`] and [`BAD`].
@@ -188,6 +200,12 @@ const REASONS: &[&str] = &{
 pub const UPSTREAM_ACTIVE: usize = 0;
 /// Connections to endpoints kept for the next request.
 pub const UPSTREAM_IDLE: usize = 1;
+/// The client ended a stream.
+pub const RESET_BY_CLIENT: usize = 0;
+/// The gateway did.
+pub const RESET_BY_GATEWAY: usize = 1;
+/// The gateway didn't take it.
+pub const RESET_REFUSED: usize = 2;
 /// Workers on io_uring.
 pub const DRIVER_IO_URING: usize = 0;
 /// Workers on epoll.

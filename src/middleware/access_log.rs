@@ -88,7 +88,7 @@ fields! {
     Path = "path",
     /// The query, if it is written at all, with secrets hidden.
     Query = "query",
-    /// `HTTP/1.1` or `HTTP/1.0`.
+    /// `HTTP/2.0`, `HTTP/1.1` or `HTTP/1.0`.
     Protocol = "protocol",
     /// The answer's status.
     Status = "status",

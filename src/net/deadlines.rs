@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::net::Shutdown;
 use std::rc::Rc;
+use std::task::Waker;
 
 use monoio::io::{CancelHandle, Canceller};
 
@@ -50,9 +51,18 @@ pub struct Timer {
 impl Deadlines {
     /// A deadline for this connection, not yet set.
     pub fn timer(self: &Rc<Self>, link: &Link) -> Timer {
+        self.add(link.target())
+    }
+
+    /// A deadline that only wakes a task, set by [`Timer::wake_at`].
+    pub fn alarm(self: &Rc<Self>, task: Waker) -> Timer {
+        self.add(Target::Task(task))
+    }
+
+    fn add(self: &Rc<Self>, target: Target) -> Timer {
         let entry = Entry {
             at: Instant::MAX,
-            target: Some(link.target()),
+            target: Some(target),
             action: Action::Close,
             expired: false,
             idle: false,
@@ -96,6 +106,7 @@ impl Deadlines {
             entry.expired = true;
             match (entry.action, &entry.target) {
                 (Action::Wake, Some(Target::Pipe(end))) => end.wake(),
+                (_, Some(Target::Task(task))) => task.wake_by_ref(),
                 (Action::Wake, _) => {
                     if let Some(canceller) = entry.canceller.take() {
                         canceller.cancel();

@@ -6,12 +6,13 @@ use std::net::{Shutdown, SocketAddr};
 use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
+use std::task::Waker;
 
 use futures_util::future::{Either, LocalBoxFuture};
 use monoio::net::TcpStream;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::pipe::{End, Held};
+use super::pipe::{End, Held, Tie};
 use super::tls::Tls;
 use super::wire::Wire;
 use super::{Moved, Stream, Timer, ring, sys};
@@ -36,6 +37,8 @@ pub(super) enum Target {
     Socket(RawFd),
     /// An end of a pipe.
     Pipe(End),
+    /// A task that is to be woken.
+    Task(Waker),
 }
 
 impl Target {
@@ -44,6 +47,7 @@ impl Target {
         match self {
             Target::Socket(fd) => sys::shutdown(*fd, how),
             Target::Pipe(end) => end.shutdown(how),
+            Target::Task(task) => task.wake_by_ref(),
         }
     }
 }
@@ -91,6 +95,44 @@ impl Link {
             Kind::Socket(wire) => sys::readable_now(wire.fd),
             Kind::Tls(tls) => tls.readable_now(),
             Kind::Pipe(held) => held.end.is_readable(),
+        }
+    }
+
+    /// Whether the other end of a pipe is gone, or takes nothing any more.
+    pub fn is_left(&self) -> bool {
+        match &self.kind {
+            Kind::Socket(..) | Kind::Tls(..) => false,
+            Kind::Pipe(held) => held.end.is_left(),
+        }
+    }
+
+    /// Waits until [`Link::is_left`]; for ever, if this is no pipe. Whoever sends meanwhile must be the same task.
+    pub async fn left(&self) {
+        match &self.kind {
+            Kind::Socket(..) | Kind::Tls(..) => std::future::pending().await,
+            Kind::Pipe(held) => poll_fn(|cx| held.end.poll_left(cx)).await,
+        }
+    }
+
+    /// Lets the other end of a pipe know that nothing was done with what was received, before this one is closed.
+    pub fn say_unprocessed(&self) {
+        if let Kind::Pipe(held) = &self.kind {
+            held.end.say_unprocessed();
+        }
+    }
+
+    /// Whether the other end of a pipe has said that.
+    pub fn is_unprocessed(&self) -> bool {
+        matches!(&self.kind, Kind::Pipe(held) if held.end.is_unprocessed())
+    }
+
+    /// Ends `other` once the other end of this pipe is gone, for as long as the tie is held; nothing, if this is no pipe. To be dropped
+    /// before `other` is closed. Boxed, so that whoever holds it stays small.
+    #[inline]
+    pub fn tie(&self, other: &Link) -> Option<Box<Tie>> {
+        match &self.kind {
+            Kind::Socket(..) | Kind::Tls(..) => None,
+            Kind::Pipe(held) => Some(Box::new(held.end.tie(other.target()))),
         }
     }
 

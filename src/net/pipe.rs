@@ -8,6 +8,7 @@ use std::net::Shutdown;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use super::link::Target;
 use super::{Link, Moved};
 
 /// One direction's bytes on their way.
@@ -42,6 +43,22 @@ struct Pipe {
     capacity: usize,
     /// Whether an idle receive of an end is to be ended.
     woken: [Cell<bool>; 2],
+    /// What was received wasn't processed.
+    unprocessed: Cell<bool>,
+    /// What is to end when the end opposite of this one is gone.
+    ties: [RefCell<Vec<Option<Target>>>; 2],
+}
+
+/// While this is held, something ends with the other end of a pipe.
+pub struct Tie {
+    end: End,
+    index: usize,
+}
+
+impl Drop for Tie {
+    fn drop(&mut self) {
+        self.end.pipe.ties[self.end.side].borrow_mut()[self.index] = None;
+    }
 }
 
 /// One end, and whatever acts on it.
@@ -59,7 +76,13 @@ pub(super) struct Held {
 
 /// Both ends of a stream within this core that holds at most `capacity` bytes each way. Closing one end is seen at the other.
 pub fn pipe(capacity: usize) -> (Link, Link) {
-    let pipe = Rc::new(Pipe { ways: Default::default(), capacity, woken: Default::default() });
+    let pipe = Rc::new(Pipe {
+        ways: Default::default(),
+        capacity,
+        woken: Default::default(),
+        unprocessed: Cell::new(false),
+        ties: Default::default(),
+    });
     let link = |side| Link::of_pipe(Held { end: End { pipe: pipe.clone(), side }, reset: Cell::new(false) });
     (link(0), link(1))
 }
@@ -77,6 +100,9 @@ impl Drop for Held {
             self.end.outgoing().borrow_mut().reset = true;
         }
         self.end.shutdown(Shutdown::Both);
+        for target in self.end.pipe.ties[1 - self.end.side].borrow().iter().flatten() {
+            target.shutdown(Shutdown::Both);
+        }
     }
 }
 
@@ -87,6 +113,42 @@ impl End {
 
     fn outgoing(&self) -> &RefCell<Way> {
         &self.pipe.ways[1 - self.side]
+    }
+
+    /// Lets the other end know that nothing was done with what was received, before this one is closed.
+    pub(super) fn say_unprocessed(&self) {
+        self.pipe.unprocessed.set(true);
+    }
+
+    /// Whether either end has said that.
+    pub(super) fn is_unprocessed(&self) -> bool {
+        self.pipe.unprocessed.get()
+    }
+
+    /// Whether the other end takes nothing any more.
+    pub(super) fn is_left(&self) -> bool {
+        self.outgoing().borrow().deaf
+    }
+
+    /// Waits for that.
+    pub(super) fn poll_left(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut way = self.outgoing().borrow_mut();
+        if way.deaf {
+            return Poll::Ready(());
+        }
+        way.sender = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Ends `target` once the other end is gone.
+    pub(super) fn tie(&self, target: Target) -> Tie {
+        let mut ties = self.pipe.ties[self.side].borrow_mut();
+        let index = ties.iter().position(Option::is_none).unwrap_or_else(|| {
+            ties.push(None);
+            ties.len() - 1
+        });
+        ties[index] = Some(target);
+        Tie { end: self.clone(), index }
     }
 
     /// Whether a receive would return at once.

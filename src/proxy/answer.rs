@@ -3,6 +3,7 @@
 use super::core::{Core, PageAnswer, Session, after};
 use crate::error::Reason;
 use crate::http::{Edits, Framing, Known, Method, RequestHead, connection_line, kept_request_id, write_line, write_status};
+use crate::http2::grpc;
 use crate::net::Stream;
 use crate::server::{Client, Inbound, Next};
 
@@ -51,7 +52,10 @@ impl Core {
         let json = session.head.known(bytes, Known::Accept).is_some_and(|accept| contains(accept, b"json"));
         let id = kept_request_id(&session.head, bytes, session.sender.trusted).unwrap_or(session.scratch.id.as_bytes());
         let id = std::str::from_utf8(id).unwrap_or_default();
-        let (kind, body) = if json {
+        let in_grpc = client.http2 && grpc::is_grpc(&session.head, bytes);
+        let (kind, body) = if in_grpc {
+            ("application/grpc", String::new())
+        } else if json {
             let problem = serde_json::json!({
                 "type": "about:blank", "title": phrase(status), "status": status,
                 "detail": reason.explain(), "reason": reason.code(), "request_id": id,
@@ -80,7 +84,14 @@ impl Core {
         if let Some(allow) = &extra.allow {
             write_line(&mut lines, b"Allow", allow.as_bytes());
         }
+        if in_grpc {
+            write_line(&mut lines, b"grpc-status", grpc::status(reason).to_string().as_bytes());
+            let text = format!("{} (reason: {}, request id: {id})", reason.explain(), reason.code());
+            write_line(&mut lines, b"grpc-message", grpc::message(&text).as_bytes());
+        }
         lines.extend_from_slice(&extra.lines);
+        // What was refused is told by trailers alone.
+        let status = if in_grpc { 200 } else { status };
         self.own(client, session, &Own { status, lines: &lines, body: body.as_bytes(), edits, keep }).await
     }
 
@@ -154,7 +165,7 @@ const fn proxy_error(reason: Reason) -> &'static str {
         Reason::Unresolved => "dns_error",
         Reason::ConnectFailed => "connection_refused",
         Reason::ConnectTimeout => "connection_timeout",
-        Reason::SendFailed => "connection_terminated",
+        Reason::SendFailed | Reason::StreamRefused => "connection_terminated",
         Reason::SendTimeout => "connection_write_timeout",
         Reason::FirstByteTimeout | Reason::ResponseBodyTimeout => "connection_read_timeout",
         Reason::RequestTimeout => "http_response_timeout",

@@ -1,11 +1,10 @@
 //! One attempt: get a connection to the endpoint, send the request, wait for the head of its answer.
 
 use std::cell::Cell;
-use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::connect::ends;
 use super::core::{Core, Session, after};
 use super::note::micros;
 use super::upload::{Ended, Terms, Upload, beside_until};
@@ -13,16 +12,17 @@ use crate::client::{Connection, HeadError, Key, read_head};
 use crate::clock::Instant;
 use crate::config::HostHeader;
 use crate::error::{Fault, Reason};
-use crate::exchange::{Attempt, Incoming, Plan, Trace, View};
+use crate::exchange::{Attempt, Incoming, Trace, View};
 use crate::http::{Changes, Edits, Framing, Method, RequestHead, RequestOut, ResponseHead, ResponseOut, Version};
 use crate::http::{write_request, write_response};
 use crate::http1;
-use crate::net::{self, Stream};
-use crate::proxy_protocol::{self, Ends};
+use crate::net::{Stream, Tie};
 use crate::server::{Client, Inbound};
 
 /// An endpoint that has begun to answer. Its head is in the session, parsed from the front of `buf`.
 pub(super) struct Answered<'a> {
+    /// Ends the connection when the client's stream ends.
+    pub _tie: Option<Box<Tie>>,
     pub connection: Rc<Connection>,
     pub buf: Vec<u8>,
     pub upload: Option<Upload<'a>>,
@@ -93,6 +93,8 @@ impl Core {
     ) -> Result<Answered<'a>, Failed> {
         let plan = &view.plan;
         let began = self.now();
+        let limit = session.limit.unwrap_or(Instant::MAX);
+        let deadline = deadline.min(limit);
         session.connect = None;
         let ends = || client.map(|client| ends(client, session, inbound.bytes(), plan));
         let (connection, reused) =
@@ -101,6 +103,7 @@ impl Core {
             session.connect = Some(micros(began, self.now()));
         }
         connection.requests.set(connection.requests.get() + 1);
+        let tie = client.and_then(|client| client.link.tie(&connection.link));
 
         let bytes = inbound.bytes();
         let body = match session.scratch.notes.body {
@@ -144,7 +147,9 @@ impl Core {
         let (asked, mut interims) = ((session.head.method, session.head.connection.upgrade), 0);
         let reason = loop {
             let error = match look(&buf, asked, limits, &mut session.response, &mut interims) {
-                Ok(Look::Complete) => return Ok(Answered { connection, buf, upload, trace, whole: None, pieces: false, filled: false }),
+                Ok(Look::Complete) => {
+                    return Ok(Answered { _tie: tie, connection, buf, upload, trace, whole: None, pieces: false, filled: false });
+                }
                 Ok(Look::Interim) => {
                     if let Some(client) = client
                         && let Err(reason) = self.interim(client, session, &buf, plan.config.timeouts.write.get()).await
@@ -166,7 +171,7 @@ impl Core {
                                 Err(reason) if reason.fault() == Fault::Client => Some(reason),
                                 _ => {
                                     // The whole request is there: the time for its answer begins.
-                                    deadline.set(after(self.now(), plan.routes[attempt.route].timeout));
+                                    deadline.set(after(self.now(), plan.routes[attempt.route].timeout).min(limit));
                                     patience();
                                     None
                                 }
@@ -193,6 +198,8 @@ impl Core {
             // What ended the sending may have ended the connection: the limit on it, most often.
             let sending = upload.as_ref().and_then(|upload| upload.ended()?.result.err());
             break match error {
+                _ if connection.link.is_unprocessed() => Reason::StreamRefused,
+                _ if client.is_some_and(|client| client.link.is_left()) => Reason::ClientLeft,
                 HeadError::Expired if self.now() >= deadline.get() => Reason::RequestTimeout,
                 HeadError::Expired => Reason::FirstByteTimeout,
                 HeadError::Refused(reason) => reason,
@@ -231,84 +238,6 @@ impl Core {
         self.buffers.give(out);
         result.map(|_| ()).map_err(|_| Reason::ClientLeft)
     }
-
-    /// A kept connection to the endpoint, or a new one. `ends` is for whom, where endpoints are told by a PROXY protocol header: such a connection
-    /// is a new one always, as it stands for this client.
-    pub(super) async fn connection(
-        &self,
-        view: &View,
-        attempt: &Attempt,
-        deadline: Instant,
-        ends: impl FnOnce() -> Option<Ends>,
-    ) -> Result<(Rc<Connection>, bool), Reason> {
-        let now = self.now();
-        let key = key(attempt);
-        let introduction = view.plan.upstreams[attempt.upstream].settings.proxy_protocol.version();
-        if introduction.is_none()
-            && let Some(connection) = self.pool.take(key, attempt.careful, now)
-        {
-            self.counters.upstream_reused.add(1);
-            return Ok((connection, true));
-        }
-        let address = attempt.address.as_ref().ok_or(Reason::Unresolved)?;
-        let patience = view.plan.upstreams[attempt.upstream].connect_timeout;
-        let opened = net::connect(address, |link| {
-            let timer = self.deadlines.timer(link);
-            timer.close_at(after(now, patience).min(deadline));
-            timer
-        });
-        let secured = view.secured(attempt.upstream, attempt.endpoint);
-        let opened = Box::pin(async {
-            let (link, timer) = opened.await?;
-            if let Some(version) = introduction {
-                let mut header = Vec::new();
-                proxy_protocol::write(&mut header, version, ends().as_ref());
-                // It fits into what the kernel takes of a new connection at once.
-                link.send(header, 0).await.0.map_err(|error| io::Error::new(io::ErrorKind::BrokenPipe, error))?;
-            }
-            let Some((config, name)) = secured else { return Ok((link, timer)) };
-            match net::secure_to(&link, config, name).await {
-                Ok(link) => Ok((link, timer)),
-                Err(_) if timer.expired() => Err(io::ErrorKind::TimedOut.into()),
-                Err(error) => Err(io::Error::from(error)),
-            }
-        });
-        let opened = opened.await;
-        self.woke();
-        match opened {
-            Ok((link, timer)) => {
-                self.counters.upstream_opened.add(1);
-                Ok((Rc::new(Connection { timer, link, born: now, requests: Default::default() }), false))
-            }
-            Err(error) => Err(match error.kind() {
-                io::ErrorKind::TimedOut if self.now() >= deadline => Reason::RequestTimeout,
-                io::ErrorKind::TimedOut => Reason::ConnectTimeout,
-                io::ErrorKind::BrokenPipe => Reason::SendFailed,
-                _ if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => Reason::OutOfDescriptors,
-                _ => failed_to_open(&error),
-            }),
-        }
-    }
-}
-
-/// Why a connection could not be opened.
-#[cold]
-fn failed_to_open(error: &io::Error) -> Reason {
-    match error.get_ref().and_then(|error| error.downcast_ref()) {
-        Some(net::Unsafe::Refused(error)) if net::is_untrusted(error) => Reason::CertificateRefused,
-        Some(_) => Reason::TlsFailed,
-        None => Reason::ConnectFailed,
-    }
-}
-
-/// The client's connection, as endpoints are told of it. What only a header of a proxy says of the client has no port.
-fn ends(client: &Client, session: &Session, bytes: &[u8], plan: &Plan) -> Ends {
-    let Client { peer, destination, link, .. } = client;
-    let unknown = || SocketAddr::new(if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }, 0);
-    let to = destination.as_deref().copied().or_else(|| link.local_address()).unwrap_or_else(unknown);
-    let ip = Incoming { head: &session.head, bytes, peer: peer.ip(), secure: false, wall: 0 }.client(&plan.trusted);
-    let port = if ip == peer.ip().to_canonical() { peer.port() } else { 0 };
-    Ends { from: SocketAddr::new(ip, port), to }
 }
 
 /// What has been received of an answer so far.

@@ -13,7 +13,7 @@ use super::waiters::Waiters;
 use crate::access::{Batch, Journal};
 use crate::cache::Purge;
 use crate::chance::Chance;
-use crate::client::Pool;
+use crate::client::{Pool, http2};
 use crate::clock::{Clock, Instant};
 use crate::config::Timeouts;
 use crate::exchange::{Incoming, Page, Scratch, View};
@@ -43,6 +43,8 @@ pub struct Core {
     pub buffers: Buffers,
     /// Idle connections to endpoints.
     pub pool: Pool,
+    /// HTTP/2 connections to endpoints.
+    pub multiplexed: Rc<http2::Connections>,
     /// Requests that wait for their turn.
     pub waiters: Waiters,
     /// This core's counters.
@@ -115,6 +117,8 @@ pub struct Session {
     pub(super) served: u32,
     /// Interim answers aren't passed on.
     pub(super) hushed: bool,
+    /// When the request's own time for the head of its answer is over.
+    pub(super) limit: Option<Instant>,
     /// The request's copy, until its body is sent.
     pub(super) copying: Option<Box<Copying>>,
 }
@@ -181,6 +185,7 @@ impl Core {
             deadlines: Rc::default(),
             buffers,
             pool: Pool::default(),
+            multiplexed: Rc::default(),
             waiters: Waiters::default(),
             counters,
             latency: RefCell::new(latency),
@@ -256,6 +261,7 @@ impl Core {
             session.sender = Sender::new(ip, &self.ports[usize::from(session.tls)], session.tls);
             self.tell_certificate(client, &mut session.sender);
         }
+        session.sender.http2 = client.http2;
         session.sender.trusted = self.view.borrow().plan.trusts(ip);
         session.bare = !session.sender.may_be_secure();
         session.served = 0;

@@ -79,6 +79,7 @@ impl Core {
         spare.scratch.notes.request.clone_from(&session.scratch.notes.request);
         spare.scratch.notes.body.clone_from(&session.scratch.notes.body);
         spare.scratch.id = session.scratch.id;
+        spare.limit = session.limit;
         spare.hushed = true;
         spare
     }

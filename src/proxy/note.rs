@@ -102,6 +102,7 @@ impl Core {
             upstream_status: ended.asked.is_some_and(|asked| asked.answered.is_some()),
             reason: ended.reason,
             version: head.version,
+            http2: client.http2,
             route: ended.route.map(|route| route as u32),
             upstream: ended.asked.map(|asked| asked.upstream as u32),
             attempts: ended.attempts,

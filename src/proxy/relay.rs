@@ -177,6 +177,7 @@ impl Core {
                 *filled = buf.len() == buf.capacity();
                 Ok(true)
             }
+            _ if client.link.is_left() => Err(Reason::ClientLeft),
             _ if connection.timer.expired() => Err(unsent().unwrap_or(Reason::ResponseBodyTimeout)),
             Ok(_) => Ok(false),
             Err(_) => Err(Reason::ClosedMidBody),

@@ -10,104 +10,11 @@ use super::relay::{Relayed, Terms, outlives};
 use crate::clock::Instant;
 use crate::error::Reason;
 use crate::exchange::{Attempt, Attempted, Ending, Exchange, Page, Place, Plan, Refusal, Step, Tally, View};
-use crate::http::{Edits, Framing, RequestHead, kept_request_id};
-use crate::http1;
+use crate::http::{Edits, Framing, kept_request_id};
+use crate::http2::grpc;
 use crate::middleware::Answer;
 use crate::net;
-use crate::server::{Client, Inbound, Next, Service, Timing};
-
-impl Service for Core {
-    type Session = Box<Session>;
-
-    fn now(&self) -> Instant {
-        Core::now(self)
-    }
-
-    fn woke(&self) -> Instant {
-        Core::woke(self)
-    }
-
-    fn timing(&self) -> Timing {
-        let view = self.view.borrow();
-        let timeouts = &view.plan.config.timeouts;
-        Timing { read: timeouts.read.get(), idle: timeouts.idle.get() }
-    }
-
-    fn limits(&self) -> http1::Limits {
-        self.view.borrow().plan.head_limits
-    }
-
-    fn connections(&self) -> u64 {
-        self.counters.connections.count()
-    }
-
-    fn draining(&self) -> bool {
-        self.draining.get()
-    }
-
-    fn take_buffer(&self) -> Vec<u8> {
-        self.buffers.take()
-    }
-
-    fn give_buffer(&self, buf: Vec<u8>) {
-        self.buffers.give(buf);
-    }
-
-    fn begin(&self, client: &Client) -> Self::Session {
-        self.session(client)
-    }
-
-    fn end(&self, session: Self::Session, cold: bool) {
-        self.cooled.set(self.cooled.get() + u32::from(cold));
-        self.keep(session);
-    }
-
-    fn head<'a>(&self, session: &'a mut Self::Session) -> &'a mut RequestHead {
-        &mut session.head
-    }
-
-    async fn serve(&self, client: &Client, session: &mut Self::Session, inbound: &mut Inbound) -> Next {
-        let started = self.now();
-        let view = self.view.borrow().clone();
-        session.scratch.id = self.request_id(view.plan.additions.uuid);
-        session.served = session.served.saturating_add(1);
-        self.sample(&view.plan, session);
-        self.counters.in_flight.add(1);
-        let begun = Begun::new(client, started);
-        let mut request = Request { core: self, client, session, inbound, begun, ended: Ended::default(), held: None, fill: None };
-        let next = request.run(view.clone()).await;
-        if !request.ended.switched {
-            self.woke();
-            request.count(&view);
-        }
-        let Request { ended, held, fill, .. } = request;
-        if let Some(fill) = fill {
-            self.wake_fill(fill);
-        }
-        if let Some((route, upstream)) = held {
-            session.copying = None;
-            self.wake_places(route, upstream);
-        }
-        self.counters.in_flight.sub(1);
-        self.note(&view, client, session, begun, ended);
-        next
-    }
-
-    async fn refuse(&self, client: &Client, session: &mut Self::Session, reason: Reason) -> Next {
-        session.scratch.id = self.request_id(self.view.borrow().plan.additions.uuid);
-        // What was parsed before the mistake says nothing.
-        session.head.forget();
-        session.scratch.notes.clear();
-        self.counters.ended(reason.status(), Some(reason), std::time::Duration::ZERO);
-        session.arrived = 0;
-        let begun = Begun::new(client, self.now());
-        let view = self.view.borrow().clone();
-        let edits = view.plan.response_edits(None, session.bare);
-        let next = afterwards(self.refusal(client, session, &[], reason, &Extra::default(), edits, false).await, false);
-        self.note(&view, client, session, begun, Ended { status: reason.status(), reason: Some(reason), ..Ended::default() });
-        next
-    }
-}
+use crate::server::{Client, Inbound, Next};
 
 /// A request being served.
 pub(super) struct Request<'a> {
@@ -118,16 +25,17 @@ pub(super) struct Request<'a> {
     pub(super) begun: Begun,
     pub(super) ended: Ended,
     /// The route and upstream in which it held places.
-    held: Option<(usize, u32)>,
+    pub(super) held: Option<(usize, u32)>,
     /// The fill that others may have waited for.
-    fill: Option<u64>,
+    pub(super) fill: Option<u64>,
 }
 
 impl<'a> Request<'a> {
-    async fn run(&mut self, view: Rc<View>) -> Next {
+    pub(super) async fn run(&mut self, view: Rc<View>) -> Next {
         let Session { head, arrived, .. } = &mut *self.session;
         let body = if let Framing::Length(length) = head.framing { length } else { u64::MAX };
         *arrived = head.length as u64 + body.min((self.inbound.bytes().len() - head.length) as u64);
+        self.session.limit = if self.client.http2 { self.own_limit() } else { None };
         let mut exchange = Exchange::new(view, self.begun.at);
         let (mut ticket, mut awaited) = (None, false);
         let mut step = self.step(&mut exchange);
@@ -247,6 +155,13 @@ impl<'a> Request<'a> {
             }
             step = self.step(&mut exchange);
         }
+    }
+
+    /// When the time is over that a call of gRPC gives itself.
+    fn own_limit(&self) -> Option<Instant> {
+        let (head, bytes) = (&self.session.head, self.inbound.bytes());
+        let limit = if grpc::is_grpc(head, bytes) { grpc::timeout(head, bytes) } else { None };
+        Some(self.begun.at + limit?)
     }
 
     fn step(&mut self, exchange: &mut Exchange) -> Step {

@@ -58,7 +58,8 @@ async fn tunnel(core: &Core, client: &Client, up: &Connection, early: Vec<u8>, a
 async fn copy(core: &Core, from: &impl Stream, to: &impl Stream, first: Vec<u8>, touch: &impl Fn(), count: impl Fn(u64)) {
     let mut buf = first;
     loop {
-        let full = buf.len() == buf.capacity();
+        // What came with a head has a buffer of its own size.
+        let full = buf.len() == buf.capacity() && buf.capacity() >= core.buffers.size();
         if !buf.is_empty() {
             count(buf.len() as u64);
             let (result, back) = to.send(buf, 0).await;
@@ -72,7 +73,7 @@ async fn copy(core: &Core, from: &impl Stream, to: &impl Stream, first: Vec<u8>,
             buf.clear();
         }
         // Where a receive has filled its buffer, there is more to come at once.
-        if !full || buf.capacity() == 0 {
+        if !full {
             core.buffers.give(buf);
             let waited = from.readable().await;
             buf = core.buffers.take();

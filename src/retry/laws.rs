@@ -35,7 +35,12 @@ fn situations() -> impl Iterator<Item = Situation> {
 fn may_have_been_processed(situation: &Situation) -> bool {
     match situation.ending {
         Ending::Failed(
-            Reason::Unresolved | Reason::ConnectFailed | Reason::TlsFailed | Reason::CertificateRefused | Reason::ConnectTimeout,
+            Reason::Unresolved
+            | Reason::ConnectFailed
+            | Reason::TlsFailed
+            | Reason::CertificateRefused
+            | Reason::ConnectTimeout
+            | Reason::StreamRefused,
         ) => false,
         Ending::Failed(Reason::SendFailed | Reason::ClosedBeforeHead) => situation.sent_anything || situation.response_started,
         _ => true,
@@ -76,13 +81,14 @@ fn what_is_safe_and_may_help_is_repeated() {
                 | Reason::SendFailed
                 | Reason::SendTimeout
                 | Reason::ClosedBeforeHead
+                | Reason::StreamRefused
                 | Reason::FirstByteTimeout
         ),
     };
     let safe =
         |situation: &Situation| !situation.relayed && !situation.body_lost && (situation.idempotent || !may_have_been_processed(situation));
     for situation in situations().filter(|situation| can_help(situation) && safe(situation)) {
-        let closed = matches!(situation.ending, Ending::Failed(Reason::SendFailed | Reason::ClosedBeforeHead));
+        let closed = matches!(situation.ending, Ending::Failed(Reason::SendFailed | Reason::ClosedBeforeHead | Reason::StreamRefused));
         let stale = closed && situation.reused && !situation.stale_retried && !situation.response_started;
         let expected = if stale {
             Verdict::RetryStale

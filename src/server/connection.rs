@@ -12,12 +12,13 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::Inbound;
+use super::{Inbound, http2};
 use crate::clock::Instant;
 use crate::error::Reason;
 use crate::http::RequestHead;
 use crate::http1;
-use crate::net::{Link, Stream, Timer};
+use crate::http2::is_preface;
+use crate::net::{Deadlines, Link, Stream, Timer};
 
 /// A client's connection. The timer goes before the descriptor it may shut down.
 pub struct Client {
@@ -27,6 +28,8 @@ pub struct Client {
     pub link: Link,
     /// Its address, as far as a proxy in front told it by the PROXY protocol.
     pub peer: SocketAddr,
+    /// It is a stream of HTTP/2.
+    pub http2: bool,
     /// The address it connected to, where a proxy in front told that, or the link isn't the client's own socket.
     pub destination: Option<Box<SocketAddr>>,
     /// What is known of it by TLS, if the connection has that.
@@ -81,6 +84,18 @@ pub trait Service: 'static {
     fn connections(&self) -> u64;
     /// Connections are to end after the request under way.
     fn draining(&self) -> bool;
+    /// Answers are the last of their connections.
+    fn leaving(&self) -> bool;
+    /// Where deadlines are set.
+    fn deadlines(&self) -> &Rc<Deadlines>;
+    /// A number by chance.
+    fn draw(&self) -> u64;
+    /// What HTTP/2 connections may have; `None` if there are to be none.
+    fn http2(&self) -> Option<http2::Settings>;
+    /// Something happened on an HTTP/2 connection.
+    fn on_http2(&self, event: http2::Event);
+    /// A stream's request was answered with a refusal because it can't be understood.
+    fn on_refused(&self, reason: Reason);
     /// A buffer to receive into.
     fn take_buffer(&self) -> Vec<u8>;
     /// Gives a buffer back.
@@ -100,6 +115,8 @@ pub trait Service: 'static {
 enum Spell {
     Cold,
     Closed,
+    /// It speaks HTTP/2, and this has come of it.
+    Http2(Box<(http2::Settings, Vec<u8>)>),
 }
 
 /// Serves a connection until it is closed.
@@ -110,6 +127,10 @@ pub async fn serve<S: Service>(service: Rc<S>, client: Client) {
         match Box::pin(warm(&*service, &client, first)).await {
             Spell::Closed => return,
             Spell::Cold => {}
+            Spell::Http2(begun) => {
+                let (settings, first) = *begun;
+                return Box::pin(http2::serve(service, client, settings, first)).await;
+            }
         }
         first = false;
         if service.draining() {
@@ -134,6 +155,7 @@ async fn warm<S: Service>(service: &S, client: &Client, first: bool) -> Spell {
 }
 
 async fn requests<S: Service>(service: &S, client: &Client, session: &mut S::Session, inbound: &mut Inbound, mut first: bool) -> Spell {
+    let mut begins = first && !client.http2;
     loop {
         if inbound.bytes().is_empty() {
             // Draining too: what the client has sent already is served, and who sends nothing is ended with all that are idle.
@@ -162,10 +184,17 @@ async fn requests<S: Service>(service: &S, client: &Client, session: &mut S::Ses
                 service.serve(client, session, inbound).await
             }
             Ok(false) => return Spell::Closed,
+            Err(Reason::BadVersion)
+                if begins
+                    && is_preface(inbound.bytes())
+                    && let Some(settings) = service.http2() =>
+            {
+                return Spell::Http2(Box::new((settings, inbound.bytes().to_vec())));
+            }
             Err(reason) => Box::pin(service.refuse(client, session, reason)).await,
         };
         match next {
-            Next::KeepAlive => {}
+            Next::KeepAlive => begins = false,
             Next::Close => return Spell::Closed,
             Next::Linger => {
                 Box::pin(linger(service, client)).await;
@@ -217,7 +246,7 @@ async fn linger<S: Service>(service: &S, client: &Client) {
     service.give_buffer(buf);
 }
 
-fn or_forever(limit: Duration) -> Duration {
+pub(super) fn or_forever(limit: Duration) -> Duration {
     if limit.is_zero() { Duration::from_secs(u32::MAX as u64) } else { limit }
 }
 

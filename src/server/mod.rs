@@ -1,6 +1,7 @@
-//! HTTP/1 as a server: the life of a client's connection, from its first byte to its close.
+//! The life of a client's connection, from its first byte to its close: HTTP/1, and HTTP/2 where it begins so.
 
 mod connection;
+pub mod http2;
 mod inbound;
 
 pub use connection::{Client, Next, Secured, Service, Timing, serve};

@@ -7,7 +7,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::{pem, provider, versions};
-use crate::config::{UpstreamTls, Wrong};
+use crate::config::{Protocol, UpstreamTls, Wrong};
 
 /// What an upstream's endpoints are asked with. The sessions that can be resumed are remembered here.
 #[derive(Clone, Debug)]
@@ -20,15 +20,15 @@ pub struct Client {
 
 /// What keeps these settings from being used.
 pub fn client_problems(settings: &UpstreamTls) -> Option<Wrong> {
-    Client::new(settings).err()
+    Client::new(settings, Protocol::Http1).err()
 }
 
 impl Client {
-    /// As the settings say.
+    /// As the settings say, for an endpoint that speaks this above it.
     ///
     /// # Errors
     /// What of the settings can't be used.
-    pub fn new(settings: &UpstreamTls) -> Result<Self, Wrong> {
+    pub fn new(settings: &UpstreamTls, protocol: Protocol) -> Result<Self, Wrong> {
         let roots = match settings.ca.as_str() {
             "" => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
             ca => pem::roots("ca", ca)?,
@@ -44,7 +44,10 @@ impl Client {
                 builder.with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)))
             }
         };
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![match protocol {
+            Protocol::Http1 => b"http/1.1".to_vec(),
+            Protocol::H2 => b"h2".to_vec(),
+        }];
         config.resumption = Resumption::in_memory_sessions(SESSIONS);
         let name = match settings.server_name.as_str() {
             "" => None,

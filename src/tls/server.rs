@@ -32,7 +32,7 @@ pub fn server_problems(settings: &Tls) -> Vec<Wrong> {
     let certificates = settings.certificates.iter().enumerate();
     let mut problems: Vec<Wrong> = certificates.filter_map(|(index, _)| certified(settings, index).err()).collect();
     if problems.is_empty() {
-        problems.extend(Server::new(settings).err());
+        problems.extend(Server::new(settings, true).err());
     }
     problems
 }
@@ -44,11 +44,11 @@ fn certified(settings: &Tls, index: usize) -> Result<rustls::sign::CertifiedKey,
 }
 
 impl Server {
-    /// As the settings say. Sessions aren't resumed until it is given [`Tickets`].
+    /// As the settings say, with HTTP/2 among what may be spoken above it or without. Sessions aren't resumed until it is given [`Tickets`].
     ///
     /// # Errors
     /// What of the settings can't be served.
-    pub fn new(settings: &Tls) -> Result<Self, Wrong> {
+    pub fn new(settings: &Tls, http2: bool) -> Result<Self, Wrong> {
         let all = (0..settings.certificates.len()).map(|index| certified(settings, index).map(Arc::new));
         let all = all.collect::<Result<Vec<_>, _>>()?;
         let expiries = all.iter().filter_map(|certified| facts(certified.cert.first()?)).enumerate().map(|(index, facts)| {
@@ -71,7 +71,7 @@ impl Server {
             }
         };
         let mut config = builder.with_cert_resolver(Arc::new(Certificates::new(all)));
-        config.alpn_protocols = PROTOCOLS.iter().map(|protocol| protocol.to_vec()).collect();
+        config.alpn_protocols = PROTOCOLS[usize::from(!http2)..].iter().map(|protocol| protocol.to_vec()).collect();
         // What a core remembers no other core would know: sessions are in the clients' tickets.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
@@ -113,7 +113,7 @@ impl Tickets {
     }
 }
 
-/// What may be spoken above TLS, the best first. Who accepts a connection picks its driver by what was agreed on.
-const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+/// What may be spoken above TLS, the best first. A client that agrees on HTTP/2 begins with its preface, as on a plain connection.
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 /// Tickets that a client gets for each full handshake (TLS 1.3), as it may use each but once.
 const TICKETS: usize = 2;

@@ -70,7 +70,7 @@ fn welcome(core: &Rc<Core>, link: Link, peer: SocketAddr, tls: bool) {
     }
     core.counters.connections.add(1);
     let timer = core.deadlines.timer(&link);
-    let client = Client { timer, link, peer, destination: None, secured: None, sent: Cell::new(0), received: Cell::new(0) };
+    let client = Client { timer, link, peer, destination: None, http2: false, secured: None, sent: Cell::new(0), received: Cell::new(0) };
     let core = core.clone();
     if introduced::is_due(&core, peer) {
         net::spawn(async move {
@@ -92,9 +92,9 @@ fn attend(core: Rc<Core>, client: Client, tls: bool) {
     net::spawn(async move { run(&core, peer, server::serve(core.clone(), client)).await });
 }
 
-/// After the handshake its result says which protocol is served: HTTP/1.1 is all that [`tls`](crate::tls) offers.
+/// Serves a client once its handshake is done.
 async fn secure_and_serve(core: Rc<Core>, client: Client) {
-    if let Some((client, _protocol)) = Box::pin(secure(&core, client)).await {
+    if let Some(client) = Box::pin(secure(&core, client)).await {
         server::serve(core, client).await;
     }
 }

@@ -15,9 +15,8 @@ use crate::proxy::Core;
 use crate::server::{Client, Secured};
 use crate::tls;
 
-/// Makes a client's connection safe. `None` if that can't be: then it is over, and has been counted. Besides the client the protocol
-/// that is spoken above TLS, if one was agreed on.
-pub(super) async fn secure(core: &Core, mut client: Client) -> Option<(Client, Option<Vec<u8>>)> {
+/// Makes a client's connection safe. `None` if that can't be: then it is over, and has been counted.
+pub(super) async fn secure(core: &Core, mut client: Client) -> Option<Client> {
     let counters = &core.counters;
     let view = core.view.borrow().clone();
     let settings = &view.plan.config.tls;
@@ -44,7 +43,7 @@ pub(super) async fn secure(core: &Core, mut client: Client) -> Option<(Client, O
             client.secured = Some(Rc::new(Secured { subject }));
             client.timer.clear();
             client.link = link;
-            return Some((client, agreed.protocol));
+            return Some(client);
         }
         Err(error) => error,
     };

@@ -18,7 +18,7 @@ const HEADS: &[(&[u8], u16, &str)] = &[
     (b"GET /# HTTP/1.1\r\nHost: a\r\n\r\n", 400, "bad_target"),
     (b"GET http://user@a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, "bad_target"),
     (b"GET / HTTP/1.2\r\nHost: a\r\n\r\n", 505, "bad_version"),
-    (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "bad_version"),
+    (b"PRI * HTTP/2.1\r\n\r\nSM\r\n\r\n", 505, "bad_version"),
     (b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", 501, "connect_method_refused"),
     // Lines and names.
     (b"GET / HTTP/1.1\nHost: a\n\n", 400, "bare_lf"),

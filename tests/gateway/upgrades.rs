@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::harness::{DRIVERS, Gateway, Hostile, until};
+use crate::harness::http2::{request, rest, send_all};
+use crate::harness::{DRIVERS, Gateway, Hostile, Http2, until};
 
 const ASK: &str = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n";
 const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: y\r\n\r\n";
@@ -112,4 +113,50 @@ fn a_switch_that_nobody_asked_for_is_refused() {
     let endpoint = Hostile::answering(SWITCH);
     let gateway = Gateway::to(&endpoint.address);
     assert_eq!(gateway.get("/").refusal(), (502, "unexpected_upgrade"));
+}
+
+#[test]
+fn a_stream_of_http_2_switches_too() {
+    let endpoint = echo();
+    for driver in DRIVERS {
+        let gateway = Gateway::with(&endpoint.address, json!({ "runtime": { "driver": driver } }));
+        let client = Http2::connect(&gateway.address);
+        let mut ask = request("CONNECT", "/chat", &[("sec-websocket-version", "13")]);
+        ask.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
+        client.run(async |sender| {
+            let mut sender = sender.ready().await.unwrap();
+            while !sender.is_extended_connect_protocol_enabled() {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+            let (response, mut send) = sender.send_request(ask, false).unwrap();
+            let (head, mut body) = response.await.unwrap().into_parts();
+            assert_eq!((head.status.as_u16(), head.headers.get("sec-websocket-accept")), (200, None));
+            let greeting = body.data().await.unwrap().unwrap();
+            assert_eq!(&greeting[..], b"greetings");
+            let sent: Vec<u8> = (0..300_000u32).map(|at| (at * 31 % 253) as u8).collect();
+            let (got, sending) = futures_util::future::join(rest(body), send_all(&mut send, &sent, true)).await;
+            sending.unwrap();
+            assert!(got.unwrap().0 == [&sent[..], b"goodbye"].concat());
+        });
+        assert!(endpoint.last().field("sec-websocket-key").is_some_and(|key| key.len() == 24));
+        gateway.wait_idle();
+        assert_eq!(gateway.metric("gateway_upgrades_total"), 1.0);
+    }
+    // What is sent ahead of a refusal is never taken for a request.
+    let endpoint = Hostile::answering("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+    let gateway = Gateway::to(&endpoint.address);
+    let client = Http2::connect(&gateway.address);
+    let mut ask = request("CONNECT", "/chat", &[]);
+    ask.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
+    client.run(async |sender| {
+        let mut sender = sender.ready().await.unwrap();
+        while !sender.is_extended_connect_protocol_enabled() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        let (response, mut send) = sender.send_request(ask, false).unwrap();
+        send.send_data("GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n".into(), true).unwrap();
+        assert_eq!(response.await.unwrap().status(), 403);
+    });
+    assert_eq!(client.get("/").status(), 403);
+    assert!(endpoint.seen().iter().all(|request| request.target() != "/smuggled"));
 }

@@ -98,6 +98,11 @@ fn runtime_and_limits(rules: &mut Rules<'_>) {
     }
     rules.size(&|| "limits.chunk_extension".into(), limits.chunk_extension, 0, 1 << 20);
     rules.size(&|| "limits.trailers".into(), limits.trailers, 0, 1 << 20);
+    let http2 = &config.http2;
+    rules.size(&|| "http2.stream_window".into(), http2.stream_window, (64 << 10) - 1, 1 << 30);
+    rules.size(&|| "http2.connection_window".into(), http2.connection_window, (64 << 10) - 1, 1 << 30);
+    rules.size(&|| "http2.max_frame".into(), http2.max_frame, 16 << 10, 1 << 20);
+    rules.size(&|| "http2.send_buffer".into(), http2.send_buffer, 4 << 10, 16 << 20);
 }
 
 fn built_in(rules: &mut Rules<'_>) {

@@ -2,7 +2,7 @@
 
 use super::gateway::PROBE_INTERVAL_MIN;
 use super::{Rules, request_path};
-use crate::config::{HealthCheck, Target, Time, Upstream, UpstreamTls};
+use crate::config::{HealthCheck, Protocol, ProxyProtocol, Target, Time, Upstream, UpstreamTls};
 use crate::http::is_token;
 use crate::tls::client_problems;
 
@@ -29,6 +29,20 @@ fn check(rules: &mut Rules<'_>, upstream: &Upstream, at: &dyn Fn(&str) -> String
     }
     endpoints(rules, upstream, at);
     health_check(rules, &upstream.health_check, &|setting| at(&format!("health_check.{setting}")));
+    if upstream.protocol == Protocol::H2 && upstream.proxy_protocol != ProxyProtocol::Off {
+        rules.broken(
+            at("proxy_protocol"),
+            "can't be used with \"protocol\": \"h2\": a connection carries requests of many clients",
+            "endpoints are told the client's address by X-Forwarded-For",
+        );
+    }
+    if upstream.protocol == Protocol::H2 && upstream.health_check.enabled {
+        rules.broken(
+            at("health_check.enabled"),
+            "can't be used with \"protocol\": \"h2\": probes are requests of HTTP/1.1",
+            "\"outlier_detection\" ejects endpoints by what requests show",
+        );
+    }
     let outlier = &upstream.outlier_detection;
     rules.at_least(&|| at("outlier_detection.window"), outlier.window, Time::from_millis(100));
     rules.at_least(&|| at("outlier_detection.ejection_time"), outlier.ejection_time, Time::from_millis(10));

@@ -353,7 +353,7 @@ fn all_are_told_at_once_in_the_order_of_the_file() {
             "3:23: upstreams[0].id: is missing; routes name their upstream by it",
             r#"3:50: upstreams[0].endpoints[0].url: must be text, is 1; put it in quotes: "1""#,
             "4:1: a: there is no such setting; there are: \"admin\", \"built_in\", \"cache\", \"circuit_breaker\", \"features\", \"forwarding\", \"health_check_interval\", \
-             \"latency\", \"limits\", \"listener\", \"logging\", \"middlewares\", \"routes\", \"runtime\", \"timeouts\", \"tls\", \"tracing\", \"upstreams\"",
+             \"http2\", \"latency\", \"limits\", \"listener\", \"logging\", \"middlewares\", \"routes\", \"runtime\", \"timeouts\", \"tls\", \"tracing\", \"upstreams\"",
             r#"4:6: a: the variable NONE is not set; set it, or write a default: "${NAME:-default}""#,
         ]
     );

@@ -3,6 +3,7 @@
 mod authority;
 mod gateway;
 mod hostile;
+pub mod http2;
 mod load;
 mod origin;
 mod wire;
@@ -14,6 +15,7 @@ use serde_json::json;
 pub use authority::{Authority, Pair};
 pub use gateway::{Gateway, config, directory, up};
 pub use hostile::Hostile;
+pub use http2::{Frames, Http2, Http2Origin};
 pub use load::Load;
 pub use origin::{Nginx, Origin, run};
 pub use wire::{End, Message, Wire, get};

@@ -2,6 +2,7 @@
 
 mod clients;
 mod endpoints;
+mod http2;
 mod reloads;
 
 use std::process::{Command, Output, Stdio};
@@ -35,11 +36,12 @@ fn port(gateway: &Gateway) -> &str {
     gateway.secure.rsplit(':').next().unwrap()
 }
 
-/// What curl makes of this path by HTTPS as `host`, with these arguments besides.
+/// What curl makes of this path by HTTPS as `host`, over HTTP/1.1 if these arguments don't say otherwise.
 fn curl(gateway: &Gateway, host: &str, path: &str, arguments: &[&str]) -> Output {
     let url = format!("https://{host}:{}{path}", port(gateway));
     let to = format!("{host}:{}:127.0.0.1:{}", port(gateway), port(gateway));
-    let common = ["--silent", "--show-error", "--max-time", "20", "--cacert", &Authority::ours().file, "--connect-to", &to, &url];
+    let common =
+        ["--http1.1", "--silent", "--show-error", "--max-time", "20", "--cacert", &Authority::ours().file, "--connect-to", &to, &url];
     Command::new("curl").args(common).args(arguments).output().expect("curl; tools/check installs it")
 }
 

@@ -1,0 +1,260 @@
+//! This core's HTTP/2 connections to endpoints: which one takes a further lane, when another is opened, when one ends.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::{Connection, SendRequest};
+
+use super::lane::lane;
+use crate::client::Key;
+use crate::clock::Instant;
+use crate::http1::Limits;
+use crate::net::{self, Link, Polled, Timer, pipe};
+
+/// What a connection to an endpoint may carry.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Requests at once; then a further connection is opened.
+    pub streams: u32,
+    /// Bytes of one answer that are received before they are asked for.
+    pub stream_window: u32,
+    /// The same of all answers of a connection.
+    pub connection_window: u32,
+    /// How long the endpoint may take for what is sent to it; zero is for ever.
+    pub write: Duration,
+    /// Limits of answers' heads and of chunked coding within the core.
+    pub limits: Limits,
+}
+
+/// A connection, or one that is being opened.
+pub(super) struct Shared {
+    key: Key,
+    /// Lanes that use it.
+    lanes: Cell<u32>,
+    stage: RefCell<Stage>,
+    /// Lanes that carry nothing, and end with it.
+    idle: RefCell<Vec<(u64, Waker)>>,
+    /// Lanes so far.
+    numbers: Cell<u64>,
+}
+
+enum Stage {
+    /// Who waits for it.
+    Opening(Vec<Waker>),
+    Open(SendRequest<Bytes>),
+    /// It takes no further requests; why not, if it was never opened.
+    Closed(Option<io::ErrorKind>),
+}
+
+/// All of a core.
+#[derive(Default)]
+pub struct Connections {
+    all: RefCell<Vec<Rc<Shared>>>,
+}
+
+/// What a connection takes away when it ends: its place among the others.
+struct Place {
+    connections: Rc<Connections>,
+    shared: Rc<Shared>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !matches!(*self.shared.stage.borrow(), Stage::Closed(_)) {
+            self.shared.close(None);
+        }
+        self.connections.all.borrow_mut().retain(|other| !Rc::ptr_eq(other, &self.shared));
+    }
+}
+
+/// A lane's place on its connection.
+pub(super) struct Seat {
+    pub shared: Rc<Shared>,
+    number: u64,
+}
+
+impl Seat {
+    fn take(shared: Rc<Shared>) -> Seat {
+        shared.lanes.set(shared.lanes.get() + 1);
+        shared.numbers.set(shared.numbers.get() + 1);
+        Seat { number: shared.numbers.get(), shared }
+    }
+
+    /// Whether the connection takes no further requests; the lane is woken once it doesn't.
+    pub(super) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if matches!(*self.shared.stage.borrow(), Stage::Closed(_)) {
+            return Poll::Ready(());
+        }
+        let mut idle = self.shared.idle.borrow_mut();
+        if !idle.iter().any(|(number, _)| *number == self.number) {
+            idle.push((self.number, cx.waker().clone()));
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Seat {
+    /// With the last lane the connection ends.
+    fn drop(&mut self) {
+        let shared = &self.shared;
+        shared.idle.borrow_mut().retain(|(number, _)| *number != self.number);
+        shared.lanes.set(shared.lanes.get() - 1);
+        if shared.lanes.get() == 0 && matches!(*shared.stage.borrow(), Stage::Open(_)) {
+            shared.close(None);
+        }
+    }
+}
+
+impl Shared {
+    fn takes(&self, key: Key, most: u32) -> bool {
+        let room = match &*self.stage.borrow() {
+            Stage::Opening(_) => most,
+            Stage::Open(sender) => most.min(u32::try_from(sender.current_max_send_streams()).unwrap_or(u32::MAX)),
+            Stage::Closed(_) => 0,
+        };
+        self.key == key && self.lanes.get() < room
+    }
+
+    fn close(&self, why: Option<io::ErrorKind>) {
+        if let Stage::Opening(waiting) = std::mem::replace(&mut *self.stage.borrow_mut(), Stage::Closed(why)) {
+            waiting.into_iter().for_each(Waker::wake);
+        }
+        self.idle.borrow_mut().drain(..).for_each(|(_, waker)| waker.wake());
+    }
+
+    /// Where requests are sent.
+    pub(super) fn sender(&self) -> Option<SendRequest<Bytes>> {
+        match &*self.stage.borrow() {
+            Stage::Open(sender) => Some(sender.clone()),
+            _ => None,
+        }
+    }
+
+    /// It takes no further requests: its endpoint said so, or it broke.
+    pub(super) fn retire(&self) {
+        self.close(None);
+    }
+
+    async fn opened(&self) -> io::Result<()> {
+        poll_fn(|cx| match &mut *self.stage.borrow_mut() {
+            Stage::Opening(waiting) => {
+                waiting.push(cx.waker().clone());
+                Poll::Pending
+            }
+            Stage::Open(_) => Poll::Ready(Ok(())),
+            Stage::Closed(why) => Poll::Ready(Err(why.unwrap_or(io::ErrorKind::ConnectionReset).into())),
+        })
+        .await
+    }
+}
+
+impl Connections {
+    /// One end of a pipe that carries requests to the endpoint, over a connection that has room or a new one, which `connect` opens;
+    /// whether it had to be opened.
+    ///
+    /// # Errors
+    /// What `connect` says.
+    pub async fn lane(
+        self: &Rc<Self>,
+        key: Key,
+        settings: Settings,
+        now: impl Fn() -> Instant + 'static,
+        connect: impl Future<Output = io::Result<(Link, Timer)>>,
+    ) -> io::Result<(Link, bool)> {
+        let there = self.all.borrow().iter().find(|shared| shared.takes(key, settings.streams)).cloned();
+        let opens = there.is_none();
+        let seat = match there {
+            Some(shared) => Seat::take(shared),
+            None => {
+                let shared = Rc::new(Shared {
+                    key,
+                    lanes: Cell::new(0),
+                    stage: RefCell::new(Stage::Opening(Vec::new())),
+                    idle: RefCell::default(),
+                    numbers: Cell::new(0),
+                });
+                self.all.borrow_mut().push(shared.clone());
+                let seat = Seat::take(shared.clone());
+                let place = Place { connections: self.clone(), shared: shared.clone() };
+                match connect.await {
+                    Ok((link, timer)) => self.start(place, link, timer, settings, now),
+                    Err(error) => {
+                        shared.close(Some(error.kind()));
+                        return Err(error);
+                    }
+                }
+                seat
+            }
+        };
+        seat.shared.opened().await?;
+        let (near, far) = pipe(CAPACITY);
+        net::spawn(lane(seat, far, settings.limits));
+        Ok((near, opens))
+    }
+
+    /// Runs a connection, in a task of its own.
+    fn start(self: &Rc<Self>, place: Place, link: Link, timer: Timer, settings: Settings, now: impl Fn() -> Instant + 'static) {
+        net::spawn(async move {
+            let io = Polled::new(link, Vec::new(), Box::new(|_| ()));
+            let progress = io.progress();
+            let mut builder = h2::client::Builder::new();
+            builder
+                .initial_window_size(settings.stream_window)
+                .initial_connection_window_size(settings.connection_window)
+                .max_header_list_size(u32::try_from(settings.limits.head).unwrap_or(u32::MAX))
+                .max_send_buffer_size(SEND_BUFFER)
+                .data_frame_budget(SMALL_DATA * settings.connection_window as usize)
+                .enable_push(false);
+            // The limit on connecting is the limit on this as well.
+            let (sender, connection) = match builder.handshake::<_, Bytes>(io).await {
+                Ok(both) => both,
+                Err(_) => {
+                    let why = if timer.expired() { io::ErrorKind::TimedOut } else { io::ErrorKind::ConnectionReset };
+                    place.shared.close(Some(why));
+                    return;
+                }
+            };
+            timer.clear();
+            if let Stage::Opening(waiting) = std::mem::replace(&mut *place.shared.stage.borrow_mut(), Stage::Open(sender)) {
+                waiting.into_iter().for_each(Waker::wake);
+            }
+            if place.shared.lanes.get() == 0 {
+                // Who wanted it has left meanwhile.
+                place.shared.close(None);
+            }
+            drive(connection, &timer, settings.write, &progress, now).await;
+        });
+    }
+}
+
+/// Moves a connection's frames until it ends. What is sent has to be taken in time.
+async fn drive(connection: Connection<Polled, Bytes>, timer: &Timer, write: Duration, progress: &net::Progress, now: impl Fn() -> Instant) {
+    let mut connection = pin!(connection);
+    let mut limited = None;
+    poll_fn(|cx| {
+        let ended = connection.as_mut().poll(cx);
+        let sending = progress.sending.get().then(|| progress.sent.get());
+        if sending != std::mem::replace(&mut limited, sending) {
+            match sending {
+                Some(_) if !write.is_zero() => timer.close_at(now() + write),
+                _ => timer.clear(),
+            }
+        }
+        ended.map(|_| ())
+    })
+    .await;
+}
+
+/// Bytes that a lane's pipe holds each way.
+const CAPACITY: usize = 16 << 10;
+/// Times the connection's window: what small DATA frames that wait for their clients may cost, at 256 bytes less their size each. A client that is
+/// slow to take small messages must not end the connection for all others.
+const SMALL_DATA: usize = 32;
+/// Bytes of one request's body that wait to be sent.
+const SEND_BUFFER: usize = 64 << 10;

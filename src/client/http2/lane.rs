@@ -1,0 +1,127 @@
+//! A lane: takes requests out of its pipe as HTTP/1.1, sends each as a stream, and puts the answers in.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+
+use super::connection::Seat;
+use super::reply::reply;
+use super::request::{Sent, send_body};
+use crate::http::{Framing, RequestHead};
+use crate::http1::{Limits, parse_request};
+use crate::http2::request_of;
+use crate::net::{Link, Stream};
+
+/// How a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Request and answer are whole: the pipe can carry another.
+    Whole,
+    /// The answer is whole, the request isn't, or whoever asked has left.
+    Early,
+    /// The endpoint didn't process the request (RFC 9113 section 8.7).
+    Refused,
+    /// The same, and it takes no more on this connection (section 6.8).
+    Goodbye,
+    /// It broke off.
+    Broken,
+}
+
+/// Carries requests until the pipe is closed, or the connection takes no more.
+pub(super) async fn lane(seat: Seat, far: Link, limits: Limits) {
+    let mut buf = Vec::with_capacity(BUFFER);
+    let mut head = RequestHead::default();
+    let mut ended = Ended::Whole;
+    while ended == Ended::Whole
+        && let Some(sender) = seat.shared.sender()
+        && read_head(&seat, &far, &mut buf, &limits, &mut head).await
+    {
+        ended = Box::pin(stream(sender, &far, &mut buf, &head, &limits)).await;
+        if ended == Ended::Goodbye {
+            seat.shared.retire();
+        }
+    }
+    match ended {
+        Ended::Refused | Ended::Goodbye => far.say_unprocessed(),
+        Ended::Broken => far.reset_on_close(),
+        Ended::Whole | Ended::Early => {}
+    }
+}
+
+/// Receives a request's head; whether one came.
+async fn read_head(seat: &Seat, far: &Link, buf: &mut Vec<u8>, limits: &Limits, head: &mut RequestHead) -> bool {
+    let limits = Limits { head: usize::MAX, headers: usize::MAX, uri: usize::MAX, ..*limits };
+    loop {
+        match parse_request(buf, &limits, head) {
+            Ok(true) => return true,
+            Ok(false) => {}
+            Err(_) => return false,
+        }
+        let mut receiving = pin!(far.recv(std::mem::take(buf)));
+        let received = poll_fn(|cx| match receiving.as_mut().poll(cx) {
+            Poll::Pending => seat.poll_closed(cx).map(|()| None),
+            ready => ready.map(Some),
+        });
+        let Some((received, back)) = received.await else { return false };
+        *buf = back;
+        if !received.is_ok_and(|count| count > 0) {
+            return false;
+        }
+    }
+}
+
+async fn stream(mut sender: SendRequest<Bytes>, far: &Link, buf: &mut Vec<u8>, head: &RequestHead, limits: &Limits) -> Ended {
+    let Some(request) = request_of(head, buf) else { return Ended::Broken };
+    let (method, framing) = (head.method, head.framing);
+    buf.drain(..head.length);
+    // The endpoint may allow fewer streams than the core uses: they wait.
+    let ready = {
+        let mut left = pin!(far.left());
+        poll_fn(|cx| {
+            if left.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            sender.poll_ready(cx).map(Some)
+        })
+        .await
+    };
+    match ready {
+        None => return Ended::Early,
+        Some(Err(_)) => return Ended::Goodbye,
+        Some(Ok(())) => {}
+    }
+    let bodiless = matches!(framing, Framing::None | Framing::Length(0));
+    let (response, send) = match sender.send_request(request, bodiless) {
+        Ok(both) => both,
+        Err(error) => return if error.is_io() { Ended::Broken } else { Ended::Goodbye },
+    };
+    drop(sender);
+    let mut sent = bodiless.then_some(Sent::Whole);
+    let replied = {
+        let mut sending = pin!(send_body(far, send, buf, framing, limits));
+        let mut replying = pin!(reply(far, response, method));
+        let mut left = pin!(far.left());
+        poll_fn(|cx| {
+            if sent.is_none()
+                && let Poll::Ready(how) = sending.as_mut().poll(cx)
+            {
+                sent = Some(how);
+            }
+            if sent == Some(Sent::Gone) {
+                return Poll::Ready(Ended::Early);
+            }
+            match replying.as_mut().poll(cx) {
+                Poll::Pending => left.as_mut().poll(cx).map(|()| Ended::Early),
+                ready => ready,
+            }
+        })
+        .await
+    };
+    if replied == Ended::Whole && sent != Some(Sent::Whole) { Ended::Early } else { replied }
+}
+
+/// Bytes of a request that are received at once.
+const BUFFER: usize = 16 << 10;

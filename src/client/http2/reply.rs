@@ -1,0 +1,99 @@
+//! An endpoint's answer from its stream into the pipe, as HTTP/1.1. The endpoint is let send on only for what the pipe has taken.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
+
+use h2::client::ResponseFuture;
+use h2::{Error, Reason};
+
+use super::lane::Ended;
+use crate::http::Method;
+use crate::http1::write::{CHUNK_PREFIX_MAX, LAST_CHUNK_SIZE, LINE_END, chunk_prefix};
+use crate::http2::{Body, write_fields, write_response};
+use crate::net::{Link, Stream};
+
+/// Passes the answer on.
+pub(super) async fn reply(far: &Link, mut response: ResponseFuture, method: Method) -> Ended {
+    let mut buf = Vec::with_capacity(1024);
+    let answered = loop {
+        let next = poll_fn(|cx| {
+            if let Poll::Ready(Some(Ok(interim))) = response.poll_informational(cx) {
+                return Poll::Ready(Err(interim));
+            }
+            Pin::new(&mut response).poll(cx).map(Ok)
+        })
+        .await;
+        match next {
+            Ok(answered) => break answered,
+            Err(interim) => {
+                let head = interim.into_parts().0;
+                if write_response(&mut buf, head.status, &head.headers, method, true).is_err() {
+                    return Ended::Broken;
+                }
+                let sent;
+                (sent, buf) = far.send(buf, 0).await;
+                buf.clear();
+                if sent.is_err() {
+                    return Ended::Early;
+                }
+            }
+        }
+    };
+    let (head, mut body) = match answered {
+        Ok(response) => response.into_parts(),
+        Err(error) => return unanswered(&error),
+    };
+    let Ok(framing) = write_response(&mut buf, head.status, &head.headers, method, body.is_end_stream()) else { return Ended::Broken };
+    drop(head);
+    let mut taken = 0;
+    loop {
+        if !buf.is_empty() {
+            let sent;
+            (sent, buf) = far.send(buf, 0).await;
+            buf.clear();
+            if sent.is_err() {
+                return Ended::Early;
+            }
+        }
+        let _ = body.flow_control().release_capacity(std::mem::take(&mut taken));
+        let piece = match poll_fn(|cx| body.poll_data(cx)).await {
+            None => break,
+            Some(Ok(piece)) => piece,
+            Some(Err(_)) => return Ended::Broken,
+        };
+        match framing {
+            // It was announced that there is none.
+            Body::None | Body::Switched => return Ended::Broken,
+            Body::Length(_) => buf.extend_from_slice(&piece),
+            Body::Chunked if piece.is_empty() => {}
+            Body::Chunked => {
+                buf.extend_from_slice(chunk_prefix(piece.len(), &mut [0; CHUNK_PREFIX_MAX]));
+                buf.extend_from_slice(&piece);
+                buf.extend_from_slice(LINE_END);
+            }
+        }
+        taken = piece.len();
+    }
+    let Ok(trailers) = poll_fn(|cx| body.poll_trailers(cx)).await else { return Ended::Broken };
+    if framing == Body::Chunked {
+        buf.extend_from_slice(LAST_CHUNK_SIZE);
+        if trailers.is_some_and(|trailers| write_fields(&mut buf, &trailers).is_err()) {
+            return Ended::Broken;
+        }
+        buf.extend_from_slice(LINE_END);
+        if far.send(buf, 0).await.0.is_err() {
+            return Ended::Early;
+        }
+    }
+    Ended::Whole
+}
+
+/// What it means that no answer came.
+fn unanswered(error: &Error) -> Ended {
+    match error.reason() {
+        _ if error.is_remote() && error.is_go_away() => Ended::Goodbye,
+        Some(Reason::REFUSED_STREAM) if error.is_remote() => Ended::Refused,
+        _ => Ended::Broken,
+    }
+}

@@ -1,0 +1,83 @@
+//! Frames that cost a peer little and the gateway work, counted as their bytes come by: settings, pings, priorities, unknown ones, resets.
+//!
+//! The `h2` crate bounds memory, and what CONTINUATION and small DATA frames may cost; it doesn't bound these, which move nothing.
+
+use std::time::Duration;
+
+use crate::clock::Instant;
+
+/// How many frames a client may send in a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rates {
+    /// SETTINGS, PING, PRIORITY, and frames of unknown types.
+    pub control: u32,
+    /// RST_STREAM (CVE-2023-44487).
+    pub resets: u32,
+}
+
+/// More frames than allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flood;
+
+/// Counts the frames of one connection's direction.
+#[derive(Clone, Debug)]
+pub struct Meter {
+    rates: Rates,
+    /// Bytes until the next frame's head.
+    skip: usize,
+    /// The part of a frame's head that has come.
+    head: [u8; HEAD],
+    have: usize,
+    /// Since when is counted.
+    since: Instant,
+    control: u32,
+    resets: u32,
+}
+
+impl Meter {
+    /// At the beginning of a connection, of which `preface` bytes are no frames.
+    pub fn new(rates: Rates, preface: usize, now: Instant) -> Meter {
+        Meter { rates, skip: preface, head: [0; HEAD], have: 0, since: now, control: 0, resets: 0 }
+    }
+
+    /// Takes what has been received, cut anywhere.
+    ///
+    /// # Errors
+    /// When there were too many in a second.
+    pub fn take(&mut self, mut bytes: &[u8], now: Instant) -> Result<(), Flood> {
+        if now.since(self.since) >= Duration::from_secs(1) {
+            (self.since, self.control, self.resets) = (now, 0, 0);
+        }
+        loop {
+            let skipped = self.skip.min(bytes.len());
+            self.skip -= skipped;
+            bytes = &bytes[skipped..];
+            let count = (HEAD - self.have).min(bytes.len());
+            if count == 0 {
+                break;
+            }
+            self.head[self.have..self.have + count].copy_from_slice(&bytes[..count]);
+            self.have += count;
+            bytes = &bytes[count..];
+            if self.have < HEAD {
+                break;
+            }
+            let [a, b, c, kind, ..] = self.head;
+            (self.skip, self.have) = (usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c), 0);
+            match kind {
+                DATA | HEADERS | WINDOW_UPDATE | CONTINUATION => {}
+                RST_STREAM => self.resets += 1,
+                _ => self.control += 1,
+            }
+        }
+        if self.control > self.rates.control || self.resets > self.rates.resets { Err(Flood) } else { Ok(()) }
+    }
+}
+
+/// Bytes of a frame's head (RFC 9113 section 4.1), and the types of those that aren't control frames (section 6).
+const HEAD: usize = 9;
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;

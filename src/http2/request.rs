@@ -1,0 +1,168 @@
+//! A request's head from HTTP/2 as one of HTTP/1.1, or why not (RFC 9113 sections 8.2 and 8.3).
+
+use ::http::header::{CONTENT_LENGTH, COOKIE, HOST, TE};
+use ::http::request::Parts;
+use ::http::{HeaderMap, HeaderValue, Method};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::error::Reason;
+use crate::http::{is_token, write_line};
+
+/// How the body follows the head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// There is none.
+    None,
+    /// So many bytes.
+    Length(u64),
+    /// In chunks.
+    Chunked,
+    /// Bytes of another protocol, once the answer has switched to it (RFC 8441).
+    Switched,
+}
+
+/// What an extended CONNECT asks for (RFC 8441 section 4).
+pub struct Switch<'a> {
+    /// The protocol.
+    pub protocol: &'a str,
+    /// 128 bits by chance, as HTTP/1.1 shakes hands with (RFC 6455 section 4.1).
+    pub nonce: [u8; 16],
+}
+
+/// Appends a request's head as HTTP/1.1; `whole` is the length of its body, if all of it is there. One that asks to switch to another
+/// protocol becomes what HTTP/1.1 has for that; nothing may be sent behind it before it has switched.
+///
+/// # Errors
+/// When it is malformed, or can't be said in HTTP/1.1 without meaning something else. `out` holds part of it then.
+pub fn write_request(out: &mut Vec<u8>, head: &Parts, whole: Option<u64>, switch: Option<&Switch<'_>>) -> Result<Body, Reason> {
+    if (head.method == Method::CONNECT) != switch.is_some() {
+        return Err(Reason::ConnectRefused);
+    }
+    if !is_token(head.method.as_str()) {
+        return Err(Reason::BadMethod);
+    }
+    if !matches!(head.uri.scheme_str(), Some("http" | "https")) {
+        return Err(Reason::BadTarget);
+    }
+    let target = head.uri.path_and_query().map_or("", |target| target.as_str()).as_bytes();
+    let form = target.first() == Some(&b'/') || (target == b"*" && head.method == Method::OPTIONS);
+    if !form || !target.iter().all(u8::is_ascii_graphic) {
+        return Err(Reason::BadTarget);
+    }
+    out.extend_from_slice(if switch.is_some() { "GET" } else { head.method.as_str() }.as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(target);
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    write_line(out, b"Host", host(head)?);
+    let body = match switch {
+        None => body(&head.headers, whole)?,
+        Some(_) if head.headers.contains_key(CONTENT_LENGTH) => return Err(Reason::BadLength),
+        Some(switch) => {
+            write_switch(out, switch)?;
+            Body::Switched
+        }
+    };
+    for (name, value) in &head.headers {
+        let value = sound(value)?;
+        match name.as_str() {
+            "connection" | "transfer-encoding" | "upgrade" | "keep-alive" | "proxy-connection" | "http2-settings" => {
+                return Err(Reason::ConnectionField);
+            }
+            "te" if !value.eq_ignore_ascii_case(b"trailers") => return Err(Reason::ConnectionField),
+            "sec-websocket-key" if switch.is_some() => {}
+            "te" | "host" | "cookie" | "content-length" => {}
+            name => write_line(out, name.as_bytes(), value),
+        }
+    }
+    if head.headers.contains_key(TE) {
+        out.extend_from_slice(b"te: trailers\r\n");
+    }
+    write_cookies(out, &head.headers);
+    match body {
+        Body::Length(length) => write_line(out, b"content-length", itoa::Buffer::new().format(length).as_bytes()),
+        Body::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        Body::None | Body::Switched => {}
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok(body)
+}
+
+fn write_switch(out: &mut Vec<u8>, switch: &Switch<'_>) -> Result<(), Reason> {
+    if !is_token(switch.protocol) {
+        return Err(Reason::BadHeaderValue);
+    }
+    out.extend_from_slice(b"Connection: Upgrade\r\n");
+    write_line(out, b"Upgrade", switch.protocol.as_bytes());
+    if switch.protocol.eq_ignore_ascii_case("websocket") {
+        write_line(out, b"Sec-WebSocket-Key", STANDARD.encode(switch.nonce).as_bytes());
+    }
+    Ok(())
+}
+
+/// The host asked for: `:authority`, or `Host` where that is missing; both must agree (RFC 9113 section 8.3.1).
+fn host(head: &Parts) -> Result<&[u8], Reason> {
+    let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let mut hosts = head.headers.get_all(HOST).iter();
+    let host = hosts.next().map(HeaderValue::as_bytes);
+    if hosts.next().is_some() {
+        return Err(Reason::RepeatedHost);
+    }
+    let host = match (authority, host) {
+        (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => return Err(Reason::AuthorityDiffers),
+        (Some(host), _) | (None, Some(host)) => host,
+        (None, None) => return Err(Reason::MissingHost),
+    };
+    if host.is_empty() || !host.iter().all(u8::is_ascii_graphic) {
+        return Err(Reason::BadHost);
+    }
+    Ok(host)
+}
+
+/// How the body follows; what was announced must be possible.
+pub(super) fn body(fields: &HeaderMap, whole: Option<u64>) -> Result<Body, Reason> {
+    let mut lengths = fields.get_all(CONTENT_LENGTH).iter();
+    let Some(first) = lengths.next() else {
+        return Ok(match whole {
+            Some(0) => Body::None,
+            Some(length) => Body::Length(length),
+            None => Body::Chunked,
+        });
+    };
+    if lengths.next().is_some() {
+        return Err(Reason::DifferingLengths);
+    }
+    let digits = first.as_bytes();
+    if !(1..=18).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(Reason::BadLength);
+    }
+    let length = digits.iter().fold(0, |length, digit| length * 10 + u64::from(digit - b'0'));
+    if whole.is_some_and(|whole| whole != length) {
+        return Err(Reason::BadLength);
+    }
+    Ok(Body::Length(length))
+}
+
+/// A value that stays one line, with nothing at its ends that HTTP/1.1 doesn't count as part of it (RFC 9113 section 8.2.1).
+pub(super) fn sound(value: &HeaderValue) -> Result<&[u8], Reason> {
+    let value = value.as_bytes();
+    if value.iter().any(|&byte| (byte < 0x20 && byte != b'\t') || byte == 0x7f) {
+        return Err(Reason::ControlByte);
+    }
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    if is_space(value.first()) || is_space(value.last()) {
+        return Err(Reason::BadHeaderValue);
+    }
+    Ok(value)
+}
+
+/// Cookies may come in crumbs, each a field (RFC 9113 section 8.2.3).
+fn write_cookies(out: &mut Vec<u8>, fields: &HeaderMap) {
+    for (index, crumb) in fields.get_all(COOKIE).iter().enumerate() {
+        out.extend_from_slice(if index == 0 { &b"cookie: "[..] } else { b"; " });
+        out.extend_from_slice(crumb.as_bytes());
+    }
+    if fields.contains_key(COOKIE) {
+        out.extend_from_slice(b"\r\n");
+    }
+}

@@ -1,0 +1,135 @@
+//! Responses' heads, trailers, and requests of the gateway's own, between HTTP/1.1 and HTTP/2.
+
+use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, uri};
+
+use super::request::{Body, body, sound};
+use crate::error::Reason;
+use crate::http::{Known, RequestHead, ResponseHead, write_line, write_status};
+
+/// A response's head, parsed from `bytes`, as HTTP/2 says it: without what belongs to a connection (RFC 9113 section 8.2.2).
+///
+/// # Errors
+/// When it has a status or field that HTTP/2 can't say.
+pub fn head(head: &ResponseHead, bytes: &[u8]) -> Result<Response<()>, Reason> {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::from_u16(head.status).map_err(|_| Reason::BadResponseHead)?;
+    let fields = response.headers_mut();
+    fields.reserve(head.fields.len());
+    for field in head.fields.iter().filter(|field| !field.hop && !is_of_connection(field.known)) {
+        append(fields, field.name.of(bytes), field.value.of(bytes)).ok_or(Reason::BadResponseHead)?;
+    }
+    Ok(response)
+}
+
+/// What an answer becomes that switches to another protocol (RFC 8441 section 5).
+pub fn switched(parsed: &ResponseHead, bytes: &[u8]) -> Result<Response<()>, Reason> {
+    let mut response = head(parsed, bytes)?;
+    *response.status_mut() = StatusCode::OK;
+    response.headers_mut().remove("sec-websocket-accept");
+    Ok(response)
+}
+
+fn is_of_connection(known: Known) -> bool {
+    matches!(known, Known::Connection | Known::KeepAlive | Known::ProxyConnection | Known::TransferEncoding | Known::Upgrade)
+}
+
+fn append(fields: &mut HeaderMap, name: &[u8], value: &[u8]) -> Option<()> {
+    fields.append(HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?);
+    Some(())
+}
+
+/// The answer to a request that can't be translated, and its body.
+pub fn refusal(reason: Reason) -> (Response<()>, String) {
+    let status = StatusCode::from_u16(reason.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    let body = format!("{status}: {}\nreason: {}\n", reason.explain(), reason.code());
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    let fields = response.headers_mut();
+    fields.insert(::http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    fields.insert(::http::header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    (response, body)
+}
+
+/// A request of the gateway's own, parsed from `bytes`, as HTTP/2 says it; nothing, if HTTP/2 can't.
+pub fn request_of(head: &RequestHead, bytes: &[u8]) -> Option<Request<()>> {
+    let mut request = Request::new(());
+    *request.method_mut() = Method::from_bytes(head.method_name.of(bytes)).ok()?;
+    let mut target = uri::Parts::default();
+    target.scheme = Some(uri::Scheme::HTTP);
+    target.authority = Some(uri::Authority::try_from(head.host.of(bytes)).ok()?);
+    target.path_and_query = Some(uri::PathAndQuery::try_from(head.target.of(bytes)).ok()?);
+    *request.uri_mut() = Uri::from_parts(target).ok()?;
+    let fields = request.headers_mut();
+    fields.reserve(head.fields.len());
+    for field in head.fields.iter().filter(|field| !field.hop && !is_of_connection(field.known) && field.known != Known::Host) {
+        append(fields, field.name.of(bytes), field.value.of(bytes))?;
+    }
+    if head.te_trailers {
+        fields.insert(::http::header::TE, HeaderValue::from_static("trailers"));
+    }
+    Some(request)
+}
+
+/// Appends an answer's head as HTTP/1.1; `ended` if its stream has ended with it.
+///
+/// # Errors
+/// When it is malformed, or can't be said in HTTP/1.1 without meaning something else. `out` holds part of it then.
+pub fn write_response(
+    out: &mut Vec<u8>,
+    status: StatusCode,
+    fields: &HeaderMap,
+    method: crate::http::Method,
+    ended: bool,
+) -> Result<Body, Reason> {
+    write_status(out, status.as_u16(), status.canonical_reason().unwrap_or_default().as_bytes());
+    for (name, value) in fields {
+        match name.as_str() {
+            "connection" | "transfer-encoding" | "upgrade" | "keep-alive" | "proxy-connection" => return Err(Reason::BadResponseHead),
+            "content-length" => {}
+            name => write_line(out, name.as_bytes(), sound(value).map_err(|_| Reason::BadResponseHead)?),
+        }
+    }
+    let bodiless = status.is_informational() || matches!(status.as_u16(), 204 | 304) || method == crate::http::Method::Head;
+    let body = match body(fields, (ended && !bodiless).then_some(0)).map_err(|_| Reason::BadResponseFraming)? {
+        // What would be there if it were asked for.
+        Body::Length(length) => {
+            if !status.is_informational() && status.as_u16() != 204 {
+                write_line(out, b"content-length", itoa::Buffer::new().format(length).as_bytes());
+            }
+            if bodiless { Body::None } else { Body::Length(length) }
+        }
+        _ if bodiless => Body::None,
+        Body::Chunked => {
+            out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+            Body::Chunked
+        }
+        Body::None | Body::Switched => {
+            out.extend_from_slice(b"content-length: 0\r\n");
+            Body::Length(0)
+        }
+    };
+    out.extend_from_slice(b"\r\n");
+    Ok(body)
+}
+
+/// Trailer lines, each with its line end, as HTTP/2 says them; a line that is none is left out.
+pub fn fields(lines: &[u8]) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    for line in lines.split(|&byte| byte == b'\n') {
+        if let Some(colon) = memchr::memchr(b':', line) {
+            let _ = append(&mut fields, &line[..colon], line[colon + 1..].trim_ascii());
+        }
+    }
+    fields
+}
+
+/// Appends trailers as lines of HTTP/1.1.
+///
+/// # Errors
+/// When a value wouldn't stay one line.
+pub fn write_fields(out: &mut Vec<u8>, fields: &HeaderMap) -> Result<(), Reason> {
+    for (name, value) in fields {
+        write_line(out, name.as_str().as_bytes(), sound(value)?);
+    }
+    Ok(())
+}

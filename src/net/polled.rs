@@ -1,0 +1,213 @@
+//! A link as the traits of tokio's I/O see it, for crates that poll: receives ahead into one buffer, gathers what is written into one send.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::{Link, Moved, Stream};
+
+/// An operation under way.
+type Moving = Pin<Box<dyn Future<Output = Moved>>>;
+
+/// Sees what is received, as it comes.
+pub type Tap = Box<dyn FnMut(&[u8])>;
+
+/// How sending stands, for whoever limits it.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Something is being sent.
+    pub sending: Cell<bool>,
+    /// Sends that have ended.
+    pub sent: Cell<u64>,
+}
+
+/// A link that is polled. Dropping it ends both directions if an operation is under way.
+pub struct Polled {
+    link: Link,
+    tap: Tap,
+    received: Vec<u8>,
+    taken: usize,
+    receiving: Option<Moving>,
+    /// What is to be sent next, and the buffer that isn't in use.
+    out: Vec<u8>,
+    spare: Vec<u8>,
+    sending: Option<Moving>,
+    progress: Rc<Progress>,
+}
+
+impl Polled {
+    /// Over a link from which `first` has been received already.
+    pub fn new(link: Link, first: Vec<u8>, mut tap: Tap) -> Polled {
+        tap(&first);
+        Polled {
+            link,
+            tap,
+            received: first,
+            taken: 0,
+            receiving: None,
+            out: Vec::new(),
+            spare: Vec::new(),
+            sending: None,
+            progress: Rc::default(),
+        }
+    }
+
+    /// How sending stands.
+    pub fn progress(&self) -> Rc<Progress> {
+        self.progress.clone()
+    }
+
+    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(sending) = &mut self.sending else { return Poll::Ready(Ok(())) };
+        let (result, mut buf) = ready!(sending.as_mut().poll(cx));
+        self.sending = None;
+        self.progress.sending.set(false);
+        self.progress.sent.set(self.progress.sent.get() + 1);
+        buf.clear();
+        if buf.capacity() <= OUT_KEPT {
+            self.spare = buf;
+        }
+        Poll::Ready(result.map(|_| ()))
+    }
+}
+
+impl AsyncRead for Polled {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.taken == this.received.len() {
+            let receiving = match &mut this.receiving {
+                Some(receiving) => receiving,
+                none => {
+                    let (link, mut buf) = (this.link.clone(), std::mem::take(&mut this.received));
+                    this.taken = 0;
+                    buf.clear();
+                    buf.reserve(RECEIVE);
+                    none.insert(Box::pin(async move { link.recv(buf).await }))
+                }
+            };
+            let (result, buf) = ready!(receiving.as_mut().poll(cx));
+            this.receiving = None;
+            this.received = buf;
+            result?;
+            (this.tap)(&this.received);
+        }
+        let rest = &this.received[this.taken..];
+        let count = rest.len().min(to.remaining());
+        to.put_slice(&rest[..count]);
+        this.taken += count;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Polled {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        if this.out.len() >= OUT_MAX {
+            ready!(Pin::new(&mut *this).poll_flush(cx))?;
+        }
+        this.out.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        loop {
+            ready!(this.poll_sent(cx))?;
+            if this.out.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let buf = std::mem::replace(&mut this.out, std::mem::take(&mut this.spare));
+            let link = this.link.clone();
+            this.sending = Some(Box::pin(async move { link.send(buf, 0).await }));
+            this.progress.sending.set(true);
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.as_mut().poll_flush(cx))?;
+        self.link.finish();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Polled {
+    fn drop(&mut self) {
+        // The kernel keeps a socket open for what is under way on it.
+        if self.receiving.is_some() || self.sending.is_some() {
+            self.link.abort();
+        }
+    }
+}
+
+/// Room a receive has at least, in bytes.
+const RECEIVE: usize = 16 << 10;
+/// So many bytes are gathered before those before them must have gone.
+const OUT_MAX: usize = 64 << 10;
+/// A buffer no larger than this is used again.
+const OUT_KEPT: usize = 2 * OUT_MAX;
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+    use crate::net::{Engine, both, pipe, run_on};
+
+    #[test]
+    fn carries_what_is_polled_both_ways_and_shows_it_to_the_tap() {
+        run_on(&[Engine::Epoll], 16, |_| async {
+            let (near, far) = pipe(1000);
+            let bytes: Vec<u8> = (0..50_000u32).flat_map(u32::to_be_bytes).collect();
+            let seen = Rc::new(Cell::new(0));
+            let tap = seen.clone();
+            let mut polled = Polled::new(near, b"first".to_vec(), Box::new(move |bytes| tap.set(tap.get() + bytes.len())));
+            let progress = polled.progress();
+            let echo = async {
+                let mut got = Vec::new();
+                loop {
+                    let (result, buf) = far.recv(Vec::with_capacity(900)).await;
+                    if result.unwrap() == 0 {
+                        return got;
+                    }
+                    got.extend_from_slice(&buf);
+                    far.send(buf, 0).await.0.unwrap();
+                }
+            };
+            let there_and_back = async {
+                let (mut sent, mut got) = (0, Vec::new());
+                poll_fn(|cx| {
+                    while sent < bytes.len() {
+                        let Poll::Ready(count) = Pin::new(&mut polled).poll_write(cx, &bytes[sent..bytes.len().min(sent + 7000)]) else {
+                            break;
+                        };
+                        sent += count.unwrap();
+                    }
+                    let _ = Pin::new(&mut polled).poll_flush(cx);
+                    loop {
+                        let mut piece = [0; 333];
+                        let mut piece = ReadBuf::new(&mut piece);
+                        let Poll::Ready(result) = Pin::new(&mut polled).poll_read(cx, &mut piece) else { return Poll::Pending };
+                        result.unwrap();
+                        got.extend_from_slice(piece.filled());
+                        if got.len() == bytes.len() + 5 {
+                            return Poll::Ready(());
+                        }
+                    }
+                })
+                .await;
+                poll_fn(|cx| Pin::new(&mut polled).poll_shutdown(cx)).await.unwrap();
+                got
+            };
+            let (echoed, got) = both(echo, there_and_back).await;
+            assert!(echoed == bytes && got == [b"first", &bytes[..]].concat());
+            assert_eq!(seen.get(), bytes.len() + 5);
+            assert!(!progress.sending.get() && progress.sent.get() > 1);
+        })
+        .unwrap();
+    }
+}

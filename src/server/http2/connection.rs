@@ -1,0 +1,242 @@
+//! One connection's life: its streams are handed to lanes; it ends in order when idle or draining, at once when it is abused.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use h2::server::{Connection, SendResponse};
+use h2::{Reason, RecvStream};
+use http::Request;
+
+use super::lane::{Slot, lane};
+use super::{Event, Settings};
+use crate::http2::{Meter, PREFACE};
+use crate::net::{Polled, Progress, Timer};
+use crate::server::connection::or_forever;
+use crate::server::{Client, Service};
+
+/// What lanes and their connection share.
+pub(super) struct Shared<S> {
+    pub service: Rc<S>,
+    pub client: Client,
+    /// How long the client may take for what is sent to it.
+    pub write: Duration,
+    /// Lanes that wait for a stream.
+    pub idle: RefCell<Vec<Rc<Slot>>>,
+    /// Streams under way.
+    pub busy: Cell<usize>,
+    /// The connection has ended: lanes end as well.
+    pub over: Cell<bool>,
+}
+
+/// A stream that the client opened.
+pub(super) type Opened = (Request<RecvStream>, SendResponse<Bytes>);
+
+/// Serves a connection until it is closed; `first` has been received already.
+pub async fn serve<S: Service>(service: Rc<S>, client: Client, settings: Settings, first: Vec<u8>) {
+    service.on_http2(Event::Began);
+    let flooded = Rc::new(Cell::new(false));
+    let (told, clock) = (flooded.clone(), service.clone());
+    let mut meter = Meter::new(settings.rates, PREFACE.len(), service.now());
+    let tap = move |bytes: &[u8]| {
+        if meter.take(bytes, clock.woke()).is_err() {
+            told.set(true);
+        }
+    };
+    let io = Polled::new(client.link.clone(), first, Box::new(tap));
+    let progress = io.progress();
+    client.timer.close_at(service.now() + or_forever(service.timing().read));
+    let handshake = builder(&settings).handshake::<_, Bytes>(io);
+    let Ok(connection) = Box::pin(handshake).await else { return };
+    client.timer.clear();
+    let task = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+    let alarm = service.deadlines().alarm(task);
+    let shared =
+        Rc::new(Shared { service, client, write: settings.write, idle: RefCell::default(), busy: Cell::new(0), over: Cell::new(false) });
+    let mut driver = Driver {
+        shared: shared.clone(),
+        settings,
+        connection,
+        lanes: FuturesUnordered::new(),
+        alarm,
+        flooded,
+        progress,
+        limit: Limit::None,
+        opened: 0,
+        stage: Stage::Open,
+        waits: false,
+    };
+    poll_fn(|cx| driver.poll(cx)).await;
+    let Driver { connection, mut lanes, .. } = driver;
+    // Streams under way learn of it, and see to it that what was begun for them ends.
+    drop(connection);
+    shared.over.set(true);
+    shared.idle.borrow_mut().drain(..).for_each(|slot| slot.wake());
+    while lanes.next().await.is_some() {}
+}
+
+fn builder(settings: &Settings) -> h2::server::Builder {
+    let mut builder = h2::server::Builder::new();
+    builder
+        .max_concurrent_streams(settings.streams)
+        .initial_window_size(settings.stream_window)
+        .initial_connection_window_size(settings.connection_window)
+        .max_frame_size(settings.frame)
+        .max_header_list_size(settings.head)
+        .max_send_buffer_size(settings.send_buffer)
+        .max_local_error_reset_streams(Some(settings.faults))
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .data_frame_budget(SMALL_DATA * settings.connection_window as usize)
+        .enable_connect_protocol();
+    builder
+}
+
+/// How far the end has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Open,
+    /// The client has been told to open no more streams.
+    Leaving,
+    /// It was cut for abuse.
+    Cut,
+}
+
+struct Driver<S: Service> {
+    shared: Rc<Shared<S>>,
+    settings: Settings,
+    connection: Connection<Polled, Bytes>,
+    lanes: FuturesUnordered<Pin<Box<dyn Future<Output = ()>>>>,
+    /// Wakes this task when the connection has been idle for too long, or the core drains.
+    alarm: Timer,
+    flooded: Rc<Cell<bool>>,
+    progress: Rc<Progress>,
+    limit: Limit,
+    opened: u32,
+    stage: Stage,
+    /// The alarm is set, as no stream is under way.
+    waits: bool,
+}
+
+impl<S: Service> Driver<S> {
+    /// Moves everything on; ready once the connection is over.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.alarm.expired() {
+            self.leave();
+        }
+        loop {
+            while let Poll::Ready(Some(())) = self.lanes.poll_next_unpin(cx) {}
+            let accepted = self.connection.poll_accept(cx);
+            if self.flooded.get() && self.stage != Stage::Cut {
+                self.cut();
+                continue;
+            }
+            match accepted {
+                Poll::Ready(Some(Ok(opened))) => self.open(opened),
+                Poll::Ready(Some(Err(error))) => {
+                    // What h2 itself counts.
+                    if error.is_library() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM) && self.stage != Stage::Cut {
+                        self.shared.service.on_http2(Event::Flood);
+                    }
+                    return Poll::Ready(());
+                }
+                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Pending => break,
+            }
+        }
+        self.watch();
+        Poll::Pending
+    }
+
+    /// Ends the connection because of what the client sends.
+    fn cut(&mut self) {
+        self.stage = Stage::Cut;
+        self.shared.service.on_http2(Event::Flood);
+        self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+    }
+
+    /// Gives a stream to a lane that waits, or to a new one.
+    fn open(&mut self, (request, mut respond): Opened) {
+        let shared = &self.shared;
+        let service = &shared.service;
+        service.on_http2(Event::Stream);
+        self.opened = self.opened.saturating_add(1);
+        if service.leaving() || self.settings.requests != 0 && self.opened >= self.settings.requests {
+            self.leave();
+        }
+        let shared = &self.shared;
+        // Streams that were reset leave their lanes busy until what was begun for them has ended.
+        if self.lanes.len() - shared.idle.borrow().len() >= 2 * self.settings.streams as usize {
+            shared.service.on_http2(Event::Refused);
+            respond.send_reset(Reason::REFUSED_STREAM);
+            return;
+        }
+        shared.busy.set(shared.busy.get() + 1);
+        while let Some(slot) = { shared.idle.borrow_mut().pop() } {
+            if slot.is_open() {
+                slot.give((request, respond));
+                return;
+            }
+            slot.wake();
+        }
+        self.lanes.push(Box::pin(lane(shared.clone(), (request, respond))));
+    }
+
+    /// Says that no further streams are served on this connection; those under way are.
+    fn leave(&mut self) {
+        if self.stage == Stage::Open {
+            self.stage = Stage::Leaving;
+            self.shared.service.on_http2(Event::GoAway);
+            self.connection.graceful_shutdown();
+        }
+    }
+
+    /// Sets the limits that hold until something happens.
+    fn watch(&mut self) {
+        let (service, timer) = (&self.shared.service, &self.shared.client.timer);
+        let idle = self.shared.busy.get() == 0;
+        let limit = match self.stage {
+            Stage::Cut => Limit::Goodbye,
+            _ if self.progress.sending.get() => Limit::Send(self.progress.sent.get()),
+            Stage::Leaving if idle => Limit::Goodbye,
+            _ => Limit::None,
+        };
+        if std::mem::replace(&mut self.limit, limit) != limit {
+            match limit {
+                Limit::None => timer.clear(),
+                Limit::Send(_) => timer.close_at(service.now() + or_forever(self.settings.write)),
+                Limit::Goodbye => timer.close_at(service.now() + GOODBYE),
+            }
+        }
+        let waits = idle && self.stage == Stage::Open;
+        if std::mem::replace(&mut self.waits, waits) != waits {
+            if waits {
+                self.alarm.wake_at(service.now() + or_forever(service.timing().idle));
+            } else {
+                self.alarm.clear();
+            }
+        }
+    }
+}
+
+/// What limits the connection's end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Limit {
+    None,
+    /// The client has to take what is sent after so many sends.
+    Send(u64),
+    /// It has to close the connection.
+    Goodbye,
+}
+
+/// Streams that the client reset before they were looked at.
+const PENDING_RESETS: usize = 20;
+/// Times the connection's window: what small DATA frames that nobody has taken yet may cost, at 256 bytes less their size each. Small messages
+/// that wait for a slow endpoint stay below it; h2's own measure is a sixteenth of that.
+const SMALL_DATA: usize = 8;
+/// How long a client has to close a connection that was said goodbye on.
+const GOODBYE: Duration = Duration::from_secs(1);

@@ -1,0 +1,199 @@
+//! HTTP/2 towards endpoints: clients of either version get what the endpoint says.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::SendResponse;
+use http::{HeaderMap, Request, Response};
+use serde_json::{Value, json};
+
+use crate::harness::http2::{request, rest, send_all};
+use crate::harness::{Gateway, Http2, Http2Origin, at_once, get};
+
+fn upstream(endpoints: &[&str], changes: Value) -> Value {
+    let endpoints: Vec<_> = endpoints.iter().map(|address| json!({ "url": format!("http://{address}") })).collect();
+    let mut upstream = json!({ "id": "up", "protocol": "h2", "endpoints": endpoints });
+    upstream.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    json!({ "upstreams": [upstream], "runtime": { "workers": 1 } })
+}
+
+fn before(origin: &Http2Origin) -> Gateway {
+    Gateway::with(&origin.address, upstream(&[&origin.address], json!({})))
+}
+
+/// Answers with the request's body, and a trailer that counts it.
+async fn mirror(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+    let (head, body) = request.into_parts();
+    let Ok((body, trailers)) = rest(body).await else { return };
+    let mut response = Response::builder().header("x-path", head.uri.path()).header("x-host", head.uri.authority().unwrap().as_str());
+    for name in ["x-forwarded-for", "connection", "te"] {
+        if let Some(value) = head.headers.get(name) {
+            response = response.header(format!("x-seen-{name}"), value);
+        }
+    }
+    if let Some(sum) = trailers.as_ref().and_then(|trailers| trailers.get("x-sum")) {
+        response = response.header("x-seen-sum", sum);
+    }
+    let Ok(mut send) = respond.send_response(response.body(()).unwrap(), false) else { return };
+    if send_all(&mut send, &body, false).await.is_ok() {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-bytes", body.len().into());
+        let _ = send.send_trailers(trailers);
+    }
+}
+
+#[test]
+fn bodies_and_trailers_pass_to_clients_of_either_version() {
+    let origin = Http2Origin::start(mirror);
+    let gateway = before(&origin);
+    let client = Http2::connect(&gateway.address);
+    let mut old = gateway.connect();
+    for size in [0, 1, 100_000, 3 << 20] {
+        let body: Vec<u8> = (0..size).map(|at: usize| (at * 31 % 253) as u8).collect();
+        let answer = client.ask(request("POST", "/a?b=c", &[]), &body, None).unwrap();
+        assert!(answer.body == body, "{size}");
+        assert_eq!((answer.field("x-path"), answer.field("x-host")), (Some("/a"), Some("a.example")));
+        assert_eq!((answer.field("x-seen-x-forwarded-for"), answer.field("x-seen-connection")), (Some("127.0.0.1"), None));
+        assert_eq!(answer.trailers.unwrap()["x-bytes"], size.to_string());
+        let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n");
+        let answer = old.ask([head.as_bytes(), &body].concat());
+        assert!(answer.body == body, "{size}");
+        assert_eq!(answer.trailers, format!("x-bytes: {size}\r\n"));
+    }
+    let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTE: trailers\r\nConnection: TE\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 7\r\n\r\n";
+    let answer = old.ask(chunked);
+    assert_eq!((answer.text(), answer.field("x-seen-sum"), answer.field("x-seen-te")), ("abc", Some("7"), Some("trailers")));
+    assert_eq!(gateway.metric("gateway_requests_failed_total"), 0.0);
+    assert_eq!(origin.connections.load(SeqCst), 1, "one connection carries all");
+}
+
+#[test]
+fn many_requests_share_a_connection_up_to_its_streams() {
+    let slow = |_, mut respond: SendResponse<Bytes>| async move {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let _ = respond.send_response(Response::new(()), true);
+    };
+    let origin = Http2Origin::start(slow);
+    let gateway = Gateway::with(&origin.address, upstream(&[&origin.address], json!({ "max_streams": 10 })));
+    let statuses = at_once(25, |_| gateway.get("/").status());
+    assert_eq!(statuses, [200; 25]);
+    assert_eq!(origin.connections.load(SeqCst), 3);
+    // An endpoint that allows fewer is not asked for more.
+    let mut builder = h2::server::Builder::new();
+    builder.max_concurrent_streams(5);
+    let origin = Http2Origin::with(builder, usize::MAX, slow);
+    let gateway = before(&origin);
+    assert_eq!(gateway.get("/").status(), 200);
+    assert_eq!(at_once(12, |_| gateway.get("/").status()), [200; 12]);
+    assert_eq!(gateway.metric("gateway_requests_failed_total"), 0.0);
+}
+
+#[test]
+fn what_an_endpoint_did_not_process_is_sent_again_whatever_it_is() {
+    let refused = Arc::new(AtomicUsize::new(0));
+    let count = refused.clone();
+    let refusing = Http2Origin::start(move |_, mut respond: SendResponse<Bytes>| {
+        count.fetch_add(1, SeqCst);
+        async move { respond.send_reset(h2::Reason::REFUSED_STREAM) }
+    });
+    let good = Http2Origin::start(mirror);
+    let retry = json!({ "retry": { "budget_min": 100 }, "outlier_detection": { "enabled": false } });
+    let mut config = upstream(&[&refusing.address, &good.address], retry);
+    config["routes"] = json!([{ "path": "/", "upstream": "up", "retry_count": 2 }]);
+    let gateway = Gateway::with(&good.address, config);
+    let client = Http2::connect(&gateway.address);
+    for _ in 0..10 {
+        assert_eq!(client.ask(request("POST", "/", &[]), b"", None).unwrap().status(), 200);
+    }
+    assert!(refused.load(SeqCst) >= 1);
+    assert_eq!(gateway.metric("gateway_requests_failed_total"), 0.0);
+}
+
+#[test]
+fn an_endpoint_that_says_goodbye_loses_no_request() {
+    let origin = Http2Origin::with(h2::server::Builder::new(), 3, mirror);
+    let mut config = upstream(&[&origin.address], json!({ "retry": { "budget_min": 100 } }));
+    config["routes"] = json!([{ "path": "/", "upstream": "up", "retry_count": 2 }]);
+    let gateway = Gateway::with(&origin.address, config);
+    let mut client = gateway.connect();
+    for _ in 0..40 {
+        assert_eq!(client.ask(get("/")).status(), 200);
+    }
+    assert_eq!(gateway.metric("gateway_requests_failed_total"), 0.0);
+    assert!(origin.connections.load(SeqCst) > 5);
+}
+
+#[test]
+fn what_breaks_off_is_cut() {
+    let origin = Http2Origin::start(|_, mut respond: SendResponse<Bytes>| async move {
+        let mut send = respond.send_response(Response::new(()), false).unwrap();
+        send_all(&mut send, &[b'x'; 1000], false).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        send.send_reset(h2::Reason::INTERNAL_ERROR);
+    });
+    let gateway = before(&origin);
+    assert!(gateway.connect().send(get("/")).try_message(true).is_err());
+    assert_eq!(gateway.refusals("upstream_closed_mid_body"), 1.0);
+    let error = Http2::connect(&gateway.address).ask(request("GET", "/", &[]), b"", None).unwrap_err();
+    assert_eq!(error.reason(), Some(h2::Reason::INTERNAL_ERROR));
+}
+
+#[test]
+fn a_client_that_leaves_takes_its_request_back() {
+    let (begun, reset) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (told, ended) = (begun.clone(), reset.clone());
+    let origin = Http2Origin::start(move |_, mut respond: SendResponse<Bytes>| {
+        told.fetch_add(1, SeqCst);
+        let ended = ended.clone();
+        async move {
+            let reason = std::future::poll_fn(|cx| respond.poll_reset(cx)).await;
+            assert_eq!(reason.unwrap(), h2::Reason::CANCEL);
+            ended.fetch_add(1, SeqCst);
+        }
+    });
+    let gateway = before(&origin);
+    let client = Http2::connect(&gateway.address);
+    client.run(async |sender| {
+        let (response, mut send) = sender.ready().await.unwrap().send_request(request("GET", "/", &[]), true).unwrap();
+        while begun.load(SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        send.send_reset(h2::Reason::CANCEL);
+        drop(response);
+        while reset.load(SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    gateway.wait_idle();
+}
+
+#[test]
+fn who_is_slow_to_take_small_messages_holds_up_nobody_else() {
+    let origin = Http2Origin::start(|request: Request<RecvStream>, mut respond: SendResponse<Bytes>| async move {
+        let Ok(mut send) = respond.send_response(Response::new(()), false) else { return };
+        let count = if request.uri().path() == "/many" { 100_000 } else { 1 };
+        for _ in 0..count {
+            if send_all(&mut send, b"a message", false).await.is_err() {
+                return;
+            }
+        }
+        let _ = send.send_data(Bytes::new(), true);
+    });
+    let gateway = before(&origin);
+    let client = Http2::connect(&gateway.address);
+    let slow = client.run(async |sender| {
+        let (response, _) = sender.ready().await.unwrap().send_request(request("GET", "/many", &[]), true).unwrap();
+        response.await.unwrap().into_body()
+    });
+    let other = Http2::connect(&gateway.address);
+    let until = std::time::Instant::now() + Duration::from_millis(500);
+    while std::time::Instant::now() < until {
+        assert_eq!(other.get("/").text(), "a message");
+    }
+    let (all, _) = client.run(async |_| rest(slow).await).unwrap();
+    assert!(all == b"a message".repeat(100_000));
+    assert_eq!(origin.connections.load(SeqCst), 1);
+}
