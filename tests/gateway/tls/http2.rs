@@ -16,7 +16,7 @@ fn clients_agree_on_it_in_the_handshake() {
             assert!(answer.starts_with("HTTP/2 200") && answer.ends_with("\r\n\r\nok"), "{answer}");
             let seen = endpoint.last();
             assert_eq!(seen.field("x-forwarded-proto"), Some("https"));
-            assert_eq!(seen.field("host"), Some("a.example"));
+            assert!(seen.field("host").unwrap().starts_with("a.example:"));
         }
         assert_eq!(ours.metric("gateway_http2_connections_total"), 2.0);
         let said = s_client(&ours, &["-alpn", "http/1.1"], LAST);
