@@ -37,6 +37,11 @@ macro_rules! reasons {
                 match self { $(Reason::$name => Fault::$fault,)+ }
             }
 
+            /// What a person is told of a refusal with this status, code and phrase: in words, and by the reason's code.
+            pub fn text(self, status: impl std::fmt::Display) -> String {
+                format!("{status}: {}\nreason: {}\n", self.explain(), self.code())
+            }
+
             /// One sentence for a person.
             pub const fn explain(self) -> &'static str {
                 match self { $(Reason::$name => concat!($($doc),+).trim_ascii_start(),)+ }

@@ -31,10 +31,7 @@ def cpu(bench, title, connections, names=PROXIES, targets=(), upload=0, **endpoi
     finally:
         for proxy in [*running.values(), origin]:
             proxy.end()
-    reasons = spent.values | failed
-    for index, figure in enumerate((spent, speed)):
-        figure.values = dict(reasons)
-        fill(figure, kept, index)
+    fill((spent, speed), kept, spent.values | failed)
     spent.note = f"{len(kept)} of {played} rounds of {bench.seconds} s"
     # The client's core is full before the fast proxies' is: the rate isn't ranked.
     speed.ratios = {}

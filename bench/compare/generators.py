@@ -31,9 +31,7 @@ def generators(bench, connections):
         kept, _, failed = play(title, GENERATORS, lambda name, number: one(bench.peers, name, connections, bench.seconds if number else 1), bench.rounds)
     finally:
         origin.end()
-    for index, figure in enumerate((spent, speed)):
-        figure.values |= failed
-        fill(figure, kept, index)
+    fill((spent, speed), kept, failed)
     return [spent, speed]
 
 

@@ -42,10 +42,7 @@ def saturation(bench):
     finally:
         for proxy in [*running.values(), origin]:
             proxy.end()
-    reasons = speed.values | failed
-    for index, figure in enumerate((speed, share)):
-        figure.values = dict(reasons)
-        fill(figure, kept, index)
+    fill((speed, share), kept, speed.values | failed)
     share.ratios = {}
     speed.note = f"{len(kept)} rounds of {bench.seconds} s"
     projected = [name for name, value in share.values.items() if isinstance(value, float) and value < 100 * FULL]
@@ -64,8 +61,7 @@ def latency(bench):
     figures, notes = [], []
     try:
         kept, _, failed = play("maximum", running, lambda name, _: flat_out(bench.peers, running, name, bench.seconds), 2)
-        speed.values |= failed
-        fill(speed, kept, 0)
+        fill([speed], kept, failed)
         for percent, peers in LOADS:
             most, slowest = min(((speed.values[name], name) for name in peers if isinstance(speed.values[name], float)), default=(None, None))
             if most is None:
@@ -98,9 +94,8 @@ def at_rate(bench, running, most, rate, title):
         return tuple(told["response_ns"][name] / 1000 for name in PERCENTILES)
 
     kept, _, failed = play(title, bearing, one, bench.rounds, first=1)
-    for index, figure in enumerate(figures):
-        figure.values |= reasons | failed
-        fill(figure, kept, index)
+    fill(figures, kept, reasons | failed)
+    for figure in figures:
         for name in bearing:
             figure.values.setdefault(name, "no run was valid")
     return figures, [f"Thrown away at {title}, as ringload says that they are invalid: {', '.join(invalid)}."] if invalid else []

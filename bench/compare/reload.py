@@ -48,9 +48,8 @@ def reload(bench):
         kept, _, failed = play(title, routes.ROUTED, one, bench.rounds, first=1)
     finally:
         origin.end()
-    for index, figure in enumerate(figures):
-        figure.values |= failed
-        fill(figure, kept, index)
+    fill(figures, kept, failed)
+    for figure in figures:
         figure.note = f"{len(kept)} reloads"
     # One request lost in a year of reloads is one too many: the sum, not the median.
     for name in figures[0].names:

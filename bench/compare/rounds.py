@@ -29,19 +29,20 @@ def play(title, names, one, rounds, usable=lambda rows: rows, first=0):
     return kept, len(rows), failed
 
 
-def fill(figure, rows, index):
-    """The medians of one of the numbers in each row, and the rows' own ratios."""
-    mine = figure.mine
-    for name in figure.names:
-        both = [row for row in rows if name in row]
-        if not both or name in figure.values:
-            continue
-        figure.values[name] = float(median(row[name][index] for row in both))
-        both = [row for row in both if mine in row and row[name][index] > 0]
-        if name != mine and both:
-            figure.ratios[name] = spread([row[mine][index] / row[name][index] for row in both])
-    if len(rows) < FEWEST_ROUNDS:
-        figure.doubt = f"too few rounds ({len(rows)})"
+def fill(figures, rows, reasons):
+    """Medians and the rows' own ratios, of figures whose numbers stand side by side in each row; who has a reason has no value."""
+    for index, figure in enumerate(figures):
+        figure.values |= reasons
+        for name in figure.names:
+            both = [row for row in rows if name in row]
+            if not both or name in figure.values:
+                continue
+            figure.values[name] = float(median(row[name][index] for row in both))
+            both = [row for row in both if figure.mine in row and row[name][index] > 0]
+            if name != figure.mine and both:
+                figure.ratios[name] = spread([row[figure.mine][index] / row[name][index] for row in both])
+        if len(rows) < FEWEST_ROUNDS:
+            figure.doubt = f"too few rounds ({len(rows)})"
 
 
 def each(figure, names, measure):

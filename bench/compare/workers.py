@@ -44,7 +44,6 @@ def workers(bench):
         for process in [origin, *sum(running.values(), [])]:
             process.end()
         os.sched_setaffinity(0, here)
-    spent.values |= failed
-    fill(spent, kept, 0)
+    fill([spent], kept, failed)
     spent.note = f"{len(kept)} rounds of {bench.seconds} s"
     return [spent]

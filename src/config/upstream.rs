@@ -59,6 +59,13 @@ pub struct Upstream {
     pub tls: UpstreamTls,
 }
 
+impl Upstream {
+    /// Whether any of its endpoints is asked by TLS.
+    pub fn is_secure(&self) -> bool {
+        self.endpoints.iter().any(|endpoint| endpoint.url.starts_with("https://"))
+    }
+}
+
 impl Default for Upstream {
     fn default() -> Self {
         Upstream {

@@ -81,7 +81,7 @@ impl fmt::Display for Failure {
 
 /// What endpoints with `https://` are probed with, by upstream.
 pub(super) fn clients(config: &Config) -> HashMap<String, tls::Client> {
-    let asked = config.upstreams.iter().filter(|upstream| upstream.endpoints.iter().any(|endpoint| endpoint.url.starts_with("https://")));
+    let asked = config.upstreams.iter().filter(|upstream| upstream.is_secure());
     asked.filter_map(|upstream| Some((upstream.id.clone(), tls::Client::new(&upstream.tls, Protocol::Http1).ok()?))).collect()
 }
 

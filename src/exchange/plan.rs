@@ -293,7 +293,7 @@ impl UpstreamPlan {
 
     /// The same, with what it takes to ask its endpoints by TLS.
     fn with_tls(mut self) -> Result<Self, Wrong> {
-        if self.settings.endpoints.iter().any(|endpoint| endpoint.url.starts_with("https://")) {
+        if self.settings.is_secure() {
             self.tls = Some(tls::Client::new(&self.settings.tls, self.settings.protocol)?);
         }
         Ok(self)

@@ -14,7 +14,7 @@ pub struct Sender {
     /// It speaks HTTP/2.
     pub http2: bool,
     /// The connection has TLS.
-    pub(super) tls: bool,
+    pub tls: bool,
     /// The header line that tells whom its certificate is for, with its line end; empty without one.
     pub certificate: Vec<u8>,
     /// The port that the request came in on, as text.
@@ -40,9 +40,10 @@ impl Sender {
         self.tls || (self.trusted && told_https(head, bytes))
     }
 
-    /// Whether its requests may have come over TLS all the way.
-    pub fn may_be_secure(&self) -> bool {
-        self.tls || self.trusted
+    /// Whether answers to it can't go over TLS, not even behind a proxy that is trusted.
+    #[inline]
+    pub fn is_bare(&self) -> bool {
+        !self.tls && !self.trusted
     }
 }
 

@@ -26,9 +26,33 @@ pub fn chunk_prefix(length: usize, buf: &mut [u8; CHUNK_PREFIX_MAX]) -> &[u8] {
     }
 }
 
+/// Appends data as a chunk; none is no chunk.
+pub fn write_chunk(out: &mut Vec<u8>, data: &[u8]) {
+    if !data.is_empty() {
+        out.extend_from_slice(chunk_prefix(data.len(), &mut [0; CHUNK_PREFIX_MAX]));
+        out.extend_from_slice(data);
+        out.extend_from_slice(LINE_END);
+    }
+}
+
+/// Ends a chunked body, with these trailer lines.
+pub fn write_last_chunk(out: &mut Vec<u8>, trailers: &[u8]) {
+    out.extend_from_slice(LAST_CHUNK_SIZE);
+    out.extend_from_slice(trailers);
+    out.extend_from_slice(LINE_END);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_data_is_no_chunk() {
+        let mut out = Vec::new();
+        write_chunk(&mut out, b"");
+        write_chunk(&mut out, b"0123456789abcdef");
+        assert_eq!(out, b"10\r\n0123456789abcdef\r\n");
+    }
 
     #[test]
     fn numbers_are_those_the_standard_library_writes() {

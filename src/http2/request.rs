@@ -6,8 +6,9 @@ use ::http::{HeaderMap, HeaderValue, Method};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::response::is_of_connection;
 use crate::error::Reason;
-use crate::http::{is_token, write_line};
+use crate::http::{Known, is_token, write_line};
 
 /// How the body follows the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,12 +67,11 @@ pub fn write_request(out: &mut Vec<u8>, head: &Parts, whole: Option<u64>, switch
     for (name, value) in &head.headers {
         let value = sound(value)?;
         match name.as_str() {
-            "connection" | "transfer-encoding" | "upgrade" | "keep-alive" | "proxy-connection" | "http2-settings" => {
-                return Err(Reason::ConnectionField);
-            }
+            "http2-settings" => return Err(Reason::ConnectionField),
             "te" if !value.eq_ignore_ascii_case(b"trailers") => return Err(Reason::ConnectionField),
             "sec-websocket-key" if switch.is_some() => {}
             "te" | "host" | "cookie" | "content-length" => {}
+            name if is_of_connection(Known::from_name(name.as_bytes())) => return Err(Reason::ConnectionField),
             name => write_line(out, name.as_bytes(), value),
         }
     }

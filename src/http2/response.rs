@@ -29,7 +29,8 @@ pub fn switched(parsed: &ResponseHead, bytes: &[u8]) -> Result<Response<()>, Rea
     Ok(response)
 }
 
-fn is_of_connection(known: Known) -> bool {
+/// Whether such a field is about a connection of HTTP/1.1, where HTTP/2 has none (RFC 9113 section 8.2.2).
+pub(super) fn is_of_connection(known: Known) -> bool {
     matches!(known, Known::Connection | Known::KeepAlive | Known::ProxyConnection | Known::TransferEncoding | Known::Upgrade)
 }
 
@@ -41,7 +42,7 @@ fn append(fields: &mut HeaderMap, name: &[u8], value: &[u8]) -> Option<()> {
 /// The answer to a request that can't be translated, and its body.
 pub fn refusal(reason: Reason) -> (Response<()>, String) {
     let status = StatusCode::from_u16(reason.status()).unwrap_or(StatusCode::BAD_REQUEST);
-    let body = format!("{status}: {}\nreason: {}\n", reason.explain(), reason.code());
+    let body = reason.text(status);
     let mut response = Response::new(());
     *response.status_mut() = status;
     let fields = response.headers_mut();
@@ -84,8 +85,8 @@ pub fn write_response(
     write_status(out, status.as_u16(), status.canonical_reason().unwrap_or_default().as_bytes());
     for (name, value) in fields {
         match name.as_str() {
-            "connection" | "transfer-encoding" | "upgrade" | "keep-alive" | "proxy-connection" => return Err(Reason::BadResponseHead),
             "content-length" => {}
+            name if is_of_connection(Known::from_name(name.as_bytes())) => return Err(Reason::BadResponseHead),
             name => write_line(out, name.as_bytes(), sound(value).map_err(|_| Reason::BadResponseHead)?),
         }
     }

@@ -72,13 +72,12 @@ impl Settings for SecurityHeaders {
     }
 
     fn edits(&self, _: &mut Edits, response: &mut Edits) {
-        self.sent().skip_while(|(_, name, _)| *name == HSTS).for_each(|(_, name, value)| response.set(name, value));
+        self.sent().filter(|(_, name, _)| *name != HSTS).for_each(|(_, name, value)| response.set(name, value));
     }
 
     fn secure_edits(&self, response: &mut Edits) {
-        self.sent().take_while(|(_, name, _)| *name == HSTS).for_each(|(_, name, value)| response.set(name, value));
+        self.sent().filter(|(_, name, _)| *name == HSTS).for_each(|(_, name, value)| response.set(name, value));
     }
 }
 
-/// Stands first in the list.
 const HSTS: &str = "Strict-Transport-Security";

@@ -1,9 +1,10 @@
 //! One deadline a connection in one table a core, swept every tick: no timer is armed or disarmed in a request.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::net::Shutdown;
 use std::rc::Rc;
-use std::task::Waker;
+use std::task::Poll;
 
 use monoio::io::{CancelHandle, Canceller};
 
@@ -54,8 +55,9 @@ impl Deadlines {
         self.add(link.target())
     }
 
-    /// A deadline that only wakes a task, set by [`Timer::wake_at`].
-    pub fn alarm(self: &Rc<Self>, task: Waker) -> Timer {
+    /// A deadline that only wakes the task that asks for it, set by [`Timer::wake_at`].
+    pub async fn alarm(self: &Rc<Self>) -> Timer {
+        let task = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
         self.add(Target::Task(task))
     }
 

@@ -15,8 +15,6 @@ use super::wire::Wire;
 /// What both sides have agreed on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Agreed {
-    /// The protocol above it, if one was agreed on (ALPN, RFC 7301).
-    pub protocol: Option<Vec<u8>>,
     /// The peer's certificate (DER), which was verified.
     pub certificate: Option<Vec<u8>>,
     /// An earlier session was resumed.
@@ -77,7 +75,6 @@ impl Link {
     pub fn agreed(&self) -> Option<Agreed> {
         let session = self.tls()?.session().borrow();
         Some(Agreed {
-            protocol: session.alpn_protocol().map(<[u8]>::to_vec),
             certificate: session.peer_certificates().and_then(|chain| Some(chain.first()?.to_vec())),
             resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
         })

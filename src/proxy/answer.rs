@@ -62,11 +62,8 @@ impl Core {
             });
             ("application/problem+json", format!("{problem}\n"))
         } else {
-            let explanation = reason.explain();
-            (
-                "text/plain; charset=utf-8",
-                format!("{status} {}: {explanation}\nreason: {}\nrequest id: {id}\n", phrase(status), reason.code()),
-            )
+            let text = reason.text(format_args!("{status} {}", phrase(status)));
+            ("text/plain; charset=utf-8", format!("{text}request id: {id}\n"))
         };
         let mut lines = Vec::new();
         write_line(&mut lines, b"Content-Type", kind.as_bytes());

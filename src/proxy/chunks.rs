@@ -25,7 +25,7 @@ pub(super) fn reframe(decoder: &mut Chunked, buf: &mut Vec<u8>, chunked: bool, r
     buf.truncate(FRONT + decoded.data);
     let from = if chunked { frame(buf, decoded.data) } else { FRONT };
     if chunked && decoded.done {
-        finish(buf, decoder.trailers());
+        write::write_last_chunk(buf, decoder.trailers());
     }
     Ok(Piece { from, data: decoded.data, done: decoded.done })
 }
@@ -41,11 +41,4 @@ pub(super) fn frame(buf: &mut Vec<u8>, data: usize) -> usize {
     buf[at..FRONT].copy_from_slice(prefix);
     buf.extend_from_slice(write::LINE_END);
     at
-}
-
-/// Ends a chunked body.
-pub(super) fn finish(buf: &mut Vec<u8>, trailers: &[u8]) {
-    buf.extend_from_slice(write::LAST_CHUNK_SIZE);
-    buf.extend_from_slice(trailers);
-    buf.extend_from_slice(write::LINE_END);
 }

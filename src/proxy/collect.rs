@@ -122,7 +122,7 @@ impl Request<'_> {
         let view = exchange.view().clone();
         self.tell_id(&view.plan);
         let extra = Extra { upstream: Some(upstream), ..Extra::default() };
-        self.refuse(reason, &extra, view.plan.response_edits(exchange.routed(), self.session.bare)).await
+        self.refuse(reason, &extra, view.plan.response_edits(exchange.routed(), self.session.sender.is_bare())).await
     }
 
     /// The same, where the answer is the cache's.
@@ -135,7 +135,7 @@ impl Request<'_> {
         // Only who has passed all of it is served from the cache.
         view.chain(route).iter().rev().for_each(|link| link.on_response(&mut response, core.now()));
         self.tell_id(&view.plan);
-        self.refuse(reason, &Extra::default(), view.plan.response_edits(Some(route), self.session.bare)).await
+        self.refuse(reason, &Extra::default(), view.plan.response_edits(Some(route), self.session.sender.is_bare())).await
     }
 }
 

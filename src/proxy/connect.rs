@@ -65,7 +65,6 @@ impl Core {
             timer.close_at(after(now, patience).min(deadline));
             timer
         });
-        let secured = view.secured(attempt.upstream, attempt.endpoint);
         let opening = async {
             let (link, timer) = connecting.await?;
             if let Some(version) = introduction {
@@ -74,7 +73,7 @@ impl Core {
                 // It fits into what the kernel takes of a new connection at once.
                 link.send(header, 0).await.0.map_err(|error| io::Error::new(io::ErrorKind::BrokenPipe, error))?;
             }
-            let Some((config, name)) = secured else { return Ok((link, timer)) };
+            let Some((config, name)) = view.secured(attempt.upstream, attempt.endpoint) else { return Ok((link, timer)) };
             match net::secure_to(&link, config, name).await {
                 Ok(link) => Ok((link, timer)),
                 Err(_) if timer.expired() => Err(io::ErrorKind::TimedOut.into()),

@@ -99,10 +99,6 @@ pub struct Core {
 pub struct Session {
     pub(super) sender: Sender,
     pub(super) peer: Option<IpAddr>,
-    /// Its connection has TLS.
-    pub(super) tls: bool,
-    /// It can't have TLS, not even before a proxy that is trusted.
-    pub(super) bare: bool,
     pub(super) head: RequestHead,
     pub(super) response: ResponseHead,
     pub(super) request_writer: RequestWriter,
@@ -255,15 +251,14 @@ impl Core {
     pub(super) fn session(&self, client: &Client) -> Box<Session> {
         let mut session = self.sessions.borrow_mut().pop().unwrap_or_default();
         let ip = client.peer.ip().to_canonical();
-        if session.peer != Some(ip) || session.tls || client.secured.is_some() {
+        let tls = client.secured.is_some();
+        if session.peer != Some(ip) || session.sender.tls || tls {
             session.peer = Some(ip);
-            session.tls = client.secured.is_some();
-            session.sender = Sender::new(ip, &self.ports[usize::from(session.tls)], session.tls);
+            session.sender = Sender::new(ip, &self.ports[usize::from(tls)], tls);
             self.tell_certificate(client, &mut session.sender);
         }
         session.sender.http2 = client.http2;
         session.sender.trusted = self.view.borrow().plan.trusts(ip);
-        session.bare = !session.sender.may_be_secure();
         session.served = 0;
         session.scratch.forget();
         session.request_writer.clear();
@@ -349,7 +344,7 @@ const fn hex(bits: u32) -> [u8; 8] {
 }
 
 /// A moment so long after now; never, if the limit is zero.
-pub(super) fn after(now: Instant, limit: Duration) -> Instant {
+pub fn after(now: Instant, limit: Duration) -> Instant {
     if limit.is_zero() { Instant::MAX - Duration::from_nanos(1) } else { now + limit }
 }
 

@@ -2,7 +2,7 @@
 //! streams arrive as promptly as without.
 
 use super::attempt::Answered;
-use super::chunks::{FRONT, finish, frame};
+use super::chunks::{FRONT, frame};
 use super::core::Core;
 use super::encoder::Encoder;
 use super::hit::Way;
@@ -12,6 +12,7 @@ use crate::cache::{Copied, Hit};
 use crate::error::Reason;
 use crate::http::Framing;
 use crate::http1::as_response;
+use crate::http1::write::write_last_chunk;
 use crate::middleware::Encoding;
 use crate::net::Stream;
 use crate::server::Client;
@@ -55,7 +56,7 @@ impl Output {
     fn finish(&mut self, core: &Core, trailers: &[u8]) -> Result<usize, Reason> {
         self.encoder.finish(&mut self.chunk)?;
         let from = self.frame(core);
-        finish(&mut self.chunk, trailers);
+        write_last_chunk(&mut self.chunk, trailers);
         Ok(from)
     }
 }

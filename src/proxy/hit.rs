@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use super::answer::skip;
-use super::chunks::{FRONT, finish, frame};
+use super::chunks::{FRONT, frame};
 use super::core::{Core, after};
 use super::note::Ended;
 use super::serve::Request;
@@ -12,6 +12,7 @@ use crate::cache::{Copied, Hit};
 use crate::error::Reason;
 use crate::exchange::{Exchange, Place, Plan, View};
 use crate::http::{Changes, Edits, Framing, Mark, Method, Version, connection_line, write_line};
+use crate::http1::write::write_last_chunk;
 use crate::http1::{Limits, parse_response};
 use crate::net::Stream;
 use crate::server::{Client, Next};
@@ -77,7 +78,7 @@ impl Request<'_> {
             && framing != Framing::UntilClose
             && !core.leaving.get()
             && (limit == 0 || self.session.served < limit);
-        let (edits, changes) = (plan.routes[route].response.to(self.session.bare), &self.session.scratch.notes.response);
+        let (edits, changes) = (plan.routes[route].response.to(self.session.sender.is_bare()), &self.session.scratch.notes.response);
         let mut out = core.buffers.take();
         hit.write_head(&mut out, edits, changes, core.now());
         if framing == Framing::Chunked {
@@ -208,7 +209,7 @@ impl Way<'_> {
                 Framing::Chunked => {
                     let from = frame(&mut out, count);
                     if done {
-                        finish(&mut out, b"");
+                        write_last_chunk(&mut out, b"");
                     }
                     from
                 }

@@ -28,6 +28,6 @@ mod upload;
 mod waiters;
 
 pub use self::ask::Checks;
-pub use self::core::{Core, PageAnswer, Parts, Scribe, Session};
+pub use self::core::{Core, PageAnswer, Parts, Scribe, Session, after};
 pub use trace::Traced;
 pub use waiters::Waiters;

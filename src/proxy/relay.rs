@@ -2,12 +2,13 @@
 //! that the endpoint sends no faster than the client takes. An answer that breaks off is cut, never completed.
 
 use super::attempt::Answered;
-use super::chunks::{FRONT, finish, frame, reframe};
+use super::chunks::{FRONT, frame, reframe};
 use super::core::{Core, Session, after};
 use super::upload::{Upload, beside};
 use crate::error::Reason;
 use crate::exchange::Plan;
 use crate::http::{Framing, Method, ResponseOut, Version};
+use crate::http1::write::write_last_chunk;
 use crate::http1::{Chunked, as_response};
 use crate::net::Stream;
 use crate::server::Client;
@@ -52,13 +53,13 @@ impl Core {
             Some((body, _)) if session.scratch.notes.encoding.is_none() => Framing::Length(body.len() as u64),
             _ => framing_out(session),
         };
-        let Session { head: request, response: head, response_writer, scratch, bare, .. } = &mut *session;
+        let Session { head: request, response: head, response_writer, scratch, sender, .. } = &mut *session;
         let response = ResponseOut {
             head,
             bytes: &answered.buf,
             framing,
             keep_length: head.framing == Framing::None && (request.method == Method::Head || head.status == 304),
-            edits: terms.plan.routes[terms.route].response.to(*bare),
+            edits: terms.plan.routes[terms.route].response.to(sender.is_bare()),
             changes: &scratch.notes.response,
             version: request.version,
             keep_alive: terms.keep,
@@ -310,7 +311,7 @@ impl Core {
         }
         buf.clear();
         if to_chunked {
-            finish(&mut buf, b"");
+            write_last_chunk(&mut buf, b"");
             return self.out(client, &mut answered.upload, terms, buf, 0).await;
         }
         self.buffers.give(buf);

@@ -279,7 +279,7 @@ impl<'a> Request<'a> {
         let (view, route) = self.own(exchange, answer.status);
         self.ended.status = answer.status;
         let keep = self.keep();
-        let edits = view.plan.response_edits(route, self.session.bare);
+        let edits = view.plan.response_edits(route, self.session.sender.is_bare());
         let own = Own { status: answer.status, lines: &answer.lines, body: &answer.body, edits, keep };
         afterwards(self.core.own(self.client, self.session, &own).await, keep)
     }
@@ -287,7 +287,8 @@ impl<'a> Request<'a> {
     async fn refused(&mut self, exchange: Exchange, refusal: Refusal) -> Next {
         let Refusal { reason, retry_after, allow, upstream, lines } = refusal;
         let (view, route) = self.own(exchange, reason.status());
-        self.refuse(reason, &Extra { retry_after, allow, upstream, lines }, view.plan.response_edits(route, self.session.bare)).await
+        self.refuse(reason, &Extra { retry_after, allow, upstream, lines }, view.plan.response_edits(route, self.session.sender.is_bare()))
+            .await
     }
 
     pub(super) async fn refuse(&mut self, reason: Reason, extra: &Extra, edits: &Edits) -> Next {

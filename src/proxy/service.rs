@@ -151,7 +151,7 @@ impl Service for Core {
         session.arrived = 0;
         let begun = Begun::new(client, self.now());
         let view = self.view.borrow().clone();
-        let edits = view.plan.response_edits(None, session.bare);
+        let edits = view.plan.response_edits(None, session.sender.is_bare());
         let next = afterwards(self.refusal(client, session, &[], reason, &Extra::default(), edits, false).await, false);
         self.note(&view, client, session, begun, Ended { status: reason.status(), reason: Some(reason), ..Ended::default() });
         next

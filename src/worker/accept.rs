@@ -132,7 +132,7 @@ pub(super) fn refusal(reason: Reason, line: &str) -> Vec<u8> {
         400 => "400 Bad Request",
         _ => "503 Service Unavailable",
     };
-    let body = format!("{status}: {}\nreason: {}\n", reason.explain(), reason.code());
+    let body = reason.text(status);
     let length = body.len();
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n{line}Connection: close\r\n\r\n"

@@ -5,11 +5,10 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::clock::Instant;
 use crate::error::Reason;
 use crate::log::Seldom;
 use crate::net::{Front, recv_front};
-use crate::proxy::Core;
+use crate::proxy::{Core, after};
 use crate::proxy_protocol::{self, Ends};
 use crate::server::Client;
 
@@ -23,7 +22,7 @@ pub(super) fn is_due(core: &Core, peer: SocketAddr) -> bool {
 /// as balancers do to see whether somebody listens, is blamed for nothing.
 pub(super) async fn wait(core: &Rc<Core>, mut client: Client) -> Option<Client> {
     let limit = core.view.borrow().plan.config.timeouts.read.get();
-    let deadline = if limit.is_zero() { Instant::MAX - Duration::from_nanos(1) } else { core.now() + limit };
+    let deadline = after(core.now(), limit);
     client.timer.hush_idle_at(deadline);
     let parse = |bytes: &[u8]| proxy_protocol::parse(bytes).map(|header| header.map(|header| (header.ends, header.length)));
     let front = recv_front(&client.link, parse).await;

@@ -1,5 +1,8 @@
 //! Upgraded connections: bytes both ways, untouched, as WebSockets need it.
 
+use bytes::Bytes;
+use h2::SendStream;
+use h2::client::{ResponseFuture, SendRequest};
 use serde_json::json;
 
 use crate::harness::http2::{request, rest, send_all};
@@ -115,20 +118,25 @@ fn a_switch_that_nobody_asked_for_is_refused() {
     assert_eq!(gateway.get("/").refusal(), (502, "unexpected_upgrade"));
 }
 
+/// Asks for a WebSocket over HTTP/2 (RFC 8441), once the gateway has said that it knows that.
+async fn switch(sender: SendRequest<Bytes>) -> (ResponseFuture, SendStream<Bytes>) {
+    let mut ask = request("CONNECT", "/chat", &[("sec-websocket-version", "13")]);
+    ask.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
+    let mut sender = sender.ready().await.unwrap();
+    while !sender.is_extended_connect_protocol_enabled() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    sender.send_request(ask, false).unwrap()
+}
+
 #[test]
 fn a_stream_of_http_2_switches_too() {
     let endpoint = echo();
     for driver in DRIVERS {
         let gateway = Gateway::with(&endpoint.address, json!({ "runtime": { "driver": driver } }));
         let client = Http2::connect(&gateway.address);
-        let mut ask = request("CONNECT", "/chat", &[("sec-websocket-version", "13")]);
-        ask.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
         client.run(async |sender| {
-            let mut sender = sender.ready().await.unwrap();
-            while !sender.is_extended_connect_protocol_enabled() {
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-            }
-            let (response, mut send) = sender.send_request(ask, false).unwrap();
+            let (response, mut send) = switch(sender).await;
             let (head, mut body) = response.await.unwrap().into_parts();
             assert_eq!((head.status.as_u16(), head.headers.get("sec-websocket-accept")), (200, None));
             let greeting = body.data().await.unwrap().unwrap();
@@ -146,14 +154,8 @@ fn a_stream_of_http_2_switches_too() {
     let endpoint = Hostile::answering("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
     let gateway = Gateway::to(&endpoint.address);
     let client = Http2::connect(&gateway.address);
-    let mut ask = request("CONNECT", "/chat", &[]);
-    ask.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
     client.run(async |sender| {
-        let mut sender = sender.ready().await.unwrap();
-        while !sender.is_extended_connect_protocol_enabled() {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-        let (response, mut send) = sender.send_request(ask, false).unwrap();
+        let (response, mut send) = switch(sender).await;
         send.send_data("GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n".into(), true).unwrap();
         assert_eq!(response.await.unwrap().status(), 403);
     });

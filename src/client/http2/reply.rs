@@ -9,7 +9,7 @@ use h2::{Error, Reason};
 
 use super::lane::Ended;
 use crate::http::Method;
-use crate::http1::write::{CHUNK_PREFIX_MAX, LAST_CHUNK_SIZE, LINE_END, chunk_prefix};
+use crate::http1::write::{write_chunk, write_last_chunk};
 use crate::http2::{Body, write_fields, write_response};
 use crate::net::{Link, Stream};
 
@@ -66,22 +66,17 @@ pub(super) async fn reply(far: &Link, mut response: ResponseFuture, method: Meth
             // It was announced that there is none.
             Body::None | Body::Switched => return Ended::Broken,
             Body::Length(_) => buf.extend_from_slice(&piece),
-            Body::Chunked if piece.is_empty() => {}
-            Body::Chunked => {
-                buf.extend_from_slice(chunk_prefix(piece.len(), &mut [0; CHUNK_PREFIX_MAX]));
-                buf.extend_from_slice(&piece);
-                buf.extend_from_slice(LINE_END);
-            }
+            Body::Chunked => write_chunk(&mut buf, &piece),
         }
         taken = piece.len();
     }
     let Ok(trailers) = poll_fn(|cx| body.poll_trailers(cx)).await else { return Ended::Broken };
     if framing == Body::Chunked {
-        buf.extend_from_slice(LAST_CHUNK_SIZE);
-        if trailers.is_some_and(|trailers| write_fields(&mut buf, &trailers).is_err()) {
+        let mut lines = Vec::new();
+        if trailers.is_some_and(|trailers| write_fields(&mut lines, &trailers).is_err()) {
             return Ended::Broken;
         }
-        buf.extend_from_slice(LINE_END);
+        write_last_chunk(&mut buf, &lines);
         if far.send(buf, 0).await.0.is_err() {
             return Ended::Early;
         }

@@ -53,7 +53,7 @@ fn check(rules: &mut Rules<'_>, upstream: &Upstream, at: &dyn Fn(&str) -> String
         super::protection::adaptive(rules, adaptive, &at("adaptive_concurrency"));
     }
     rules.head(&|| at("keep_alive.head"), upstream.keep_alive.head);
-    if upstream.endpoints.iter().any(|endpoint| endpoint.url.starts_with("https://")) {
+    if upstream.is_secure() {
         if let Some(wrong) = client_problems(&upstream.tls) {
             rules.wrong(&at("tls"), wrong);
         }

@@ -2,11 +2,11 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use h2::SendStream;
 use h2::server::SendResponse;
+use h2::{Reason, SendStream};
 
 use crate::clock::Instant;
 use crate::http::{Framing, Method, ResponseHead};
@@ -82,7 +82,7 @@ pub(super) async fn answer(
             continue;
         }
         let received;
-        (received, *buf) = unless_reset(respond, near.recv(std::mem::take(buf))).await?;
+        (received, *buf) = unless_reset(|cx| respond.poll_reset(cx), near.recv(std::mem::take(buf))).await?;
         if !received.is_ok_and(|count| count > 0) {
             return Err(Cut::Gateway);
         }
@@ -157,23 +157,18 @@ async fn chunked(
 async fn more(near: &Link, send: &mut SendStream<Bytes>, buf: &mut Vec<u8>) -> Result<(), Cut> {
     buf.clear();
     let received;
-    (received, *buf) = {
-        let mut receiving = pin!(near.recv(std::mem::take(buf)));
-        poll_fn(|cx| {
-            if send.poll_reset(cx).is_ready() {
-                return Poll::Ready(Err(Cut::Client));
-            }
-            receiving.as_mut().poll(cx).map(Ok)
-        })
-        .await?
-    };
+    (received, *buf) = unless_reset(|cx| send.poll_reset(cx), near.recv(std::mem::take(buf))).await?;
     if received.is_ok_and(|count| count > 0) { Ok(()) } else { Err(Cut::Gateway) }
 }
 
-async fn unless_reset(respond: &mut SendResponse<Bytes>, receiving: impl Future<Output = Moved>) -> Result<Moved, Cut> {
+/// Receives, unless the client resets the stream.
+async fn unless_reset(
+    mut poll_reset: impl FnMut(&mut Context<'_>) -> Poll<Result<Reason, h2::Error>>,
+    receiving: impl Future<Output = Moved>,
+) -> Result<Moved, Cut> {
     let mut receiving = pin!(receiving);
     poll_fn(|cx| {
-        if respond.poll_reset(cx).is_ready() {
+        if poll_reset(cx).is_ready() {
             return Poll::Ready(Err(Cut::Client));
         }
         receiving.as_mut().poll(cx).map(Ok)

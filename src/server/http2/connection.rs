@@ -54,8 +54,7 @@ pub async fn serve<S: Service>(service: Rc<S>, client: Client, settings: Setting
     let handshake = builder(&settings).handshake::<_, Bytes>(io);
     let Ok(connection) = Box::pin(handshake).await else { return };
     client.timer.clear();
-    let task = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
-    let alarm = service.deadlines().alarm(task);
+    let alarm = service.deadlines().alarm().await;
     let shared =
         Rc::new(Shared { service, client, write: settings.write, idle: RefCell::default(), busy: Cell::new(0), over: Cell::new(false) });
     let mut driver = Driver {

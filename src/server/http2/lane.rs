@@ -61,9 +61,8 @@ pub(super) async fn lane<S: Service>(shared: Rc<Shared<S>>, first: Opened) {
 
 async fn streams<S: Service>(shared: &Rc<Shared<S>>, near: Link, first: Opened) {
     let slot = Rc::new(Slot { next: RefCell::new(Some(first)), waker: RefCell::default(), link: RefCell::new(Some(near.clone())) });
-    let task = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
     let (clock, write) = (shared.service.clone(), or_forever(shared.write) + STALLED);
-    let patience = Patience { alarm: shared.service.deadlines().alarm(task), until: Box::new(move || clock.now() + write) };
+    let patience = Patience { alarm: shared.service.deadlines().alarm().await, until: Box::new(move || clock.now() + write) };
     let mut answering = Answer::new(&shared.service.limits(), patience);
     loop {
         let mut closed = pin!(near.readable());

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use bytes::Bytes;
 use h2::RecvStream;
 
-use crate::http1::write::{CHUNK_PREFIX_MAX, LAST_CHUNK_SIZE, LINE_END, chunk_prefix};
+use crate::http1::write::{write_chunk, write_last_chunk};
 use crate::http2::{Body, write_fields};
 use crate::net::{Link, Stream};
 
@@ -15,7 +15,10 @@ pub(super) async fn upload(near: &Link, mut body: RecvStream, first: Bytes, fram
     let mut piece = first;
     loop {
         if !piece.is_empty() {
-            put(&mut buf, &piece, framing);
+            match framing {
+                Body::Chunked => write_chunk(&mut buf, &piece),
+                _ => buf.extend_from_slice(&piece),
+            }
             let sent;
             (sent, buf) = near.send(buf, 0).await;
             if sent.is_err() {
@@ -32,24 +35,14 @@ pub(super) async fn upload(near: &Link, mut body: RecvStream, first: Bytes, fram
     }
     let Ok(trailers) = poll_fn(|cx| body.poll_trailers(cx)).await else { return false };
     if framing == Body::Chunked {
-        buf.extend_from_slice(LAST_CHUNK_SIZE);
-        if trailers.is_some_and(|trailers| write_fields(&mut buf, &trailers).is_err()) {
+        let mut lines = Vec::new();
+        if trailers.is_some_and(|trailers| write_fields(&mut lines, &trailers).is_err()) {
             return false;
         }
-        buf.extend_from_slice(LINE_END);
+        write_last_chunk(&mut buf, &lines);
         let _ = near.send(buf, 0).await;
     } else if framing == Body::Switched {
         near.finish();
     }
     true
-}
-
-fn put(buf: &mut Vec<u8>, piece: &Bytes, framing: Body) {
-    if framing != Body::Chunked {
-        buf.extend_from_slice(piece);
-        return;
-    }
-    buf.extend_from_slice(chunk_prefix(piece.len(), &mut [0; CHUNK_PREFIX_MAX]));
-    buf.extend_from_slice(piece);
-    buf.extend_from_slice(LINE_END);
 }
