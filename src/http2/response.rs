@@ -51,12 +51,12 @@ pub fn refusal(reason: Reason) -> (Response<()>, String) {
     (response, body)
 }
 
-/// A request of the gateway's own, parsed from `bytes`, as HTTP/2 says it; nothing, if HTTP/2 can't.
-pub fn request_of(head: &RequestHead, bytes: &[u8]) -> Option<Request<()>> {
+/// A request of the gateway's own, parsed from `bytes`, as HTTP/2 says it; nothing, if HTTP/2 can't. Whether it goes over TLS.
+pub fn request_of(head: &RequestHead, bytes: &[u8], secure: bool) -> Option<Request<()>> {
     let mut request = Request::new(());
     *request.method_mut() = Method::from_bytes(head.method_name.of(bytes)).ok()?;
     let mut target = uri::Parts::default();
-    target.scheme = Some(uri::Scheme::HTTP);
+    target.scheme = Some(if secure { uri::Scheme::HTTPS } else { uri::Scheme::HTTP });
     target.authority = Some(uri::Authority::try_from(head.host.of(bytes)).ok()?);
     target.path_and_query = Some(uri::PathAndQuery::try_from(head.target.of(bytes)).ok()?);
     *request.uri_mut() = Uri::from_parts(target).ok()?;

@@ -89,6 +89,11 @@ impl Link {
         }
     }
 
+    /// Whether it is spoken over TLS.
+    pub fn is_secure(&self) -> bool {
+        matches!(self.kind, Kind::Tls(_))
+    }
+
     /// Whether there is something to receive, the end of the stream included, without waiting. No receive may be under way.
     pub fn readable_now(&self) -> bool {
         match &self.kind {

@@ -35,6 +35,8 @@ pub struct Settings {
 /// A connection, or one that is being opened.
 pub(super) struct Shared {
     key: Key,
+    /// It is spoken over TLS.
+    pub(super) secure: Cell<bool>,
     /// Lanes that use it.
     lanes: Cell<u32>,
     stage: RefCell<Stage>,
@@ -174,6 +176,7 @@ impl Connections {
             None => {
                 let shared = Rc::new(Shared {
                     key,
+                    secure: Cell::new(false),
                     lanes: Cell::new(0),
                     stage: RefCell::new(Stage::Opening(Vec::new())),
                     idle: RefCell::default(),
@@ -200,6 +203,7 @@ impl Connections {
 
     /// Runs a connection, in a task of its own.
     fn start(self: &Rc<Self>, place: Place, link: Link, timer: Timer, settings: Settings, now: impl Fn() -> Instant + 'static) {
+        place.shared.secure.set(link.is_secure());
         net::spawn(async move {
             let io = Polled::new(link, Vec::new(), Box::new(|_| ()));
             let progress = io.progress();

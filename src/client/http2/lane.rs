@@ -39,7 +39,7 @@ pub(super) async fn lane(seat: Seat, far: Link, limits: Limits) {
         && let Some(sender) = seat.shared.sender()
         && read_head(&seat, &far, &mut buf, &limits, &mut head).await
     {
-        ended = Box::pin(stream(sender, &far, &mut buf, &head, &limits)).await;
+        ended = Box::pin(stream(sender, seat.shared.secure.get(), &far, &mut buf, &head, &limits)).await;
         if ended == Ended::Goodbye {
             seat.shared.retire();
         }
@@ -73,8 +73,8 @@ async fn read_head(seat: &Seat, far: &Link, buf: &mut Vec<u8>, limits: &Limits, 
     }
 }
 
-async fn stream(mut sender: SendRequest<Bytes>, far: &Link, buf: &mut Vec<u8>, head: &RequestHead, limits: &Limits) -> Ended {
-    let Some(request) = request_of(head, buf) else { return Ended::Broken };
+async fn stream(mut sender: SendRequest<Bytes>, secure: bool, far: &Link, buf: &mut Vec<u8>, head: &RequestHead, limits: &Limits) -> Ended {
+    let Some(request) = request_of(head, buf, secure) else { return Ended::Broken };
     let (method, framing) = (head.method, head.framing);
     buf.drain(..head.length);
     // The endpoint may allow fewer streams than the core uses: they wait.
