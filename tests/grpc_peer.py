@@ -1,5 +1,5 @@
-"""gRPC's own library on both sides of the gateway, for tests/gateway/grpc.rs: `server` serves until its input ends, `client ADDRESS CHECK`
-runs one check and fails loudly."""
+"""gRPC's own library on both sides of the gateway, for tests/gateway/grpc: `server [CERTIFICATE KEY]` serves until its input ends,
+`client ADDRESS CHECK` runs one check and fails loudly."""
 
 import sys
 import threading
@@ -57,15 +57,41 @@ def chat(requests, context):
         yield b"re: " + request
 
 
+SERVING = {"UNKNOWN": 0, "SERVING": 1, "NOT_SERVING": 2, "SERVICE_UNKNOWN": 3}
+health = {"": "SERVING"}
+
+
+def set_health(request, context):
+    """Takes `SERVICE=STATE`."""
+    service, state = request.decode().split("=")
+    health[service] = state
+    return b""
+
+
+def check_health(request, context):
+    """As grpc.health.v1.Health/Check is to answer; the messages are written out, as their module isn't there."""
+    assert request == b"" or request[:2] == bytes([0x0A, len(request) - 2]), request
+    state = health.get(request[2:].decode())
+    if state is None:
+        context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
+    return bytes([8, SERVING[state]]) if SERVING[state] else b""
+
+
 def serve():
     server = grpc.server(futures.ThreadPoolExecutor(16), options=ROOM)
-    unary = {"Echo": echo, "Fail": fail, "Hang": hang, "WasCancelled": was_cancelled, "Remaining": remaining}
+    unary = {"Echo": echo, "Fail": fail, "Hang": hang, "WasCancelled": was_cancelled, "Remaining": remaining, "SetHealth": set_health}
     methods = {name: grpc.unary_unary_rpc_method_handler(method) for name, method in unary.items()}
     methods["Count"] = grpc.unary_stream_rpc_method_handler(count)
     methods["Join"] = grpc.stream_unary_rpc_method_handler(join)
     methods["Chat"] = grpc.stream_stream_rpc_method_handler(chat)
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test.Peer", methods)])
-    port = server.add_insecure_port("127.0.0.1:0")
+    check = grpc.unary_unary_rpc_method_handler(check_health)
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": check})])
+    if len(sys.argv) == 4:
+        certificate, key = (open(name, "rb").read() for name in sys.argv[2:])
+        port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(key, certificate)]))
+    else:
+        port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(port, flush=True)
     sys.stdin.read()
@@ -86,6 +112,9 @@ class Checks:
 
     def unary(self, method):
         return self.channel.unary_unary("/test.Peer/" + method)
+
+    def set_health(self):
+        self.unary("SetHealth")(sys.argv[4].encode(), timeout=10)
 
     def kinds(self):
         answer, call = self.unary("Echo").with_call(b"hello", metadata=[("x-asked", "this")], timeout=10)

@@ -137,6 +137,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "exchange",
             "http",
             "http1",
+            "http2",
             "limiter",
             "log",
             "metrics",

@@ -233,15 +233,21 @@ pub struct StatusRange {
 pub struct HealthCheck {
     /// Whether endpoints are probed.
     pub enabled: bool,
-    /// The path that is asked for.
+    /// What is asked.
+    #[serde(rename = "type")]
+    pub kind: ProbeKind,
+    /// `grpc`: the service whose health is asked for; empty for the server as a whole.
+    #[schemars(length(max = 1024))]
+    pub service: String,
+    /// `http`: the path that is asked for.
     pub path: String,
     /// Time between two probes, give or take a tenth; else `health_check_interval`, else 5 s.
     pub interval: Option<Time>,
     /// For the whole answer.
     pub timeout: Time,
-    /// The method of the probe.
+    /// `http`: the method of the probe.
     pub method: String,
-    /// Status codes that mean healthy.
+    /// `http`: status codes that mean healthy.
     pub expected_status: Vec<StatusRange>,
     /// Good probes in a row until an endpoint counts as healthy.
     #[schemars(range(min = 1, max = 1000))]
@@ -255,6 +261,8 @@ impl Default for HealthCheck {
     fn default() -> Self {
         HealthCheck {
             enabled: false,
+            kind: ProbeKind::default(),
+            service: String::new(),
             path: "/health".into(),
             interval: None,
             timeout: Time::from_secs(2),
@@ -264,6 +272,19 @@ impl Default for HealthCheck {
             fall: 3,
         }
     }
+}
+
+/// What a probe asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ProbeKind {
+    /// A request, in what the upstream's `protocol` says. Its status decides.
+    #[default]
+    Http,
+    /// `grpc.health.v1.Health/Check`: well if it says SERVING. Needs `"protocol": "h2"`.
+    Grpc,
+    /// Nothing: well if a connection can be opened, TLS included.
+    Tcp,
 }
 
 /// Ejecting an endpoint for a while, by what requests show.

@@ -45,6 +45,16 @@ pub const fn status(reason: Reason) -> u8 {
     }
 }
 
+/// A status's name, as the list of status codes has it.
+pub fn name(status: u8) -> &'static str {
+    NAMES.get(usize::from(status)).copied().unwrap_or("of no known name")
+}
+
+/// A status from its field, if it is one.
+pub fn parse_status(value: &[u8]) -> Option<u8> {
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
 /// A text as `grpc-message` has it: percent-encoded where it isn't printable ASCII.
 pub fn message(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -56,6 +66,27 @@ pub fn message(text: &str) -> String {
     }
     out
 }
+
+/// All of them, in order.
+pub const NAMES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
 
 const CANCELLED: u8 = 1;
 const DEADLINE_EXCEEDED: u8 = 4;

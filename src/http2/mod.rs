@@ -5,6 +5,7 @@
 //! What could change that message's structure is refused here already: it takes two faults to smuggle a request.
 
 pub mod grpc;
+pub mod health;
 mod meter;
 mod request;
 mod response;
