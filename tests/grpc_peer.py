@@ -23,6 +23,24 @@ def fail(request, context):
     context.abort(grpc.StatusCode.FAILED_PRECONDITION, "no: 100 % sure, äöü")
 
 
+failures = {}
+
+
+def flaky(request, context):
+    """Takes `CODE TIMES NAME`: so many calls of this name fail, the next one is answered."""
+    code, times, name = request.decode().split()
+    failures[name] = failures.get(name, 0) + 1
+    if failures[name] <= int(times):
+        context.abort(next(known for known in grpc.StatusCode if known.value[0] == int(code)), "not yet")
+    return str(failures[name]).encode()
+
+
+def count_and_fail(request, context):
+    yield b"1"
+    yield b"2"
+    context.abort(grpc.StatusCode.DATA_LOSS, "the rest is gone")
+
+
 cancelled = threading.Event()
 
 
@@ -79,8 +97,9 @@ def check_health(request, context):
 
 def serve():
     server = grpc.server(futures.ThreadPoolExecutor(16), options=ROOM)
-    unary = {"Echo": echo, "Fail": fail, "Hang": hang, "WasCancelled": was_cancelled, "Remaining": remaining, "SetHealth": set_health}
+    unary = {"Echo": echo, "Fail": fail, "Flaky": flaky, "Hang": hang, "WasCancelled": was_cancelled, "Remaining": remaining, "SetHealth": set_health}
     methods = {name: grpc.unary_unary_rpc_method_handler(method) for name, method in unary.items()}
+    methods["CountAndFail"] = grpc.unary_stream_rpc_method_handler(count_and_fail)
     methods["Count"] = grpc.unary_stream_rpc_method_handler(count)
     methods["Join"] = grpc.stream_unary_rpc_method_handler(join)
     methods["Chat"] = grpc.stream_stream_rpc_method_handler(chat)
@@ -151,6 +170,19 @@ class Checks:
         assert error.code() == grpc.StatusCode.FAILED_PRECONDITION and error.details() == "no: 100 % sure, äöü", error
         error = failure(lambda: self.unary("Missing")(b"", timeout=10))
         assert error.code() == grpc.StatusCode.UNIMPLEMENTED, error
+
+    def retried(self):
+        """Those that the gateway is to repeat, twice at most, and those that it isn't."""
+        assert self.unary("Flaky")(b"14 2 a", timeout=10) == b"3"
+        assert self.unary("Flaky")(b"8 1 b", timeout=10) == b"2"
+        error = failure(lambda: self.unary("Flaky")(b"14 9 c", timeout=10))
+        assert error.code() == grpc.StatusCode.UNAVAILABLE and error.details() == "not yet", error
+        assert self.unary("Flaky")(b"14 1 c", timeout=10) == b"4"
+        error = failure(lambda: self.unary("Flaky")(b"13 1 d", timeout=10))
+        assert error.code() == grpc.StatusCode.INTERNAL, error
+        heard = []
+        error = failure(lambda: heard.extend(self.channel.unary_stream("/test.Peer/CountAndFail")(b"", timeout=10)))
+        assert error.code() == grpc.StatusCode.DATA_LOSS, error
 
     def deadline(self):
         left = float(self.unary("Remaining")(b"", timeout=7))

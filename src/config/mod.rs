@@ -52,6 +52,6 @@ pub use tls::{Certificate, ClientAuth, Tls, TlsVersion, UpstreamTls};
 pub use tracing::Tracing;
 pub use units::{Rate, Size, Time};
 pub use upstream::{
-    Endpoint, HashKey, HealthCheck, HostHeader, KeepAlive, LoadBound, Outlier, ProbeKind, Protocol, ProxyProtocol, Queue, Retry,
-    StatusRange, Strategy, Upstream, authority,
+    Endpoint, GrpcStatus, HashKey, HealthCheck, HostHeader, KeepAlive, LoadBound, Outlier, ProbeKind, Protocol, ProxyProtocol, Queue,
+    Retry, StatusRange, Strategy, Upstream, authority,
 };

@@ -384,6 +384,25 @@ pub struct Retry {
     pub backoff_max: Time,
     /// Answers with these statuses are retried too, where safe.
     pub on_status: Vec<StatusRange>,
+    /// Calls of gRPC that end with one of these before anything else was said are retried too, whatever they do: the endpoint may have begun
+    /// with them.
+    pub on_grpc_status: Vec<GrpcStatus>,
+}
+
+/// Statuses of gRPC after which it may help to ask somebody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GrpcStatus {
+    /// CANCELLED: the endpoint took it back.
+    Cancelled = 1,
+    /// DEADLINE_EXCEEDED: it took too long.
+    DeadlineExceeded = 4,
+    /// RESOURCE_EXHAUSTED: a quota or a limit of size.
+    ResourceExhausted = 8,
+    /// INTERNAL: something is broken.
+    Internal = 13,
+    /// UNAVAILABLE: the service can't be reached at present.
+    Unavailable = 14,
 }
 
 impl Default for Retry {
@@ -394,6 +413,7 @@ impl Default for Retry {
             backoff: Time::from_millis(25),
             backoff_max: Time::from_millis(250),
             on_status: Vec::new(),
+            on_grpc_status: Vec::new(),
         }
     }
 }

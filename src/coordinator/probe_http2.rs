@@ -43,7 +43,7 @@ pub(super) async fn grpc(ask: &Ask, link: Link) -> Result<(), Failure> {
         return Err(Failure::Status(answer.status));
     }
     let field = |name| answer.trailers.get(name).or_else(|| answer.fields.get(name));
-    match field("grpc-status").and_then(|status| grpc::parse_status(status.as_bytes())) {
+    match field("grpc-status").map(|status| grpc::parse_status(status.as_bytes())) {
         None => Err(Failure::Malformed(Reason::BadResponseHead)),
         Some(0) => match health::answer(&answer.body) {
             Some(Serving::Serving) => Ok(()),

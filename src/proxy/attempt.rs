@@ -33,6 +33,8 @@ pub(super) struct Answered<'a> {
     pub pieces: bool,
     /// What comes next needs a large buffer: the last one was filled.
     pub filled: bool,
+    /// The status that a call of gRPC ended with.
+    pub call: Option<u8>,
 }
 
 /// What the head of an endpoint's answer says of the bytes behind it.
@@ -148,7 +150,17 @@ impl Core {
         let reason = loop {
             let error = match look(&buf, asked, limits, &mut session.response, &mut interims) {
                 Ok(Look::Complete) => {
-                    return Ok(Answered { _tie: tie, connection, buf, upload, trace, whole: None, pieces: false, filled: false });
+                    return Ok(Answered {
+                        _tie: tie,
+                        connection,
+                        buf,
+                        upload,
+                        trace,
+                        whole: None,
+                        pieces: false,
+                        filled: false,
+                        call: None,
+                    });
                 }
                 Ok(Look::Interim) => {
                     if let Some(client) = client

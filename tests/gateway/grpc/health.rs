@@ -52,7 +52,10 @@ fn a_service_says_how_it_is() {
     other.wait_log("probe failed");
     // The kernel accepts for it.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    wait(&probing(&format!("http://{}", silent.local_addr().unwrap()), json!({ "type": "grpc" }), json!({})), Some("no answer within 300ms"));
+    wait(
+        &probing(&format!("http://{}", silent.local_addr().unwrap()), json!({ "type": "grpc" }), json!({})),
+        Some("no answer within 300ms"),
+    );
 }
 
 #[test]

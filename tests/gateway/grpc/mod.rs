@@ -1,6 +1,7 @@
 //! gRPC from end to end: its own library as client and as endpoint.
 
 mod health;
+mod statuses;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
