@@ -119,6 +119,8 @@ reasons! {
     BodyTooLarge = "body_too_large", 413, Client;
     /// The body is no JSON, though its type says so.
     BadJson = "bad_json", 400, Client;
+    /// The body is no Base64, though its type says so.
+    BadBase64 = "bad_base64", 400, Client;
     /// The method CONNECT is not served.
     ConnectRefused = "connect_method_refused", 501, Client;
     /// An expectation other than 100-continue was made.

@@ -7,8 +7,12 @@ use crate::http::{Known, RequestHead};
 
 /// Whether a request is gRPC's.
 pub fn is_grpc(head: &RequestHead, bytes: &[u8]) -> bool {
-    let kind = head.known(bytes, Known::ContentType).unwrap_or_default();
-    kind.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+    head.known(bytes, Known::ContentType).and_then(rest_of_kind).is_some()
+}
+
+/// What stands behind `application/grpc` in the type of a call or its answer; nothing, if it is of something else.
+pub fn rest_of_kind(kind: &[u8]) -> Option<&[u8]> {
+    kind.strip_prefix(b"application/grpc").filter(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
 /// How long a call may take, as its `grpc-timeout` says: at most eight digits and a unit.

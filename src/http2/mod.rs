@@ -11,6 +11,7 @@ mod request;
 mod response;
 #[cfg(test)]
 mod tests;
+pub mod web;
 
 pub use meter::{Flood, Meter, Rates};
 pub use request::{Body, Switch, write_request};

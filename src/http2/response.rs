@@ -65,7 +65,8 @@ pub fn request_of(head: &RequestHead, bytes: &[u8], secure: bool) -> Option<Requ
     for field in head.fields.iter().filter(|field| !field.hop && !is_of_connection(field.known) && field.known != Known::Host) {
         append(fields, field.name.of(bytes), field.value.of(bytes))?;
     }
-    if head.te_trailers {
+    // Calls need it, whatever the client speaks.
+    if head.te_trailers || super::grpc::is_grpc(head, bytes) {
         fields.insert(::http::header::TE, HeaderValue::from_static("trailers"));
     }
     Some(request)

@@ -106,6 +106,9 @@ impl<'a> Request<'a> {
                     self.held = Some((attempt.route, attempt.pool));
                     self.fill = exchange.fill().map(|fill| fill.id());
                     let Attempt { route, upstream, endpoint, .. } = attempt;
+                    if self.session.scratch.notes.web.is_some() && !self.session.grpc {
+                        (self.session.grpc, self.session.limit) = (true, self.own_limit());
+                    }
                     self.session.tell_trace(self.ended.attempts == 0);
                     if self.ended.attempts == 0 && exchange.view().plan.routes[route].mirror.is_some() {
                         self.mirror(&exchange);

@@ -2,6 +2,7 @@
 
 mod health;
 mod statuses;
+mod web;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
