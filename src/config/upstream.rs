@@ -242,6 +242,11 @@ pub struct KeepAlive {
     pub max_age: Time,
     /// Bytes of an endpoint's response head that are taken (502 beyond).
     pub head: Size,
+    /// HTTP/2: an endpoint that is silent for so long while requests wait for it is asked by a PING whether it is there; `0s` asks none. Many
+    /// servers of gRPC take more than one in five minutes for abuse.
+    pub ping_interval: Time,
+    /// For an answer, which anything is that comes; then the connection is closed, and its requests have failed.
+    pub ping_timeout: Time,
 }
 
 impl Default for KeepAlive {
@@ -252,6 +257,8 @@ impl Default for KeepAlive {
             requests: 0,
             max_age: Time::from_secs(0),
             head: Size::from_bytes(32 << 10),
+            ping_interval: Time::from_secs(0),
+            ping_timeout: Time::from_secs(20),
         }
     }
 }

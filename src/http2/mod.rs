@@ -6,6 +6,7 @@
 
 pub mod grpc;
 pub mod health;
+mod keepalive;
 mod meter;
 mod request;
 mod response;
@@ -13,6 +14,7 @@ mod response;
 mod tests;
 pub mod web;
 
+pub use keepalive::{Keepalive, Pace, Silent};
 pub use meter::{Flood, Meter, Rates};
 pub use request::{Body, Switch, write_request};
 pub use response::{fields, head, refusal, request_of, switched, write_fields, write_response};

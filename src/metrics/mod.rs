@@ -83,6 +83,8 @@ cells! {
         pub http2_goaways: Counter = "gateway_http2_goaways_total",
         /// Connections that were ended because of frames that cost a client nothing: pings, settings, resets.
         pub http2_floods: Counter = "gateway_http2_floods_total",
+        /// HTTP/2 connections that were closed because their peer said nothing, though it was asked by a PING, by who it was.
+        pub http2_silent: Counters<2> = "gateway_http2_silent_total" by "peer" in HTTP2_PEERS,
         /// Bytes received from clients.
         pub bytes_in: Counter = "gateway_received_bytes_total",
         /// Bytes sent to clients.
@@ -177,6 +179,13 @@ pub const CACHE_RESULTS: &[&str] = &["hit", "stale", "collapsed", "revalidated",
 const CODINGS: &[&str] = &["gzip", "br", "zstd"];
 /// Labels of `upstream_connections`, in order of [`UPSTREAM_ACTIVE`] and [`UPSTREAM_IDLE`].
 const UPSTREAM_STATES: &[&str] = &["active", "idle"];
+/// Labels of `http2_silent`, in order of [`SILENT_CLIENT`] and [`SILENT_ENDPOINT`].
+const HTTP2_PEERS: &[&str] = &["client", "endpoint"];
+/// A client.
+pub const SILENT_CLIENT: usize = 0;
+/// An endpoint.
+pub const SILENT_ENDPOINT: usize = 1;
+
 /// Labels of `http2_resets`, in order of [`RESET_BY_CLIENT`], [`RESET_BY_GATEWAY`] and [`RESET_REFUSED`].
 const HTTP2_RESETS: &[&str] = &["client", "gateway", "refused"];
 /// Labels of `driver`, in order of [`DRIVER_IO_URING`] and [`DRIVER_EPOLL`].

@@ -39,7 +39,10 @@ pub(super) async fn lane(seat: Seat, far: Link, limits: Limits) {
         && let Some(sender) = seat.shared.sender()
         && read_head(&seat, &far, &mut buf, &limits, &mut head).await
     {
+        let busy = &seat.shared.busy;
+        busy.set(busy.get() + 1);
         ended = Box::pin(stream(sender, seat.shared.secure.get(), &far, &mut buf, &head, &limits)).await;
+        busy.set(busy.get() - 1);
         if ended == Ended::Goodbye {
             seat.shared.retire();
         }

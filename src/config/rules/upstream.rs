@@ -1,6 +1,6 @@
 //! Rules of upstreams and their endpoints.
 
-use super::gateway::PROBE_INTERVAL_MIN;
+use super::gateway::{PING_TIMEOUT_MIN, PROBE_INTERVAL_MIN};
 use super::{Rules, request_path};
 use crate::config::{ProbeKind, Protocol, ProxyProtocol, Target, Time, Upstream, UpstreamTls};
 use crate::http::is_token;
@@ -46,6 +46,7 @@ fn check(rules: &mut Rules<'_>, upstream: &Upstream, at: &dyn Fn(&str) -> String
         super::protection::adaptive(rules, adaptive, &at("adaptive_concurrency"));
     }
     rules.head(&|| at("keep_alive.head"), upstream.keep_alive.head);
+    rules.at_least(&|| at("keep_alive.ping_timeout"), upstream.keep_alive.ping_timeout, PING_TIMEOUT_MIN);
     if upstream.is_secure() {
         if let Some(wrong) = client_problems(&upstream.tls) {
             rules.wrong(&at("tls"), wrong);

@@ -15,7 +15,7 @@ use http::Request;
 
 use super::lane::{Slot, lane};
 use super::{Event, Settings};
-use crate::http2::{Meter, PREFACE};
+use crate::http2::{Keepalive, Meter, PREFACE, Silent};
 use crate::net::{Polled, Progress, Timer};
 use crate::server::connection::or_forever;
 use crate::server::{Client, Service};
@@ -41,10 +41,12 @@ pub(super) type Opened = (Request<RecvStream>, SendResponse<Bytes>);
 pub async fn serve<S: Service>(service: Rc<S>, client: Client, settings: Settings, first: Vec<u8>) {
     service.on_http2(Event::Began);
     let flooded = Rc::new(Cell::new(false));
-    let (told, clock) = (flooded.clone(), service.clone());
+    let heard = Rc::new(Cell::new(service.now()));
+    let (told, hears, clock) = (flooded.clone(), heard.clone(), service.clone());
     let mut meter = Meter::new(settings.rates, PREFACE.len(), service.now());
     let tap = move |bytes: &[u8]| {
-        if meter.take(bytes, clock.woke()).is_err() {
+        hears.set(clock.woke());
+        if meter.take(bytes, hears.get()).is_err() {
             told.set(true);
         }
     };
@@ -52,8 +54,10 @@ pub async fn serve<S: Service>(service: Rc<S>, client: Client, settings: Setting
     let progress = io.progress();
     client.timer.close_at(service.now() + or_forever(service.timing().read));
     let handshake = builder(&settings).handshake::<_, Bytes>(io);
-    let Ok(connection) = Box::pin(handshake).await else { return };
+    let Ok(mut connection) = Box::pin(handshake).await else { return };
     client.timer.clear();
+    let keepalive = settings.pace.zip(connection.ping_pong()).map(|(pace, ping)| Keepalive::new(pace, ping, heard));
+    let pulse = client.timer.alarm().await;
     let alarm = service.deadlines().alarm().await;
     let shared =
         Rc::new(Shared { service, client, write: settings.write, idle: RefCell::default(), busy: Cell::new(0), over: Cell::new(false) });
@@ -69,6 +73,9 @@ pub async fn serve<S: Service>(service: Rc<S>, client: Client, settings: Setting
         opened: 0,
         stage: Stage::Open,
         waits: false,
+        keepalive,
+        pulse,
+        pulses: false,
     };
     poll_fn(|cx| driver.poll(cx)).await;
     let Driver { connection, mut lanes, .. } = driver;
@@ -119,6 +126,11 @@ struct Driver<S: Service> {
     stage: Stage,
     /// The alarm is set, as no stream is under way.
     waits: bool,
+    keepalive: Option<Keepalive>,
+    /// Wakes this task when the client's silence is to be looked at.
+    pulse: Timer,
+    /// It is set, as streams are under way.
+    pulses: bool,
 }
 
 impl<S: Service> Driver<S> {
@@ -148,7 +160,32 @@ impl<S: Service> Driver<S> {
             }
         }
         self.watch();
+        if self.is_silent(cx) {
+            self.shared.service.on_http2(Event::Silent);
+            return Poll::Ready(());
+        }
         Poll::Pending
+    }
+
+    /// Whether the client is gone, by its silence; it is looked at only while somebody waits for it.
+    fn is_silent(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(keepalive) = &mut self.keepalive else { return false };
+        let busy = self.shared.busy.get() > 0;
+        if std::mem::replace(&mut self.pulses, busy) == busy && !self.pulse.expired() {
+            return false;
+        }
+        if !busy {
+            keepalive.rest();
+            self.pulse.clear();
+            return false;
+        }
+        match keepalive.look(cx, self.shared.service.now()) {
+            Ok(at) => {
+                self.pulse.close_at(at);
+                false
+            }
+            Err(Silent) => true,
+        }
     }
 
     /// Ends the connection because of what the client sends.

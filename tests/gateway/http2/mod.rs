@@ -2,4 +2,5 @@
 
 mod abuse;
 mod endpoints;
+mod keepalive;
 mod requests;
