@@ -15,9 +15,9 @@ mod tests;
 pub mod web;
 
 pub use keepalive::{Keepalive, Pace, Silent};
-pub use meter::{Flood, Meter, Rates};
+pub use meter::{Flood, Greeting, Meter, Rates};
 pub use request::{Body, Switch, write_request};
-pub use response::{fields, head, refusal, request_of, switched, write_fields, write_response};
+pub use response::{connect_of, fields, head, refusal, request_of, switched, write_fields, write_response, write_switched};
 
 /// What every HTTP/2 connection begins with (RFC 9113 section 3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -171,7 +171,7 @@ const fn proxy_error(reason: Reason) -> &'static str {
         Reason::ResponseHeadTooLarge => "http_response_header_section_size",
         Reason::BadResponseHead | Reason::BadResponseFraming | Reason::BadResponseBody | Reason::BadAnswerJson => "http_protocol_error",
         Reason::AnswerTooLarge => "http_response_body_size",
-        Reason::UnexpectedUpgrade => "http_upgrade_failed",
+        Reason::UnexpectedUpgrade | Reason::UpgradeUnsupported => "http_upgrade_failed",
         Reason::NoHealthyEndpoint => "destination_unavailable",
         Reason::EndpointsBusy | Reason::QueueFull | Reason::QueueTimeout => "connection_limit_reached",
         Reason::Draining | Reason::OutOfDescriptors | Reason::TooManyConnections | Reason::Internal => "proxy_internal_error",

@@ -16,7 +16,7 @@ use crate::exchange::{Attempt, Incoming, Trace, View};
 use crate::http::{Changes, Edits, Framing, Method, RequestHead, RequestOut, ResponseHead, ResponseOut, Version};
 use crate::http::{write_request, write_response};
 use crate::http1;
-use crate::net::{Stream, Tie};
+use crate::net::{Stream, Tie, Told};
 use crate::server::{Client, Inbound};
 
 /// An endpoint that has begun to answer. Its head is in the session, parsed from the front of `buf`.
@@ -210,7 +210,8 @@ impl Core {
             // What ended the sending may have ended the connection: the limit on it, most often.
             let sending = upload.as_ref().and_then(|upload| upload.ended()?.result.err());
             break match error {
-                _ if connection.link.is_unprocessed() => Reason::StreamRefused,
+                _ if connection.link.told() == Some(Told::Unprocessed) => Reason::StreamRefused,
+                _ if connection.link.told() == Some(Told::Unsupported) => Reason::UpgradeUnsupported,
                 _ if client.is_some_and(|client| client.link.is_left()) => Reason::ClientLeft,
                 HeadError::Expired if self.now() >= deadline.get() => Reason::RequestTimeout,
                 HeadError::Expired => Reason::FirstByteTimeout,

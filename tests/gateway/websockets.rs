@@ -109,6 +109,24 @@ fn a_whole_client_is_content() {
 }
 
 #[test]
+fn endpoints_of_http2_carry_them_as_streams() {
+    let (_endpoint, address) = endpoint();
+    for driver in DRIVERS {
+        let routes = json!([{ "path": "/chat", "upstream": "up" }]);
+        let behind = Gateway::with(&address, json!({ "runtime": { "driver": driver }, "routes": routes }));
+        let upstream = json!({ "id": "up", "protocol": "h2", "endpoints": [{ "url": format!("http://{}", behind.address) }] });
+        let gateway = Gateway::with("", json!({ "runtime": { "driver": driver }, "upstreams": [upstream] }));
+        let mut client = Python::start(&["check", &format!("ws://{}/chat", gateway.address)]);
+        assert_eq!(client.line(), "good");
+        for gateway in [&gateway, &behind] {
+            gateway.wait("gateway_upgraded_connections", 0.0);
+            assert_eq!(gateway.metric("gateway_upgrades_total"), 103.0);
+        }
+        assert!(behind.metric("gateway_http2_connections_total") < 10.0);
+    }
+}
+
+#[test]
 fn a_reload_leaves_them_alone_and_a_stop_closes_them_in_its_time() {
     let (_endpoint, address) = endpoint();
     for driver in DRIVERS {

@@ -15,8 +15,8 @@ use super::lane::lane;
 use crate::client::Key;
 use crate::clock::Instant;
 use crate::http1::Limits;
-use crate::http2::{Keepalive, Pace, Silent};
-use crate::net::{self, Link, Polled, Tap, Timer, pipe};
+use crate::http2::{Greeting, Keepalive, Pace, Silent};
+use crate::net::{self, Link, Polled, Timer, pipe};
 
 /// What a connection to an endpoint may carry.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +40,10 @@ pub(super) struct Shared {
     key: Key,
     /// It is spoken over TLS.
     pub(super) secure: Cell<bool>,
+    /// Its endpoint's settings have come.
+    greeted: Cell<bool>,
+    /// Lanes that wait for them.
+    waiting: RefCell<Vec<Waker>>,
     /// Requests that it carries.
     pub(super) busy: Cell<u32>,
     /// Lanes that use it.
@@ -133,6 +137,7 @@ impl Shared {
             waiting.into_iter().for_each(Waker::wake);
         }
         self.idle.borrow_mut().drain(..).for_each(|(_, waker)| waker.wake());
+        self.let_go();
     }
 
     /// Where requests are sent.
@@ -141,6 +146,23 @@ impl Shared {
             Stage::Open(sender) => Some(sender.clone()),
             _ => None,
         }
+    }
+
+    /// Waits until it is known what its endpoint takes, or that it ends.
+    pub(super) async fn greeted(&self) {
+        poll_fn(|cx| {
+            if self.greeted.get() || matches!(*self.stage.borrow(), Stage::Closed(_)) {
+                return Poll::Ready(());
+            }
+            self.waiting.borrow_mut().push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Lets go on who waits for that.
+    fn let_go(&self) {
+        self.waiting.borrow_mut().drain(..).for_each(Waker::wake);
     }
 
     /// It takes no further requests: its endpoint said so, or it broke.
@@ -183,6 +205,8 @@ impl Connections {
                 let shared = Rc::new(Shared {
                     key,
                     secure: Cell::new(false),
+                    greeted: Cell::new(false),
+                    waiting: RefCell::default(),
                     busy: Cell::new(0),
                     lanes: Cell::new(0),
                     stage: RefCell::new(Stage::Opening(Vec::new())),
@@ -221,9 +245,18 @@ impl Connections {
         place.shared.secure.set(link.is_secure());
         net::spawn(async move {
             let heard = Rc::new(Cell::new(now()));
-            let (hears, clock) = (heard.clone(), now.clone());
-            let tap: Tap = if settings.pace.is_some() { Box::new(move |_| hears.set(clock())) } else { Box::new(|_| ()) };
-            let io = Polled::new(link, Vec::new(), tap);
+            let (hears, clock, shared) = (heard.clone(), now.clone(), place.shared.clone());
+            let mut greeting = Greeting::default();
+            let paced = settings.pace.is_some();
+            let tap = move |bytes: &[u8]| {
+                if paced {
+                    hears.set(clock());
+                }
+                if !shared.greeted.get() {
+                    shared.greeted.set(greeting.take(bytes));
+                }
+            };
+            let io = Polled::new(link, Vec::new(), Box::new(tap));
             let progress = io.progress();
             let mut builder = h2::client::Builder::new();
             builder
@@ -298,6 +331,9 @@ async fn drive(
     let mut limited = None;
     poll_fn(|cx| {
         let ended = connection.as_mut().poll(cx);
+        if pulse.shared.greeted.get() {
+            pulse.shared.let_go();
+        }
         let sending = progress.sending.get().then(|| progress.sent.get());
         if sending != std::mem::replace(&mut limited, sending) {
             match sending {

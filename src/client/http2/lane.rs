@@ -10,10 +10,11 @@ use h2::client::SendRequest;
 use super::connection::Seat;
 use super::reply::reply;
 use super::request::{Sent, send_body};
+use super::switch::switch;
 use crate::http::{Framing, RequestHead};
 use crate::http1::{Limits, parse_request};
 use crate::http2::request_of;
-use crate::net::{Link, Stream};
+use crate::net::{Link, Stream, Told};
 
 /// How a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub(super) enum Ended {
     Refused,
     /// The same, and it takes no more on this connection (section 6.8).
     Goodbye,
+    /// The endpoint doesn't switch to other protocols.
+    Unsupported,
     /// It broke off.
     Broken,
 }
@@ -41,6 +44,11 @@ pub(super) async fn lane(seat: Seat, far: Link, limits: Limits) {
     {
         let busy = &seat.shared.busy;
         busy.set(busy.get() + 1);
+        if head.connection.upgrade {
+            ended = Box::pin(switch(sender, &seat.shared, &far, &mut buf, &head)).await;
+            busy.set(busy.get() - 1);
+            break;
+        }
         ended = Box::pin(stream(sender, seat.shared.secure.get(), &far, &mut buf, &head, &limits)).await;
         busy.set(busy.get() - 1);
         if ended == Ended::Goodbye {
@@ -48,7 +56,8 @@ pub(super) async fn lane(seat: Seat, far: Link, limits: Limits) {
         }
     }
     match ended {
-        Ended::Refused | Ended::Goodbye => far.say_unprocessed(),
+        Ended::Refused | Ended::Goodbye => far.tell(Told::Unprocessed),
+        Ended::Unsupported => far.tell(Told::Unsupported),
         Ended::Broken => far.reset_on_close(),
         Ended::Whole | Ended::Early => {}
     }

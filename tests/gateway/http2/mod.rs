@@ -4,3 +4,4 @@ mod abuse;
 mod endpoints;
 mod keepalive;
 mod requests;
+mod switches;
