@@ -77,11 +77,11 @@ pub const fn of_http(status: u16) -> u8 {
 
 /// The status that these lines tell, each with its line end. One that isn't known is UNKNOWN.
 pub fn status_in(lines: &[u8]) -> Option<u8> {
-    let values = lines.split(|&byte| byte == b'\n').filter_map(|line| {
+    let mut values = lines.split(|&byte| byte == b'\n').filter_map(|line| {
         let (name, value) = line.split_at_checked(STATUS.len())?;
         name.eq_ignore_ascii_case(STATUS).then(|| value.trim_ascii())
     });
-    values.last().map(parse_status)
+    values.next_back().map(parse_status)
 }
 
 /// A status's name, as the list of status codes has it.
