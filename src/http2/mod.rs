@@ -10,9 +10,10 @@ mod keepalive;
 mod meter;
 mod request;
 mod response;
+pub mod web;
+
 #[cfg(test)]
 mod tests;
-pub mod web;
 
 pub use keepalive::{Keepalive, Pace, Silent};
 pub use meter::{Flood, Greeting, Meter, Rates};

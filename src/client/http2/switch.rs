@@ -78,12 +78,12 @@ async fn there(far: &Link, mut send: SendStream<Bytes>, mut buf: Vec<u8>) {
         let received;
         (received, buf) = far.recv(buf).await;
         match received {
-            Ok(0) => {
+            Ok(0) if !far.is_left() => {
                 let _ = send.send_data(Bytes::new(), true);
                 return;
             }
-            Ok(_) => {}
-            Err(_) => return send.send_reset(Reason::CANCEL),
+            Ok(count) if count > 0 => {}
+            _ => return send.send_reset(Reason::CANCEL),
         }
     }
 }

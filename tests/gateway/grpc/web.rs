@@ -208,7 +208,7 @@ fn refusals_are_told_in_the_head() {
     let small = json!([{ "id": "all", "path": "/*", "upstream": "up", "middlewares": [{ "grpc_web": { "max_text": "8B" } }] }]);
     let gateway = before(&closed, json!({ "routes": small }));
     assert_eq!(call(&gateway, "Echo", TEXT, body.repeat(2).as_bytes(), "").status(), "8");
-    assert_eq!(gateway.refusals("body_too_large"), 1.0);
+    gateway.wait("gateway_refusals_total{reason=\"body_too_large\"}", 1.0);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use http::{Request, Response};
 use serde_json::json;
 
 use crate::harness::http2::{request, rest, send_all};
-use crate::harness::{DRIVERS, End, Gateway, Hostile, Http2, Http2Origin, get};
+use crate::harness::{DRIVERS, End, Gateway, Hostile, Http2, Http2Origin, get, until};
 
 const ASK: &str = "GET /chat?a=b HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -97,6 +97,36 @@ fn an_upgrade_becomes_a_stream() {
         gateway.wait("gateway_upgraded_connections", 0.0);
         assert_eq!(gateway.metric("gateway_upgrades_total"), 2.0);
     }
+}
+
+#[test]
+fn a_client_that_is_gone_takes_its_stream_along() {
+    let (open, reset) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (opened, ended) = (open.clone(), reset.clone());
+    let mut builder = h2::server::Builder::new();
+    builder.enable_connect_protocol();
+    // It takes no notice of what the client says, nor of the end of it.
+    let origin = Http2Origin::with(builder, usize::MAX, move |_, mut respond: SendResponse<Bytes>| {
+        let (opened, ended) = (opened.clone(), ended.clone());
+        async move {
+            let mut send = respond.send_response(Response::new(()), false).unwrap();
+            opened.fetch_add(1, SeqCst);
+            let reason = std::future::poll_fn(|cx| send.poll_reset(cx)).await;
+            assert_eq!(reason.unwrap(), h2::Reason::CANCEL);
+            ended.fetch_add(1, SeqCst);
+        }
+    });
+    let gateway = before(&origin.address, "auto");
+    let mut client = gateway.connect();
+    assert_eq!(client.ask(ASK).status(), 101);
+    client.reset();
+    until("the stream's end", || (reset.load(SeqCst) == 1).then_some(()));
+    // One that has only finished waits for the endpoint's end.
+    let mut client = gateway.connect();
+    assert_eq!(client.ask(ASK).status(), 101);
+    client.finish();
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!((open.load(SeqCst), reset.load(SeqCst)), (2, 1));
 }
 
 #[test]
