@@ -14,14 +14,14 @@ const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\
     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
 /// `tests/websockets.py`, until the test ends.
-struct Python {
+pub struct Python {
     process: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
 
 impl Python {
-    fn start(args: &[&str]) -> Python {
+    pub fn start(args: &[&str]) -> Python {
         let mut command = Command::new("python3");
         command.arg("tests/websockets.py").args(args).current_dir(env!("CARGO_MANIFEST_DIR"));
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -31,7 +31,7 @@ impl Python {
 
     /// The next line it says.
     #[track_caller]
-    fn line(&mut self) -> String {
+    pub fn line(&mut self) -> String {
         let mut line = String::new();
         self.output.read_line(&mut line).unwrap();
         assert!(line.ends_with('\n'), "it has ended (or the websockets package is missing: run tools/check tools)");
@@ -51,7 +51,7 @@ impl Drop for Python {
 }
 
 /// An endpoint, and its address.
-fn endpoint() -> (Python, String) {
+pub fn endpoint() -> (Python, String) {
     let mut python = Python::start(&["serve"]);
     let port = python.line();
     (python, format!("127.0.0.1:{port}"))

@@ -1,5 +1,6 @@
 //! TLS, towards clients and towards endpoints, with curl, openssl and nginx on the other side.
 
+mod browser;
 mod clients;
 mod endpoints;
 mod http2;
