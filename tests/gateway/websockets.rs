@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{DRIVERS, End, Gateway, Hostile, Wire, config, settled, until, up};
+use crate::harness::{Authority, DRIVERS, End, Gateway, Hostile, Wire, config, settled, until, up};
 
 const ASK: &str = "GET /chat HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -24,6 +24,7 @@ impl Python {
     pub fn start(args: &[&str]) -> Python {
         let mut command = Command::new("python3");
         command.arg("tests/websockets.py").args(args).current_dir(env!("CARGO_MANIFEST_DIR"));
+        command.env("SSL_CERT_FILE", &Authority::ours().file);
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (input, output) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
         Python { process, input, output: BufReader::new(output) }

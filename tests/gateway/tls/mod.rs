@@ -5,6 +5,7 @@ mod clients;
 mod endpoints;
 mod http2;
 mod reloads;
+mod within;
 
 use std::process::{Command, Output, Stdio};
 
