@@ -13,7 +13,7 @@ mod tests;
 
 pub use meter::{Flood, Meter, Rates};
 pub use request::{Body, Switch, write_request};
-pub use response::{fields, head, refusal, request_of, switched, write_fields, write_response};
+pub use response::{fields, head, request_of, switched, write_fields, write_response};
 
 /// What every HTTP/2 connection begins with (RFC 9113 section 3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -83,6 +83,8 @@ cells! {
         pub http2_goaways: Counter = "gateway_http2_goaways_total",
         /// Connections that were ended because of frames that cost a client nothing: pings, settings, resets.
         pub http2_floods: Counter = "gateway_http2_floods_total",
+        /// Connections that were ended because the client broke the rules of HTTP/2.
+        pub http2_errors: Counter = "gateway_http2_protocol_errors_total",
         /// Bytes received from clients.
         pub bytes_in: Counter = "gateway_received_bytes_total",
         /// Bytes sent to clients.

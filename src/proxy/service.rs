@@ -87,11 +87,8 @@ impl Service for Core {
             Event::ResetByGateway => counters.http2_resets.add(RESET_BY_GATEWAY, 1),
             Event::GoAway => counters.http2_goaways.add(1),
             Event::Flood => counters.http2_floods.add(1),
+            Event::Broken => counters.http2_errors.add(1),
         }
-    }
-
-    fn on_refused(&self, reason: Reason) {
-        self.counters.ended(reason.status(), Some(reason), std::time::Duration::ZERO);
     }
 
     fn take_buffer(&self) -> Vec<u8> {

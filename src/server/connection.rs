@@ -30,6 +30,8 @@ pub struct Client {
     pub peer: SocketAddr,
     /// It is a stream of HTTP/2.
     pub http2: bool,
+    /// Why a stream's request can't be said in HTTP/1.1: what has come in its place is none.
+    pub untold: Option<Rc<Cell<Option<Reason>>>>,
     /// The address it connected to, where a proxy in front told that, or the link isn't the client's own socket.
     pub destination: Option<Box<SocketAddr>>,
     /// What is known of it by TLS, if the connection has that.
@@ -94,8 +96,6 @@ pub trait Service: 'static {
     fn http2(&self) -> Option<http2::Settings>;
     /// Something happened on an HTTP/2 connection.
     fn on_http2(&self, event: http2::Event);
-    /// A stream's request was answered with a refusal because it can't be understood.
-    fn on_refused(&self, reason: Reason);
     /// A buffer to receive into.
     fn take_buffer(&self) -> Vec<u8>;
     /// Gives a buffer back.
@@ -191,7 +191,10 @@ async fn requests<S: Service>(service: &S, client: &Client, session: &mut S::Ses
             {
                 return Spell::Http2(Box::new((settings, inbound.bytes().to_vec())));
             }
-            Err(reason) => Box::pin(service.refuse(client, session, reason)).await,
+            Err(reason) => {
+                let untold = client.untold.as_ref().and_then(|untold| untold.take());
+                Box::pin(service.refuse(client, session, untold.unwrap_or(reason))).await
+            }
         };
         match next {
             Next::KeepAlive => begins = false,

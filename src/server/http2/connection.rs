@@ -137,9 +137,10 @@ impl<S: Service> Driver<S> {
             match accepted {
                 Poll::Ready(Some(Ok(opened))) => self.open(opened),
                 Poll::Ready(Some(Err(error))) => {
-                    // What h2 itself counts.
-                    if error.is_library() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM) && self.stage != Stage::Cut {
-                        self.shared.service.on_http2(Event::Flood);
+                    if error.is_library() && self.stage != Stage::Cut {
+                        // What h2 itself counts.
+                        let flood = error.reason() == Some(Reason::ENHANCE_YOUR_CALM);
+                        self.shared.service.on_http2(if flood { Event::Flood } else { Event::Broken });
                     }
                     return Poll::Ready(());
                 }

@@ -60,4 +60,6 @@ pub enum Event {
     GoAway,
     /// It ended because of frames that cost the client nothing.
     Flood,
+    /// It ended because the client broke the protocol.
+    Broken,
 }
