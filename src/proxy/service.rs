@@ -88,6 +88,7 @@ impl Service for Core {
             Event::GoAway => counters.http2_goaways.add(1),
             Event::Flood => counters.http2_floods.add(1),
             Event::Broken => counters.http2_errors.add(1),
+            Event::Rests => self.cooled.set(self.cooled.get() + 1),
         }
     }
 

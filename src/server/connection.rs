@@ -160,13 +160,16 @@ async fn requests<S: Service>(service: &S, client: &Client, session: &mut S::Ses
         if inbound.bytes().is_empty() {
             // Draining too: what the client has sent already is served, and who sends nothing is ended with all that are idle.
             let buf = inbound.lend(RECEIVE_MIN);
-            let (result, buf) = if first || service.connections() <= WARM_ALWAYS {
-                let Timing { read, idle } = service.timing();
-                client.timer.hush_idle_at(service.now() + or_forever(if first { read } else { idle }));
-                client.link.recv(buf).await
-            } else {
-                client.timer.wake_at(service.now() + WARM);
-                client.link.recv_idle(buf, &client.timer).await
+            let (result, buf) = match if first { None } else { cools_at(service) } {
+                None => {
+                    let Timing { read, idle } = service.timing();
+                    client.timer.hush_idle_at(service.now() + or_forever(if first { read } else { idle }));
+                    client.link.recv(buf).await
+                }
+                Some(at) => {
+                    client.timer.wake_at(at);
+                    client.link.recv_idle(buf, &client.timer).await
+                }
             };
             inbound.restore(buf);
             service.woke();
@@ -205,6 +208,11 @@ async fn requests<S: Service>(service: &S, client: &Client, session: &mut S::Ses
             }
         }
     }
+}
+
+/// When a connection that waits gives its buffer back; `None` if it may keep it.
+pub(super) fn cools_at<S: Service>(service: &S) -> Option<Instant> {
+    (service.connections() > WARM_ALWAYS).then(|| service.now() + WARM)
 }
 
 /// Parses a head, receiving more as needed. `Ok(false)`: the client left in the middle of it.

@@ -40,6 +40,12 @@ impl Slot {
         self.wake();
     }
 
+    /// Ends its lane.
+    pub(super) fn dismiss(&self) {
+        *self.link.borrow_mut() = None;
+        self.wake();
+    }
+
     /// Lets it look whether it has something to do.
     pub(super) fn wake(&self) {
         if let Some(waker) = self.waker.borrow_mut().take() {

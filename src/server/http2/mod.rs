@@ -62,4 +62,6 @@ pub enum Event {
     Flood,
     /// It ended because the client broke the protocol.
     Broken,
+    /// Nothing has come on it for a while: it gives back the memory that it can do without.
+    Rests,
 }
