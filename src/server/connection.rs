@@ -120,6 +120,7 @@ enum Spell {
 }
 
 /// Serves a connection until it is closed. A block, as an `async fn` would hold its arguments twice.
+#[allow(clippy::manual_async_fn)]
 pub fn serve<S: Service>(service: Rc<S>, client: Client) -> impl Future<Output = ()> {
     async move {
         let mut first = true;
