@@ -44,18 +44,6 @@ fn append(fields: &mut HeaderMap, name: &[u8], value: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// The answer to a request that can't be translated, and its body.
-pub fn refusal(reason: Reason) -> (Response<()>, String) {
-    let status = StatusCode::from_u16(reason.status()).unwrap_or(StatusCode::BAD_REQUEST);
-    let body = reason.text(status);
-    let mut response = Response::new(());
-    *response.status_mut() = status;
-    let fields = response.headers_mut();
-    fields.insert(::http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    fields.insert(::http::header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-    (response, body)
-}
-
 /// A request of the gateway's own, parsed from `bytes`, as HTTP/2 says it; nothing, if HTTP/2 can't. Whether it goes over TLS.
 pub fn request_of(head: &RequestHead, bytes: &[u8], secure: bool) -> Option<Request<()>> {
     let mut request = Request::new(());

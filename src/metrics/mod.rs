@@ -17,7 +17,7 @@ use crate::http::Method;
 use crate::latency::{Board, SERIES, SlowLog};
 
 use cells::{Cell, cells};
-pub use cells::{Counter, Counters, Gauge, Gauges, Kind, Meta, Nanos};
+pub use cells::{Counter, Counters, Durations, Gauge, Gauges, Kind, Meta, Nanos};
 use handshakes::TLS_RESULTS;
 pub use handshakes::{
     TLS_CLOSED, TLS_FULL, TLS_INCOMPATIBLE, TLS_MALFORMED, TLS_NOT_TRUSTED, TLS_OFF, TLS_PLAIN, TLS_RESUMED, TLS_TIMEOUT, TLS_TOO_LARGE,
@@ -59,8 +59,8 @@ cells! {
         pub connections: Gauge = "gateway_active_connections",
         /// TLS handshakes of clients, by what became of them.
         pub tls_handshakes: Counters<12> = "gateway_tls_handshakes_total" by "result" in TLS_RESULTS,
-        /// Time that those took which succeeded, in sum.
-        pub tls_handshake_time: Nanos = "gateway_tls_handshake_seconds_total",
+        /// How long those took which succeeded.
+        pub tls_handshake_time: Durations = "gateway_tls_handshake_duration_seconds",
         /// TLS handshakes of clients that are under way.
         pub tls_handshaking: Gauge = "gateway_tls_handshakes_in_progress",
         /// Workers that accept connections; none once they drain.
@@ -85,6 +85,8 @@ cells! {
         pub http2_floods: Counter = "gateway_http2_floods_total",
         /// HTTP/2 connections that were closed because their peer said nothing, though it was asked by a PING, by who it was.
         pub http2_silent: Counters<2> = "gateway_http2_silent_total" by "peer" in HTTP2_PEERS,
+        /// Connections that were ended because the client broke the rules of HTTP/2.
+        pub http2_errors: Counter = "gateway_http2_protocol_errors_total",
         /// Bytes received from clients.
         pub bytes_in: Counter = "gateway_received_bytes_total",
         /// Bytes sent to clients.
@@ -368,7 +370,9 @@ mod tests {
             assert!(meta.name.starts_with("gateway_"));
             assert!(meta.help.ends_with('.') && !meta.help.starts_with(' '), "{}", meta.help);
             assert_eq!(meta.name.ends_with("_total"), meta.kind == Kind::Counter, "{}", meta.name);
-            assert_eq!(meta.label.map_or(1, |(_, values)| values.len()), meta.cells, "{}", meta.name);
+            // A histogram's cells are its bins, the one above all bounds, and its sum.
+            let unlabelled = if meta.kind == Kind::Histogram { cells::BOUNDS_MS.len() + 2 } else { 1 };
+            assert_eq!(meta.label.map_or(unlabelled, |(_, values)| values.len()), meta.cells, "{}", meta.name);
         }
     }
 

@@ -89,11 +89,9 @@ impl Service for Core {
             Event::GoAway => counters.http2_goaways.add(1),
             Event::Flood => counters.http2_floods.add(1),
             Event::Silent => counters.http2_silent.add(SILENT_CLIENT, 1),
+            Event::Broken => counters.http2_errors.add(1),
+            Event::Rests => self.cooled.set(self.cooled.get() + 1),
         }
-    }
-
-    fn on_refused(&self, reason: Reason) {
-        self.counters.ended(reason.status(), Some(reason), std::time::Duration::ZERO);
     }
 
     fn take_buffer(&self) -> Vec<u8> {

@@ -70,7 +70,17 @@ fn welcome(core: &Rc<Core>, link: Link, peer: SocketAddr, tls: bool) {
     }
     core.counters.connections.add(1);
     let timer = core.deadlines.timer(&link);
-    let client = Client { timer, link, peer, destination: None, http2: false, secured: None, sent: Cell::new(0), received: Cell::new(0) };
+    let client = Client {
+        timer,
+        link,
+        peer,
+        destination: None,
+        http2: false,
+        untold: None,
+        secured: None,
+        sent: Cell::new(0),
+        received: Cell::new(0),
+    };
     let core = core.clone();
     if introduced::is_due(&core, peer) {
         net::spawn(async move {

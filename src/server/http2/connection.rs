@@ -17,7 +17,7 @@ use super::lane::{Slot, lane};
 use super::{Event, Settings};
 use crate::http2::{Keepalive, Meter, PREFACE, Silent};
 use crate::net::{Polled, Progress, Timer};
-use crate::server::connection::or_forever;
+use crate::server::connection::{cools_at, or_forever};
 use crate::server::{Client, Service};
 
 /// What lanes and their connection share.
@@ -50,7 +50,8 @@ pub async fn serve<S: Service>(service: Rc<S>, client: Client, settings: Setting
             told.set(true);
         }
     };
-    let io = Polled::new(client.link.clone(), first, Box::new(tap));
+    let (timer, clock) = (service.deadlines().timer(&client.link), service.clone());
+    let io = Polled::new(client.link.clone(), first, Box::new(tap)).resting(timer, Box::new(move || cools_at(&*clock)));
     let progress = io.progress();
     client.timer.close_at(service.now() + or_forever(service.timing().read));
     let handshake = builder(&settings).handshake::<_, Bytes>(io);
@@ -76,6 +77,7 @@ pub async fn serve<S: Service>(service: Rc<S>, client: Client, settings: Setting
         keepalive,
         pulse,
         pulses: false,
+        rests: false,
     };
     poll_fn(|cx| driver.poll(cx)).await;
     let Driver { connection, mut lanes, .. } = driver;
@@ -131,6 +133,8 @@ struct Driver<S: Service> {
     pulse: Timer,
     /// It is set, as streams are under way.
     pulses: bool,
+    /// It holds nothing for streams, as none has come for a while.
+    rests: bool,
 }
 
 impl<S: Service> Driver<S> {
@@ -149,9 +153,10 @@ impl<S: Service> Driver<S> {
             match accepted {
                 Poll::Ready(Some(Ok(opened))) => self.open(opened),
                 Poll::Ready(Some(Err(error))) => {
-                    // What h2 itself counts.
-                    if error.is_library() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM) && self.stage != Stage::Cut {
-                        self.shared.service.on_http2(Event::Flood);
+                    if error.is_library() && self.stage != Stage::Cut {
+                        // What h2 itself counts.
+                        let flood = error.reason() == Some(Reason::ENHANCE_YOUR_CALM);
+                        self.shared.service.on_http2(if flood { Event::Flood } else { Event::Broken });
                     }
                     return Poll::Ready(());
                 }
@@ -247,6 +252,11 @@ impl<S: Service> Driver<S> {
                 Limit::Send(_) => timer.close_at(service.now() + or_forever(self.settings.write)),
                 Limit::Goodbye => timer.close_at(service.now() + GOODBYE),
             }
+        }
+        let rests = idle && self.progress.rests.get();
+        if std::mem::replace(&mut self.rests, rests) != rests && rests {
+            service.on_http2(Event::Rests);
+            self.shared.idle.borrow_mut().drain(..).for_each(|slot| slot.dismiss());
         }
         let waits = idle && self.stage == Stage::Open;
         if std::mem::replace(&mut self.waits, waits) != waits {

@@ -64,4 +64,8 @@ pub enum Event {
     Flood,
     /// It ended because the client said nothing, though it was asked.
     Silent,
+    /// It ended because the client broke the protocol.
+    Broken,
+    /// Nothing has come on it for a while: it gives back the memory that it can do without.
+    Rests,
 }
