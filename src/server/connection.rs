@@ -119,29 +119,31 @@ enum Spell {
     Http2(Box<(http2::Settings, Vec<u8>)>),
 }
 
-/// Serves a connection until it is closed.
-pub async fn serve<S: Service>(service: Rc<S>, client: Client) {
-    let mut first = true;
-    loop {
-        // Boxed, so that a connection that waits keeps none of it.
-        match Box::pin(warm(&*service, &client, first)).await {
-            Spell::Closed => return,
-            Spell::Cold => {}
-            Spell::Http2(begun) => {
-                let (settings, first) = *begun;
-                return Box::pin(http2::serve(service, client, settings, first)).await;
+/// Serves a connection until it is closed. A block, as an `async fn` would hold its arguments twice.
+pub fn serve<S: Service>(service: Rc<S>, client: Client) -> impl Future<Output = ()> {
+    async move {
+        let mut first = true;
+        loop {
+            // Boxed, so that a connection that waits keeps none of it.
+            match Box::pin(warm(&*service, &client, first)).await {
+                Spell::Closed => return,
+                Spell::Cold => {}
+                Spell::Http2(begun) => {
+                    let (settings, first) = *begun;
+                    return Box::pin(http2::serve(service, client, settings, first)).await;
+                }
             }
+            first = false;
+            if service.draining() {
+                return;
+            }
+            let idle = service.timing().idle;
+            client.timer.close_idle_at(if idle.is_zero() { Instant::MAX - Duration::from_nanos(1) } else { service.now() + idle });
+            if client.link.readable().await.is_err() || client.timer.expired() {
+                return;
+            }
+            service.woke();
         }
-        first = false;
-        if service.draining() {
-            return;
-        }
-        let idle = service.timing().idle;
-        client.timer.close_idle_at(if idle.is_zero() { Instant::MAX - Duration::from_nanos(1) } else { service.now() + idle });
-        if client.link.readable().await.is_err() || client.timer.expired() {
-            return;
-        }
-        service.woke();
     }
 }
 
