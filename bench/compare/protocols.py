@@ -1,6 +1,6 @@
 """CPU per request, call, connection and message where clients speak HTTP/2, gRPC, TLS and WebSocket."""
 
-from cpu import cpu
+import cpu
 from figure import Target
 from h2load import CONNECTIONS, STREAMS, h2load
 from load import result_of, start_ringload, url
@@ -20,7 +20,7 @@ def http2(bench):
     names = named("h2")
     load = lambda name, seconds: h2load(PORTS[name], REQUEST, *streams(seconds))
     title = f"CPU per request of HTTP/2, {CONNECTIONS} connections × {STREAMS} streams"
-    return cpu(bench, title, CONNECTIONS, names, [Target(0.8, name) for name in names[1:5]], load=load)
+    return cpu_of(bench, title, CONNECTIONS, names, [Target(0.8, name) for name in names[1:5]], load=load)
 
 
 def grpc(bench):
@@ -28,7 +28,15 @@ def grpc(bench):
     message = bench.peers.directory / MESSAGE
     load = lambda name, seconds: h2load(PORTS[name], REQUEST, *streams(seconds), message=message)
     title = f"CPU per gRPC call, {CONNECTIONS} connections × {STREAMS} calls"
-    return cpu(bench, title, CONNECTIONS, named("gRPC"), [Target(1 / 1.3, "Envoy gRPC")], load=load, scripted=True)
+    return cpu_of(bench, title, CONNECTIONS, named("gRPC"), [Target(1 / 1.3, "Envoy gRPC")], load=load, scripted=True)
+
+
+def cpu_of(bench, title, connections, names, targets, **what):
+    """CPU, and how many per second, for a table and a drawing."""
+    spent, speed = cpu.cpu(bench, title, connections, names, targets, **what)
+    spent.drawn = {"without": ["relay"]}
+    speed.title = "The same, per second"
+    return spent, speed
 
 
 def streams(seconds):
@@ -44,7 +52,7 @@ def handshakes(bench, key):
         return told(bench, seconds, "--no-keep-alive", "--insecure", "--no-resumption", address)
 
     title = f"CPU per TLS connection with a full handshake and a request, {key}"
-    return cpu(bench, title, 64, named(key), [Target(1 / 1.3, f"nginx {key}")], load=load)
+    return cpu_of(bench, title, 64, named(key), [Target(1 / 1.3, f"nginx {key}")], load=load)
 
 
 def websocket(bench, size):
@@ -52,7 +60,7 @@ def websocket(bench, size):
     names = ["ringway", "nginx WebSocket", "HAProxy", "Envoy WebSocket", "Caddy", "relay"]
     load = lambda name, seconds: told(bench, seconds, "--message-size", size, url(PORTS[name], "/api/socket").replace("http:", "ws:"))
     title = f"CPU per WebSocket message of {size:,} bytes there and back, 64 connections"
-    return cpu(bench, title, 64, names, [Target(0.95, name) for name in names[1:5]], load=load, scripted=True)
+    return cpu_of(bench, title, 64, names, [Target(0.95, name) for name in names[1:5]], load=load, scripted=True)
 
 
 def told(bench, seconds, *options):
