@@ -57,6 +57,14 @@ impl Link {
         Link { kind: Kind::Socket(Wire::new(stream)) }
     }
 
+    /// Takes a connected TCP or Unix socket over, by its descriptor, which has to be in the mode that the engine needs.
+    ///
+    /// # Errors
+    /// When it isn't open, or what the kernel says.
+    pub fn adopt(fd: RawFd) -> io::Result<Link> {
+        Ok(Link::new(TcpStream::from_std(sys::adopt(fd)?.into())?))
+    }
+
     pub(super) fn of_tls(tls: Tls) -> Link {
         Link { kind: Kind::Tls(Rc::new(tls)) }
     }

@@ -14,14 +14,20 @@ mod gateway;
 mod pipeline;
 mod scenario;
 mod secure;
+mod websocket;
 
 /// A running `ringorigin`, ended with its test.
 struct Origin(Child, String);
 
 impl Origin {
     fn start() -> Origin {
+        Origin::with(&[])
+    }
+
+    fn with(arguments: &[&str]) -> Origin {
         let mut process = Command::new(env!("CARGO_BIN_EXE_ringorigin"))
             .args(["--listen", "127.0.0.1:0", "--quiet"])
+            .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

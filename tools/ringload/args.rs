@@ -9,7 +9,7 @@ use crate::schedule::{Arrivals, Schedule};
 use crate::secure::Trust;
 use crate::target::{Message, field, token};
 use crate::verdict::{Expectation, Limits};
-use crate::words::{SECOND, show_bytes, show_time, time};
+use crate::words::{SECOND, bytes, show_bytes, show_time, time};
 
 /// What `--help` prints.
 pub const USAGE: &str = "\
@@ -107,6 +107,8 @@ pub struct Arguments {
     pub trust: Trust,
     /// A file that holds the body.
     pub body_file: Option<PathBuf>,
+    /// Bytes of a WebSocket's messages, in place of a body.
+    pub message_size: Option<usize>,
     /// Nanoseconds that a request may take.
     pub timeout: u64,
     /// Nanoseconds behind the end for which answers are waited for; none is by the timeout.
@@ -156,6 +158,7 @@ impl Arguments {
             message: Message::default(),
             trust: Trust::default(),
             body_file: None,
+            message_size: None,
             timeout: 10 * SECOND,
             grace: None,
             allow_remote: false,
@@ -191,6 +194,7 @@ impl Arguments {
                         None => arguments.message.body = body.into_bytes(),
                     }
                 }
+                Arg::Long("message-size") => arguments.message_size = Some(bytes(&text(&mut parser)?)?),
                 Arg::Long("urls") => arguments.urls = Some(parser.value().map_err(said)?.into()),
                 Arg::Long("no-keep-alive") => arguments.message.closes = true,
                 Arg::Long("ca") => arguments.trust.ca = Some(parser.value().map_err(said)?.into()),
@@ -219,6 +223,9 @@ impl Arguments {
         }
         if arguments.trust.anybody && arguments.trust.ca.is_some() {
             return Err("--insecure trusts anybody: leave out --ca, or that".to_owned());
+        }
+        if arguments.message_size.is_some() && (!arguments.message.body.is_empty() || arguments.body_file.is_some()) {
+            return Err("messages are of --message-size, or what --body says: leave out one of them".to_owned());
         }
         if arguments.threads > arguments.connections {
             return Err("each thread needs a connection: more --connections, or fewer --threads".to_owned());
@@ -335,6 +342,8 @@ mod tests {
             ("a -c 1 -t 2", "each thread needs"),
             ("a --pipeline 0", "--pipeline"),
             ("a --pipeline 2 --no-keep-alive", "connections that are kept"),
+            ("a --message-size 5x", "is no size"),
+            ("ws://a --message-size 5 --body x", "leave out one"),
             ("a -d 0", "longer than nothing"),
             ("a --timeout 0s", "longer than nothing"),
             ("a -H x", "is no header"),

@@ -1,9 +1,9 @@
-//! One connection's life: sends the requests it is given, takes the answers in their order, tells what came of each.
+//! One connection's life: sends the requests it is given, takes the answers, tells what came of each. What is spoken is `protocol`'s.
 //!
-//! Sending and receiving are two halves of one task: with pipelining (RFC 9112, section 9.3.2) a request goes out while answers to
-//! those before it are still to come. A connection that ends takes with it what was sent on it; what wasn't goes to the next one.
+//! Sending and receiving are two halves of one task: with several requests at a time one goes out while answers to those before it
+//! are still to come. A connection that ends takes with it what was sent on it; what wasn't goes to the next one.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
 use std::io;
@@ -15,7 +15,8 @@ use std::time::Duration;
 use ringway::clock::Instant;
 use ringway::net::{self, Link, Stream, Timer};
 
-use crate::response::{Progress, Reader};
+use crate::greeting::greet;
+use crate::protocol::Protocol;
 use crate::tally::{Failure, Outcome};
 use crate::worker::Worker;
 
@@ -34,10 +35,24 @@ struct Connection {
 struct Open {
     timer: Timer,
     link: Link,
+    protocol: RefCell<Protocol>,
     /// Why nothing more can be sent.
     unsent: Cell<Option<io::Error>>,
     /// Whether requests are being sent that can't wait for anything to be received first.
     sending: Cell<bool>,
+}
+
+/// Why a connection can't be had: what that is to a request, and in words.
+pub struct Unopened(pub Outcome, pub Option<String>);
+
+impl From<io::Error> for Unopened {
+    fn from(error: io::Error) -> Unopened {
+        if error.kind() == io::ErrorKind::TimedOut {
+            Unopened(Outcome::Failure(Failure::ConnectTimeout), None)
+        } else {
+            Unopened(Outcome::Failure(Failure::Connect), Some(format!("cannot connect: {error}")))
+        }
+    }
 }
 
 /// Buffers that one request leaves to the next.
@@ -52,24 +67,21 @@ pub async fn run(worker: Rc<Worker>, number: usize) {
     let worker = &connection.worker;
     let mut buffers = Buffers { request: Vec::new(), answer: Vec::with_capacity(WINDOW) };
     // At the start, when many are opened at once, it isn't part of any request.
-    let opened = if worker.plan.closes { None } else { connection.open(worker.now()).await.ok() };
+    let opened = if worker.plan.closes { None } else { connection.open(worker.now(), &mut buffers.answer).await.ok() };
     connection.take_places(worker.plan.pipeline);
     if let Some(open) = opened {
         connection.serve(open, &mut buffers).await;
     }
     loop {
         let taken = worker.request(number).await;
-        match connection.open(taken).await {
+        match connection.open(taken, &mut buffers.answer).await {
             Ok(open) => connection.serve(open, &mut buffers).await,
-            Err(error) => {
-                let failure = if error.kind() == io::ErrorKind::TimedOut {
-                    Failure::ConnectTimeout
-                } else {
-                    worker.note(|| format!("cannot connect: {error}"));
-                    Failure::Connect
-                };
+            Err(Unopened(outcome, note)) => {
+                if let Some(note) = note {
+                    worker.note(|| note);
+                }
                 let count = worker.given(number);
-                (0..count).for_each(|_| worker.settle(number, Outcome::Failure(failure)));
+                (0..count).for_each(|_| worker.settle(number, 0, outcome));
                 net::pause(PAUSE).await;
                 connection.take_places(count);
             }
@@ -78,8 +90,8 @@ pub async fn run(worker: Rc<Worker>, number: usize) {
 }
 
 impl Connection {
-    /// Opens it for a request that was taken at this moment.
-    async fn open(&self, taken: u64) -> io::Result<Open> {
+    /// Opens it for a request that was taken at this moment. What came behind the other's greeting is left in `bytes`.
+    async fn open(&self, taken: u64, bytes: &mut Vec<u8>) -> Result<Open, Unopened> {
         let worker = &self.worker;
         let make_timer = |link: &net::Link| {
             let timer = worker.deadlines.timer(link);
@@ -87,15 +99,18 @@ impl Connection {
             timer
         };
         let (mut link, timer) = net::connect(&worker.plan.address, make_timer).await?;
+        let late = |error| if timer.expired() { io::ErrorKind::TimedOut.into() } else { error };
         if let Some((config, name)) = &worker.plan.tls {
             let made = Box::pin(net::secure_to(&link, config.clone(), name.clone())).await;
-            link = made.map_err(|error| if timer.expired() { io::ErrorKind::TimedOut.into() } else { io::Error::from(error) })?;
+            link = made.map_err(|error| late(io::Error::from(error)))?;
         }
+        let greeted = greet(worker, &link, bytes).await;
+        let protocol = greeted.map_err(|unopened| if timer.expired() { late(io::ErrorKind::TimedOut.into()).into() } else { unopened })?;
         timer.clear();
         let mut tally = worker.tally.borrow_mut();
         tally.opened += 1;
         tally.connect.saturating_record((worker.now() - taken).max(1));
-        Ok(Open { timer, link, unsent: Cell::new(None), sending: Cell::new(false) })
+        Ok(Open { timer, link, protocol: RefCell::new(protocol), unsent: Cell::new(None), sending: Cell::new(false) })
     }
 
     /// Sends and receives until the connection is of no more use, and settles what was sent on it.
@@ -134,8 +149,7 @@ impl Connection {
         }
         // Those behind the first had no part in its fault.
         while worker.is_under_way(self.number) {
-            worker.settle(self.number, Outcome::Failure(failure));
-            worker.next(self.number);
+            worker.end(self.number, 0, Outcome::Failure(failure));
             failure = Failure::Cut;
         }
     }
@@ -143,12 +157,20 @@ impl Connection {
     /// Sends what there is, again and again.
     async fn send(&self, open: &Open, bytes: &mut Vec<u8>) -> Infallible {
         loop {
-            self.worker.request(self.number).await;
+            poll_fn(|context| {
+                let protocol = open.protocol.borrow();
+                if protocol.owes() || protocol.room() > 0 && self.worker.poll_request(self.number, context).is_ready() {
+                    return Poll::Ready(());
+                }
+                Poll::Pending
+            })
+            .await;
             if open.timer.expired() {
                 return pending().await;
             }
             let alone = !self.worker.is_under_way(self.number);
-            self.worker.write_requests(self.number, bytes);
+            bytes.clear();
+            open.protocol.borrow_mut().write(&self.worker, self.number, bytes);
             self.set_timer(open);
             open.sending.set(alone && bytes.len() <= WINDOW);
             let (result, sent) = open.link.send(std::mem::take(bytes), 0).await;
@@ -165,68 +187,49 @@ impl Connection {
         }
     }
 
-    /// Receives answers until the connection is of no more use. A fault is that of the first request that is under way.
+    /// Receives answers until the connection is of no more use; `bytes` came already. A fault is that of the first request that is under
+    /// way.
     async fn receive(&self, open: &Open, bytes: &mut Vec<u8>) -> io::Result<()> {
         let worker = &self.worker;
-        let mut reader = None;
-        bytes.clear();
         loop {
+            if !bytes.is_empty() {
+                let taken = open.protocol.borrow_mut().take(worker, self.number, bytes);
+                let (used, goes_on) = taken.map_err(|fault| io::Error::new(io::ErrorKind::InvalidData, fault))?;
+                if !goes_on {
+                    return Ok(());
+                }
+                if used == bytes.len() {
+                    bytes.clear()
+                } else {
+                    drop(bytes.drain(..used))
+                }
+                self.set_timer(open);
+            }
             poll_fn(|_| if self.sends_first(open) { Poll::Pending } else { Poll::Ready(()) }).await;
+            let before = bytes.len();
             let (result, received) = open.link.recv(std::mem::take(bytes)).await;
             *bytes = received;
-            if !worker.is_under_way(self.number) {
+            let ended = !result.as_ref().is_ok_and(|count| *count > 0);
+            if !worker.is_under_way(self.number) && (ended || !open.protocol.borrow().talks_unasked()) {
                 // The end, or bytes that nobody asked for.
                 worker.tally.borrow_mut().closed_idle += 1;
                 return Ok(());
             }
-            let received = result.map_err(|error| open.unsent.take().unwrap_or(error))?;
-            if received == 0 {
+            if result.map_err(|error| open.unsent.take().unwrap_or(error))? == 0 {
                 let cut = || io::Error::new(io::ErrorKind::UnexpectedEof, "the target closed the connection before the whole answer");
-                let end = reader.as_ref().and_then(Reader::close).ok_or_else(cut)?;
-                self.answered(end.status);
+                let status = open.protocol.borrow().close().ok_or_else(cut)?;
+                worker.end(self.number, 0, Outcome::Answer(status));
                 return Ok(());
             }
-            worker.tally.borrow_mut().received_bytes += received as u64;
-            let mut used = 0;
-            while used < bytes.len() {
-                let reading = reader.get_or_insert_with(|| Reader::new(worker.awaits_head(self.number)));
-                match reading.take(&bytes[used..]).map_err(|fault| invalid(format!("malformed answer: {fault}")))? {
-                    Progress::More(count) => {
-                        used += count;
-                        break;
-                    }
-                    Progress::Whole(count, end) => {
-                        used += count;
-                        if used < bytes.len() && worker.under_way(self.number) == 1 {
-                            return Err(invalid("malformed answer: it is followed by bytes that nobody asked for".into()));
-                        }
-                        self.answered(end.status);
-                        if !end.keeps || worker.plan.closes {
-                            return Ok(());
-                        }
-                        reader = None;
-                    }
-                }
-            }
-            if used == bytes.len() {
-                bytes.clear()
-            } else {
-                drop(bytes.drain(..used))
-            }
-            self.set_timer(open);
+            worker.tally.borrow_mut().received_bytes += (bytes.len() - before) as u64;
         }
     }
 
     /// Whether receiving waits for what is sent: a receive that finds nothing costs more than one that comes later. Only requests that
     /// find the way free and room in the kernel are waited for, as those behind others may need an answer to be taken first.
     fn sends_first(&self, open: &Open) -> bool {
-        open.sending.get() || (!self.worker.is_under_way(self.number) && self.worker.given(self.number) > 0)
-    }
-
-    /// The first request under way has its answer.
-    fn answered(&self, status: u16) {
-        self.worker.settle(self.number, Outcome::Answer(status));
-        self.worker.next(self.number);
+        let waits = || !self.worker.is_under_way(self.number) && self.worker.given(self.number) > 0;
+        open.sending.get() || waits() && open.protocol.borrow().room() > 0
     }
 
     /// The connection may wait for its oldest request's time, and as long as it likes for none.
@@ -241,8 +244,4 @@ impl Connection {
     fn take_places(&self, count: usize) {
         (0..count).for_each(|_| self.worker.next(self.number));
     }
-}
-
-fn invalid(what: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
 }

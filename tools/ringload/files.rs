@@ -10,7 +10,7 @@ use ringway::latency::{hgrm, v2};
 use serde_json::{Map, Value, json};
 
 use crate::report::{LADDER, Result};
-use crate::tally::{Failure, Tally};
+use crate::tally::{CLASSES, Failure, Tally};
 
 /// Histograms are in nanoseconds; HdrHistogram's tools show milliseconds.
 const SCALE: f64 = 1e6;
@@ -20,7 +20,8 @@ pub fn json(result: &Result) -> Value {
     let tally = result.tally;
     let failures: Map<String, Value> =
         Failure::ALL.into_iter().map(|failure| (failure.names().0.to_owned(), tally.failures_of(failure).into())).collect();
-    let statuses: Map<String, Value> = (1..6).map(|class| (format!("{class}xx"), tally.statuses[class].into())).collect();
+    let statuses: Map<String, Value> =
+        CLASSES.iter().zip(tally.statuses).map(|(class, count)| ((*class).to_owned(), count.into())).collect();
     json!({
         "ringload": env!("CARGO_PKG_VERSION"),
         "target": result.target,

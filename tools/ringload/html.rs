@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 
 use crate::plot::{Axis, Plot, escape};
 use crate::report::{LADDER, Result};
-use crate::tally::{Failure, LATE, Tally};
+use crate::tally::{CLASSES, Failure, LATE, Tally};
 use crate::words::{SECOND, show_bytes, show_count, show_part, show_rate, show_time};
 
 /// What was counted in a stretch of a run.
@@ -230,14 +230,14 @@ fn ladder(out: &mut String, result: &Result) {
 fn counts(result: &Result) -> Vec<(&'static str, String)> {
     let tally = result.tally;
     let listed = |lines: Vec<String>| if lines.is_empty() { "none".to_owned() } else { lines.join(", ") };
-    let statuses = (0..).zip(tally.statuses).filter(|(_, count)| *count > 0);
+    let statuses = CLASSES.iter().zip(tally.statuses).filter(|(_, count)| *count > 0);
     let failures = Failure::ALL.into_iter().filter(|failure| tally.failures_of(*failure) > 0);
     let at = |quantile| show_time(tally.lag.value_at_quantile(quantile));
     let mut rows = vec![
         ("due", show_count(tally.due)),
         ("answered", show_count(tally.answered())),
         ("errors", format!("{} ({})", show_count(tally.errors()), show_part(tally.errors(), tally.due))),
-        ("statuses", listed(statuses.map(|(class, count)| format!("{class}xx {}", show_count(count))).collect())),
+        ("statuses", listed(statuses.map(|(class, count)| format!("{class} {}", show_count(count))).collect())),
         (
             "failures",
             listed(failures.map(|failure| format!("{}: {}", failure.names().1, show_count(tally.failures_of(failure)))).collect()),

@@ -11,7 +11,7 @@ use lexopt::{Arg, Parser, ValueExt};
 use serde_json::Value;
 
 use crate::report::{Result as Outcome, Size};
-use crate::tally::{Failure, Tally};
+use crate::tally::{CLASSES, Failure, Tally};
 use crate::verdict::Expectation;
 
 /// What is to be merged, and where it goes.
@@ -103,11 +103,14 @@ pub fn read(value: &Value) -> Result<Tally, &'static str> {
     ] {
         *to = count(value, key)?;
     }
+    // What an older result doesn't know it has none of.
+    let known =
+        |part: &'static str, key: &'static str| value[part].as_object().ok_or(part)?.get(key).map_or(Some(0), Value::as_u64).ok_or(key);
     for failure in Failure::ALL {
-        tally.failures[failure as usize] = count(&value["failures"], failure.names().0)?;
+        tally.failures[failure as usize] = known("failures", failure.names().0)?;
     }
-    for (class, key) in ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().enumerate() {
-        tally.statuses[class + 1] = count(&value["statuses"], key)?;
+    for (to, key) in tally.statuses.iter_mut().zip(CLASSES) {
+        *to = known("statuses", key)?;
     }
     for (to, key) in [
         (&mut tally.response, "response_ns"),
@@ -145,6 +148,7 @@ mod tests {
                 tally.lag.record(time).unwrap();
                 tally.connect.record(time * 7).unwrap();
             }
+            tally.settle(Ended::Echo, 5, Some(4));
             Failure::ALL.into_iter().for_each(|failure| tally.settle(Ended::Failure(failure), 9, None));
             both.add(tally);
         }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::gateway::Waterfall;
 use crate::schedule::Schedule;
-use crate::tally::{Failure, LATE, Tally};
+use crate::tally::{CLASSES, Failure, LATE, Tally};
 use crate::words::{SECOND, show_bytes, show_count, show_part, show_rate, show_time};
 
 /// A run that is over.
@@ -111,8 +111,8 @@ impl Result<'_> {
         let _ = writeln!(out, "requests    {} due = {answered} answered + {failed} without an answer", show_count(tally.due));
         let asked = self.asked.map(|(total, length)| format!("{} asked, ", show_rate(total * SECOND as f64 / length.max(1) as f64)));
         let _ = writeln!(out, "rate        {}{} answered", asked.unwrap_or_default(), show_rate(self.rate()));
-        let statuses = (0..).zip(tally.statuses).filter(|(_, count)| *count > 0);
-        let statuses: Vec<String> = statuses.map(|(class, count)| format!("{class}xx {}", show_count(count))).collect();
+        let statuses = CLASSES.iter().zip(tally.statuses).filter(|(_, count)| *count > 0);
+        let statuses: Vec<String> = statuses.map(|(class, count)| format!("{class} {}", show_count(count))).collect();
         let _ = writeln!(out, "statuses    {}", if statuses.is_empty() { "none".to_owned() } else { statuses.join(", ") });
         let failures = Failure::ALL.into_iter().filter(|failure| tally.failures_of(*failure) > 0);
         let failures: Vec<String> =

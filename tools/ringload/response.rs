@@ -213,7 +213,10 @@ impl Reader {
 }
 
 /// The bytes of a head with its blank line, once all are there.
-fn head_length(bytes: &[u8]) -> Result<Option<usize>, Fault> {
+///
+/// # Errors
+/// When it is too long, or has a line feed alone.
+pub fn head_length(bytes: &[u8]) -> Result<Option<usize>, Fault> {
     for at in memchr::memchr_iter(b'\n', &bytes[..bytes.len().min(HEAD_MAX)]) {
         // httparse takes a line feed alone for a line's end.
         if !bytes[..at].ends_with(b"\r") {

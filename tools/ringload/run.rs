@@ -27,6 +27,7 @@ use crate::html::{self, Interval};
 use crate::merge::{self, Merge};
 use crate::progress::Progress;
 use crate::report::{self, Result as Outcome, Size};
+use crate::said::Said;
 use crate::schedule::{Arrivals, Piece, Schedule};
 use crate::tally::Tally;
 use crate::target::{Url, is_loopback};
@@ -69,20 +70,7 @@ const BEATS: f64 = 100.0;
 /// When there is no result.
 pub fn run(mut arguments: Arguments) -> Result<bool, Problem> {
     let cannot = |what: String| move |error: io::Error| Problem::Cannot(format!("{what}: {error}"));
-    if let Some(path) = &arguments.body_file {
-        arguments.message.body = std::fs::read(path).map_err(cannot(format!("cannot read {}", path.display())))?;
-    }
-    let (url, requests) = match (&arguments.url, &arguments.urls) {
-        (_, Some(path)) => {
-            let text = std::fs::read_to_string(path).map_err(cannot(format!("cannot read {}", path.display())))?;
-            arguments.message.requests(&text).map_err(|problem| Problem::Usage(format!("{}: {problem}", path.display())))?
-        }
-        (url, None) => {
-            let url = Url::read(url.as_deref().unwrap_or_default()).map_err(Problem::Usage)?;
-            let request = arguments.message.request(&arguments.message.method, &url);
-            (url, vec![request])
-        }
-    };
+    let Said { url, requests, speech, target } = Said::new(&mut arguments)?;
     let address = find(&url, arguments.allow_remote)?;
     let tls = url.tls.then(|| arguments.trust.client(&url.host)).transpose().map_err(Problem::Cannot)?;
     if net::set_descriptor_limit() < arguments.connections as u64 + DESCRIPTORS {
@@ -99,10 +87,6 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Problem> {
     }
     let schedule = arguments.schedule.take().map(Arc::new);
     let end = schedule.as_ref().map_or(arguments.duration, |schedule| schedule.length());
-    let target = match &arguments.urls {
-        Some(path) => format!("{} URLs of {} at {}://{}/", requests.len(), path.display(), url.scheme(), url.authority),
-        None => format!("{} {}://{}{}", arguments.message.method, url.scheme(), url.authority, url.path),
-    };
     let closes = arguments.message.closes;
     let plan = Arc::new(Plan {
         address: Address::Tcp(address),
@@ -110,6 +94,7 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Problem> {
         requests,
         closes,
         pipeline: arguments.pipeline,
+        speech,
         timeout: arguments.timeout,
         end,
         grace: arguments.grace.unwrap_or(arguments.timeout + SECOND),

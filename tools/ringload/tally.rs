@@ -13,8 +13,8 @@ pub struct Tally {
     pub connect: Histogram<u64>,
     /// Nanoseconds from when a request was due to when this program noticed: its own fault.
     pub lag: Histogram<u64>,
-    /// Answers by the first digit of their status.
-    pub statuses: [u64; 6],
+    /// Answers by the first digit of their status, echoes in front: see [`CLASSES`].
+    pub statuses: [u64; CLASSES.len()],
     /// Requests without a whole answer, by the fault.
     pub failures: [u64; Failure::ALL.len()],
     /// Requests that became due.
@@ -31,6 +31,9 @@ pub struct Tally {
     pub received_bytes: u64,
 }
 
+/// The names of what answers are counted by.
+pub const CLASSES: [&str; 6] = ["echo", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
 /// Why a request has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -42,6 +45,8 @@ pub enum Failure {
     Cut,
     /// The answer is no HTTP, or has more bytes than it says.
     Malformed,
+    /// What came back isn't what was sent.
+    Mismatch,
     /// No whole answer within `--timeout`.
     Timeout,
     /// Still under way when the run was stopped.
@@ -55,6 +60,8 @@ pub enum Failure {
 pub enum Outcome {
     /// With an answer of this status.
     Answer(u16),
+    /// With what was sent.
+    Echo,
     /// Without.
     Failure(Failure),
 }
@@ -66,11 +73,12 @@ const LONGEST: u64 = 3_600_000_000_000;
 
 impl Failure {
     /// All of them, in the order in which they are counted.
-    pub const ALL: [Failure; 7] = [
+    pub const ALL: [Failure; 8] = [
         Failure::Connect,
         Failure::ConnectTimeout,
         Failure::Cut,
         Failure::Malformed,
+        Failure::Mismatch,
         Failure::Timeout,
         Failure::Unfinished,
         Failure::Unsent,
@@ -82,7 +90,8 @@ impl Failure {
             Failure::Connect => ("connect", "no connection"),
             Failure::ConnectTimeout => ("connect_timeout", "no connection in time"),
             Failure::Cut => ("cut", "connection closed before the whole answer"),
-            Failure::Malformed => ("malformed", "answer is no valid HTTP"),
+            Failure::Malformed => ("malformed", "answer breaks the protocol"),
+            Failure::Mismatch => ("mismatch", "what came back isn't what was sent"),
             Failure::Timeout => ("timeout", "no whole answer in time"),
             Failure::Unfinished => ("unfinished", "under way at the end"),
             Failure::Unsent => ("unsent", "due but never sent"),
@@ -103,7 +112,7 @@ impl Default for Tally {
             service: histogram(),
             connect: histogram(),
             lag: histogram(),
-            statuses: [0; 6],
+            statuses: [0; CLASSES.len()],
             failures: [0; Failure::ALL.len()],
             due: 0,
             late: 0,
@@ -121,6 +130,7 @@ impl Tally {
         self.late += u64::from(since_sent.is_some_and(|sent| since_due - sent > LATE));
         match outcome {
             Outcome::Answer(status) => self.statuses[usize::from(status / 100).min(5)] += 1,
+            Outcome::Echo => self.statuses[0] += 1,
             Outcome::Failure(failure) => {
                 self.failures[failure as usize] += 1;
                 if !failure.waited() {
@@ -172,7 +182,7 @@ impl Tally {
     /// Empties it, keeping its memory.
     pub fn clear(&mut self) {
         self.histograms().into_iter().for_each(Histogram::reset);
-        self.statuses = [0; 6];
+        self.statuses = [0; CLASSES.len()];
         self.failures = [0; Failure::ALL.len()];
         for count in
             [&mut self.due, &mut self.late, &mut self.opened, &mut self.closed_idle, &mut self.sent_bytes, &mut self.received_bytes]
@@ -198,8 +208,9 @@ mod tests {
         tally.settle(Outcome::Failure(Failure::Timeout), 10_000_000_000, Some(9_000_000_000));
         tally.settle(Outcome::Failure(Failure::Unsent), 20_000_000_000, None);
         tally.settle(Outcome::Failure(Failure::Cut), 1, Some(1));
-        assert_eq!((tally.answered(), tally.failed(), tally.errors(), tally.late), (2, 3, 4, 2));
-        assert_eq!((tally.response.len(), tally.service.len()), (4, 3));
+        tally.settle(Outcome::Echo, 1, Some(1));
+        assert_eq!((tally.answered(), tally.failed(), tally.errors(), tally.late), (3, 3, 4, 2));
+        assert_eq!((tally.response.len(), tally.service.len(), tally.statuses[0]), (5, 4, 1));
         assert!(tally.response.max() >= 20_000_000_000 && tally.service.max() < 9_100_000_000);
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-/// An `http://` or `https://` URL, as far as a request needs it.
+/// An `http://`, `https://`, `ws://` or `wss://` URL, as far as a request needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
     /// The host as written, an IPv6 address without its brackets.
@@ -11,6 +11,8 @@ pub struct Url {
     pub port: u16,
     /// Whether it is asked by TLS.
     pub tls: bool,
+    /// Whether it is a WebSocket's.
+    pub websocket: bool,
     /// What the `Host` field says.
     pub authority: String,
     /// Path and query.
@@ -39,10 +41,18 @@ pub struct Message {
     pub closes: bool,
 }
 
+/// Who asks, unless told otherwise.
+const AGENT: &str = concat!("ringload/", env!("CARGO_PKG_VERSION"));
+
 impl Url {
     /// What it begins with.
     pub fn scheme(&self) -> &'static str {
-        if self.tls { "https" } else { "http" }
+        match (self.websocket, self.tls) {
+            (false, false) => "http",
+            (false, true) => "https",
+            (true, false) => "ws",
+            (true, true) => "wss",
+        }
     }
 
     /// Reads a URL; one without a scheme is taken for `http://`.
@@ -51,11 +61,13 @@ impl Url {
     /// A sentence about what is wrong.
     pub fn read(text: &str) -> Result<Url, String> {
         let wrong = |what: &str| format!("`{text}` {what}");
-        let (tls, rest) = match text.split_once("://") {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (false, rest),
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (true, rest),
-            Some((scheme, _)) => return Err(wrong(&format!("begins with {scheme}://, and only http:// and https:// can be asked"))),
-            None => (false, text),
+        let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+        let (websocket, tls) = match scheme.to_ascii_lowercase().as_str() {
+            "http" => (false, false),
+            "https" => (false, true),
+            "ws" => (true, false),
+            "wss" => (true, true),
+            _ => return Err(wrong(&format!("begins with {scheme}://, and only http, https, ws and wss can be asked"))),
         };
         let usual = if tls { "443" } else { "80" };
         let rest = rest.split('#').next().unwrap_or(rest);
@@ -78,33 +90,16 @@ impl Url {
             return Err(wrong("names no host"));
         }
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-        Ok(Url { host: host.to_owned(), port, tls, authority: authority.to_owned(), path })
+        Ok(Url { host: host.to_owned(), port, tls, websocket, authority: authority.to_owned(), path })
     }
 }
 
 impl Message {
     /// The request for a URL.
     pub fn request(&self, method: &str, url: &Url) -> Request {
-        let has = |name: &str| self.fields.iter().any(|(field, _)| field.eq_ignore_ascii_case(name));
-        let mut head = format!("{method} {} HTTP/1.1\r\n", url.path);
-        let mut field = |name: &str, value: &str| {
-            head.push_str(name);
-            head.push_str(": ");
-            head.push_str(value);
-            head.push_str("\r\n");
-        };
-        if !has("host") {
-            field("Host", &url.authority);
-        }
-        if !has("user-agent") {
-            field("User-Agent", concat!("ringload/", env!("CARGO_PKG_VERSION")));
-        }
-        if self.closes {
-            field("Connection", "close");
-        }
-        self.fields.iter().for_each(|(name, value)| field(name, value));
+        let mut head = self.head(method, url, if self.closes { &[("Connection", "close")] } else { &[] });
         if !self.body.is_empty() || matches!(method, "POST" | "PUT" | "PATCH") {
-            field("Content-Length", &self.body.len().to_string());
+            field_line(&mut head, "Content-Length", &self.body.len().to_string());
         }
         head.push_str("\r\n");
         let mut bytes = head.into_bytes();
@@ -112,12 +107,33 @@ impl Message {
         Request { bytes, is_head: method == "HEAD" }
     }
 
-    /// The requests of a file: a URL a line, a method in front of it if it isn't the usual one; empty lines and those with `#` in front
+    /// What asks for a WebSocket at a URL (RFC 6455, section 4.1), but for the key and the end of the head.
+    pub fn upgrade(&self, url: &Url) -> Request {
+        let head = self.head("GET", url, &[("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")]);
+        Request { bytes: head.into_bytes(), is_head: false }
+    }
+
+    /// A head without its end, with the fields that each has, these, and those that were asked for.
+    fn head(&self, method: &str, url: &Url, fields: &[(&str, &str)]) -> String {
+        let has = |name: &str| self.fields.iter().any(|(field, _)| field.eq_ignore_ascii_case(name));
+        let mut head = format!("{method} {} HTTP/1.1\r\n", url.path);
+        if !has("host") {
+            field_line(&mut head, "Host", &url.authority);
+        }
+        if !has("user-agent") {
+            field_line(&mut head, "User-Agent", AGENT);
+        }
+        fields.iter().for_each(|(name, value)| field_line(&mut head, name, value));
+        self.fields.iter().for_each(|(name, value)| field_line(&mut head, name, value));
+        head
+    }
+
+    /// Methods and URLs of a file: a URL a line, a method in front of it if it isn't the usual one; empty lines and those with `#` in front
     /// don't count. All have to go to one host and port.
     ///
     /// # Errors
     /// A sentence about what is wrong, with the line.
-    pub fn requests(&self, file: &str) -> Result<(Url, Vec<Request>), String> {
+    pub fn requests(&self, file: &str) -> Result<Vec<(String, Url)>, String> {
         let (mut first, mut requests) = (None::<Url>, Vec::new());
         for (number, line) in file.lines().enumerate().map(|(index, line)| (index + 1, line.trim())) {
             if line.is_empty() || line.starts_with('#') {
@@ -128,15 +144,22 @@ impl Message {
                 None => (self.method.as_str(), line),
             };
             let url = Url::read(url).map_err(|problem| format!("line {number}: {problem}"))?;
-            requests.push(self.request(method, &url));
             let first = first.get_or_insert_with(|| url.clone());
+            if url.websocket {
+                return Err(format!("line {number}: a WebSocket's URL can't be asked in turn with others"));
+            }
             if (&first.host, first.port, first.tls) != (&url.host, url.port, url.tls) {
                 let (scheme, authority) = (first.scheme(), &first.authority);
                 return Err(format!("line {number}: all URLs have to go to one host and port, {scheme}://{authority}"));
             }
+            requests.push((method.to_owned(), url));
         }
-        first.map(|url| (url, requests)).ok_or_else(|| "there is no URL in it".to_owned())
+        if requests.is_empty() { Err("there is no URL in it".to_owned()) } else { Ok(requests) }
     }
+}
+
+fn field_line(head: &mut String, name: &str, value: &str) {
+    [name, ": ", value, "\r\n"].into_iter().for_each(|part| head.push_str(part));
 }
 
 /// A method or a field's name (RFC 9110, section 5.6.2).
@@ -188,7 +211,10 @@ mod tests {
         assert_eq!(read("http://[::1]:9001/x"), of("::1", 9001, "[::1]:9001", "/x"));
         assert_eq!(read("http://[::1]"), of("::1", 80, "[::1]", "/"));
         assert_eq!(read("https://a"), of("a", 443, "a", "/"));
-        assert!(Url::read("https://a").unwrap().tls && !Url::read("a").unwrap().tls);
+        assert_eq!(read("WSS://a/b"), of("a", 443, "a", "/b"));
+        for (text, scheme) in [("a", "http"), ("http://a", "http"), ("https://a", "https"), ("ws://a", "ws"), ("wss://a", "wss")] {
+            assert_eq!(Url::read(text).unwrap().scheme(), scheme);
+        }
         for wrong in ["", "ftp://a/", "http://", "http:///a", "a:b", "a:0", "a:70000", "http://[::1]9/", "http://u@a/", "a/b c", "a/ä"] {
             assert!(Url::read(wrong).is_err(), "{wrong}");
         }
@@ -210,19 +236,22 @@ mod tests {
         assert_eq!(written(&own, "PUT"), text);
         assert!(written(&message(), "POST").contains("Content-Length: 0\r\n"));
         assert!(message().request("HEAD", &url).is_head);
+        let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nHOST: x\r\nuser-agent: y\r\n";
+        assert_eq!(String::from_utf8(own.upgrade(&url).bytes).unwrap(), format!("GET /b?c HTTP/1.1\r\n{upgrade}"));
     }
 
     #[test]
     fn files_of_urls_are_read() {
-        let (url, requests) = message().requests("# first\nhttp://a:9/b\n\n  HEAD a:9/c\n").unwrap();
-        assert_eq!((url.port, requests.len(), requests[1].is_head), (9, 2, true));
-        assert!(requests[1].bytes.starts_with(b"HEAD /c HTTP/1.1\r\n"));
+        let requests = message().requests("# first\nhttp://a:9/b\n\n  HEAD a:9/c\n").unwrap();
+        let told: Vec<_> = requests.iter().map(|(method, url)| (method.as_str(), url.port, url.path.as_str())).collect();
+        assert_eq!(told, [("GET", 9, "/b"), ("HEAD", 9, "/c")]);
         for (wrong, told) in [
             ("", "no URL"),
             ("a\nb", "line 2: all URLs"),
             ("a\n\nG@T a", "line 3"),
             ("ftp://a", "line 1"),
             ("http://a:9\nhttps://a:9", "line 2"),
+            ("ws://a", "line 1: a WebSocket"),
         ] {
             let problem = message().requests(wrong).unwrap_err();
             assert!(problem.contains(told), "{problem}");

@@ -30,6 +30,20 @@ pub fn time(text: &str) -> Result<u64, String> {
     Ok(nanos.round() as u64)
 }
 
+/// A number of bytes, such as `100`, `64k`, `1m`: k and m are times 1024.
+///
+/// # Errors
+/// A sentence that says what it should look like; also for more than 1 GiB.
+pub fn bytes(text: &str) -> Result<usize, String> {
+    let (number, shift) = match text.as_bytes().last() {
+        Some(b'k') => (&text[..text.len() - 1], 10),
+        Some(b'm') => (&text[..text.len() - 1], 20),
+        _ => (text, 0),
+    };
+    let size = number.parse::<usize>().ok().and_then(|number| number.checked_mul(1 << shift)).filter(|size| *size <= 1 << 30);
+    size.ok_or_else(|| format!("`{text}` is no size: write 100, 64k or 1m, at most 1024m"))
+}
+
 /// A rate in requests a second, such as `500`, `2.5` or `10k`.
 ///
 /// # Errors
@@ -100,6 +114,14 @@ pub fn show_part(part: u64, whole: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_read() {
+        assert_eq!([bytes("0"), bytes("7"), bytes("64k"), bytes("2m")], [Ok(0), Ok(7), Ok(65_536), Ok(2 << 20)]);
+        for wrong in ["", "k", "-1", "1.5k", "2g", "1025m"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn times_are_read() {

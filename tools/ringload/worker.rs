@@ -7,11 +7,12 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 use ringway::address::Address;
+use ringway::chance::Chance;
 use ringway::clock::{Clock, Instant};
 use ringway::net::{self, Deadlines};
 use rustls::ClientConfig;
@@ -20,6 +21,7 @@ use rustls::pki_types::ServerName;
 use crate::connection;
 use crate::dispatch::Dispatch;
 use crate::pace::Pace;
+use crate::protocol::Speech;
 use crate::tally::{Failure, Outcome, Tally};
 use crate::target::Request;
 use crate::words::{MILLISECOND, SECOND};
@@ -36,6 +38,8 @@ pub struct Plan {
     pub closes: bool,
     /// Requests that may be under way on a connection at a time.
     pub pipeline: usize,
+    /// What is spoken.
+    pub speech: Speech,
     /// Nanoseconds that a request may take.
     pub timeout: u64,
     /// Nanoseconds from the start until nothing more becomes due.
@@ -83,6 +87,7 @@ pub struct Worker {
     seats: Vec<Seat>,
     /// The next request's index.
     turn: Cell<usize>,
+    chance: Chance,
     /// Nanoseconds from the start to the last request that ended.
     ended: Cell<u64>,
     note: RefCell<Option<String>>,
@@ -132,6 +137,7 @@ impl Worker {
             dispatch: RefCell::new(dispatch),
             seats: (0..connections).map(|_| Seat::default()).collect(),
             turn,
+            chance: Chance::new(start.as_nanos() ^ (number as u64) << 48),
             ended: Cell::new(0),
             note: RefCell::new(None),
         }
@@ -186,6 +192,11 @@ impl Worker {
         pending().await
     }
 
+    /// A number by chance.
+    pub fn draw(&self) -> u64 {
+        self.chance.draw()
+    }
+
     /// The present moment.
     pub fn now(&self) -> u64 {
         self.clock.now().as_nanos()
@@ -209,29 +220,32 @@ impl Worker {
 
     /// Waits until this connection has a request to send, and tells when it got it.
     pub async fn request(&self, connection: usize) -> u64 {
-        let seat = &self.seats[connection];
-        poll_fn(|context| {
-            if let Some(first) = seat.given.borrow().get(seat.under_way.get()) {
-                return Poll::Ready(first.taken);
-            }
-            seat.waker.set(Some(context.waker().clone()));
-            Poll::Pending
-        })
-        .await
+        poll_fn(|context| self.poll_request(connection, context)).await
     }
 
-    /// Writes all requests that this connection has to send; from this moment on they are under way.
-    pub fn write_requests(&self, connection: usize, out: &mut Vec<u8>) {
+    /// The same, polled.
+    pub fn poll_request(&self, connection: usize, context: &mut Context<'_>) -> Poll<u64> {
+        let seat = &self.seats[connection];
+        if let Some(first) = seat.given.borrow().get(seat.under_way.get()) {
+            return Poll::Ready(first.taken);
+        }
+        seat.waker.set(Some(context.waker().clone()));
+        Poll::Pending
+    }
+
+    /// Has the requests written that this connection has to send, so many at most; from this moment on they are under way.
+    pub fn start(&self, connection: usize, most: usize, mut write: impl FnMut(&Request)) {
         let seat = &self.seats[connection];
         let (mut given, sent) = (seat.given.borrow_mut(), Some(self.now()));
-        out.clear();
-        for place in given.iter_mut().skip(seat.under_way.get()) {
+        let under_way = seat.under_way.get();
+        let end = given.len().min(under_way.saturating_add(most));
+        for place in given.range_mut(under_way..end) {
             let request = &self.plan.requests[self.turn.get()];
             self.turn.set(if self.turn.get() + 1 < self.plan.requests.len() { self.turn.get() + 1 } else { 0 });
-            out.extend_from_slice(&request.bytes);
+            write(request);
             (place.sent, place.is_head) = (sent, request.is_head);
         }
-        seat.under_way.set(given.len());
+        seat.under_way.set(end);
     }
 
     /// How many of this connection's requests are under way.
@@ -259,16 +273,24 @@ impl Worker {
         self.seats[connection].given.borrow().front().map(|first| first.taken)
     }
 
-    /// The connection's first request has come to its end. One that the end of the run found is counted already.
-    pub fn settle(&self, connection: usize, outcome: Outcome) {
+    /// The connection's request in this place has come to its end. One that the end of the run found is counted already.
+    pub fn settle(&self, connection: usize, place: usize, outcome: Outcome) {
         let (seat, now) = (&self.seats[connection], self.now());
-        seat.under_way.set(seat.under_way.get().saturating_sub(1));
-        let Some(Given { due, sent, .. }) = seat.given.borrow_mut().pop_front().filter(|_| self.state.get() == State::Running) else {
+        if place < seat.under_way.get() {
+            seat.under_way.set(seat.under_way.get() - 1);
+        }
+        let Some(Given { due, sent, .. }) = seat.given.borrow_mut().remove(place).filter(|_| self.state.get() == State::Running) else {
             return;
         };
         self.tally.borrow_mut().settle(outcome, now - due, sent.map(|sent| now - sent));
         self.dispatch.borrow_mut().settle();
         self.ended.set(now - self.start);
+    }
+
+    /// The same, and the connection has room for another one.
+    pub fn end(&self, connection: usize, place: usize, outcome: Outcome) {
+        self.settle(connection, place, outcome);
+        self.next(connection);
     }
 
     /// Remembers the last fault in words.

@@ -67,7 +67,7 @@ fn start_endpoints() -> io::Result<Vec<(&'static str, SocketAddr)>> {
     for name in NAMES {
         let listener = net::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 1024, false)?;
         addresses.push((name, listener.local_addr()?));
-        listeners.push((listener, Arc::new(Origin::new(name, false))));
+        listeners.push((listener, Arc::new(Origin::new(name, false, None))));
     }
     let start = |nonblocking| listeners.into_iter().try_for_each(|(listener, origin)| origin::spawn_tcp(listener, nonblocking, origin));
     std::thread::Builder::new().name("endpoints".into()).spawn(move || {

@@ -103,7 +103,7 @@ impl Answer {
         if close {
             fields.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        let bodiless = request.method == Method::HEAD || matches!(self.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let bodiless = self.is_bodiless(&request.method);
         let then = if close { Then::Close } else { Then::Keep };
         let plain = !bodiless && script.trickle.is_none() && script.reset.is_none();
         match (framing, self.content.whole()) {
@@ -126,6 +126,13 @@ impl Answer {
     }
 }
 
+impl Answer {
+    /// Whether nothing follows its head.
+    pub fn is_bodiless(&self, method: &Method) -> bool {
+        method == Method::HEAD || matches!(self.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+    }
+}
+
 impl Content {
     /// All of it in one piece, if it is small.
     fn whole(&self) -> Option<Bytes> {
@@ -137,7 +144,7 @@ impl Content {
     }
 
     /// Takes at most `limit` bytes off its front; nothing once it is used up, and always nothing of a mirror.
-    fn take(&mut self, limit: u64) -> Bytes {
+    pub fn take(&mut self, limit: u64) -> Bytes {
         let limit = usize::try_from(limit).unwrap_or(PIECE).min(PIECE);
         match self {
             Content::Text(text) => text.split_to(limit.min(text.len())),

@@ -1,16 +1,20 @@
 //! The scripted endpoint of tests and of the demo: does to each request what its path and query ask for.
 //!
-//! It is built on monoio-http, so that the gateway is tested against a codec that is not its own; its clients are the gateway
-//! and curl, never strangers.
+//! Its HTTP/1.1 is monoio-http's, so that the gateway is tested against a codec that is not its own; its clients are the gateway
+//! and curl, never strangers. Clients that begin with HTTP/2's preface are spoken to in that.
 
 mod answer;
+mod grpc;
+mod http2;
 mod script;
+mod secure;
 mod upload;
+mod websocket;
 
 use std::future::pending;
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, IntoRawFd};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -22,15 +26,18 @@ use http::header::{ALLOW, EXPECT, HeaderValue, SERVER};
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use monoio::io::stream::Stream;
 use monoio::io::{AsyncReadRent, AsyncWriteRent};
+use monoio::net::{TcpStream, UnixStream};
 use monoio_http::common::request::RequestHead;
 use monoio_http::h1::FramedRead;
-use ringway::net::{self, Engine, RingError};
+use ringway::net::{self, Engine, Link, RingError};
+use rustls::ServerConfig;
 use serde_json::{Map, Value, json};
 
 use answer::{Answer, Content, Then, write};
 pub use script::help;
 use script::{MILLION, Page, Reset, Script};
-use upload::{HeadDecoder, Upload};
+use secure::Secure;
+use upload::{HeadDecoder, Received, Upload};
 
 /// Submission queue entries of a thread's ring.
 const ENTRIES: u32 = 256;
@@ -43,6 +50,7 @@ const LEFTOVER: usize = 1 << 20;
 pub struct Origin {
     name: String,
     log: bool,
+    tls: Option<Arc<ServerConfig>>,
     well: AtomicBool,
     requests: AtomicU64,
     accepted: AtomicU64,
@@ -51,19 +59,36 @@ pub struct Origin {
 }
 
 /// A connection of a client.
-pub trait Connection: AsyncReadRent + AsyncWriteRent + AsRawFd + 'static {}
+pub trait Connection: AsyncReadRent + AsyncWriteRent + AsRawFd + 'static {
+    /// The same as the gateway's engine sees it.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    fn into_link(self) -> io::Result<Link>;
+}
 
-impl<S: AsyncReadRent + AsyncWriteRent + AsRawFd + 'static> Connection for S {}
+impl Connection for TcpStream {
+    fn into_link(self) -> io::Result<Link> {
+        Link::adopt(self.into_raw_fd())
+    }
+}
+
+impl Connection for UnixStream {
+    fn into_link(self) -> io::Result<Link> {
+        Link::adopt(self.into_raw_fd())
+    }
+}
 
 impl Origin {
-    /// An endpoint of this name; with `log` it writes a line a request to standard error.
-    pub fn new(name: impl Into<String>, log: bool) -> Self {
+    /// An endpoint of this name; with `log` it writes a line a request to standard error, with `tls` it speaks nothing but that.
+    pub fn new(name: impl Into<String>, log: bool, tls: Option<Arc<ServerConfig>>) -> Self {
         let name = name.into();
         // Endpoints of different names begin at different points, so that they don't fail in step.
         let draws = AtomicU64::new(crc32fast::hash(name.as_bytes()).into());
         Origin {
             name,
             log,
+            tls,
             well: AtomicBool::new(true),
             requests: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
@@ -80,7 +105,7 @@ impl Origin {
     }
 
     /// What a script gets, once the request is received.
-    fn answer(&self, script: &Script, request: &RequestHead, upload: &Upload) -> Answer {
+    fn answer(&self, script: &Script, request: &RequestHead, received: &Received) -> Answer {
         let text = |status, text: String| Answer { status, media: "text/plain; charset=utf-8", content: Content::Text(text.into()) };
         let json = |value: &Value| Answer {
             status: script.status,
@@ -101,8 +126,8 @@ impl Origin {
             Page::Headers => text(script.status, fields(request).map(|(name, value)| format!("{name}: {value}\n")).collect()),
             Page::Echo if script.text => {
                 let mut lines = format!("{method} {target} {:?}\n", request.version);
-                lines.extend(fields(request).chain(upload.trailers()).map(|(name, value)| format!("{name}: {value}\n")));
-                lines.push_str(&format!("\nendpoint={name} bytes={} crc32={:08x}\n", upload.received(), upload.sum()));
+                lines.extend(fields(request).chain(received.trailers.clone()).map(|(name, value)| format!("{name}: {value}\n")));
+                lines.push_str(&format!("\nendpoint={name} bytes={} crc32={:08x}\n", received.bytes(), received.sum()));
                 text(script.status, lines)
             }
             Page::Echo => json(&json!({
@@ -111,8 +136,8 @@ impl Origin {
                 "target": target.to_string(),
                 "version": format!("{:?}", request.version),
                 "headers": grouped(fields(request)),
-                "trailers": grouped(upload.trailers()),
-                "body": { "bytes": upload.received(), "crc32": format!("{:08x}", upload.sum()) },
+                "trailers": grouped(received.trailers.iter().cloned()),
+                "body": { "bytes": received.bytes(), "crc32": format!("{:08x}", received.sum()) },
             })),
             Page::Count => json(&json!({
                 "endpoint": name,
@@ -137,6 +162,36 @@ impl Origin {
         [(SERVER, HeaderValue::from_static("ringorigin")), (HeaderName::from_static("x-endpoint"), name)].into_iter().collect()
     }
 
+    /// Counts a request, and reads its script, or why it can't be understood.
+    fn begin(&self, request: &RequestHead) -> (Script, Option<String>) {
+        let (script, problem) = match Script::read(&request.uri) {
+            Ok(script) => (script, None),
+            Err(problem) => (Script::default(), Some(problem)),
+        };
+        if script.counts() {
+            self.requests.fetch_add(1, Relaxed);
+        }
+        (script, problem)
+    }
+
+    /// The answer to a request that was received, with its fields.
+    fn finished(&self, script: &Script, problem: Option<String>, request: &RequestHead, received: &Received) -> (Answer, HeaderMap) {
+        let answer = match problem {
+            None => self.answer(script, request, received),
+            Some(problem) => Answer {
+                status: StatusCode::BAD_REQUEST,
+                media: "text/plain; charset=utf-8",
+                content: Content::Text(format!("{}: {problem}\n\n{}", self.name, help()).into()),
+            },
+        };
+        let mut fields = self.head();
+        if answer.status == StatusCode::METHOD_NOT_ALLOWED {
+            fields.insert(ALLOW, HeaderValue::from_static("POST"));
+        }
+        self.note(request, answer.status.as_str());
+        (answer, fields)
+    }
+
     /// One request and its answer.
     async fn exchange<S: Connection>(
         &self,
@@ -144,14 +199,7 @@ impl Origin {
         request: &RequestHead,
         mut upload: Upload,
     ) -> io::Result<Then> {
-        let read = Script::read(&request.uri);
-        let (script, problem) = match read {
-            Ok(script) => (script, None),
-            Err(problem) => (Script::default(), Some(problem)),
-        };
-        if script.counts() {
-            self.requests.fetch_add(1, Relaxed);
-        }
+        let (script, problem) = self.begin(request);
         if !script.early && upload.left() != Some(0) && request.headers.contains_key(EXPECT) {
             write(connection.get_mut(), Bytes::from_static(b"HTTP/1.1 100 Continue\r\n\r\n")).await?;
         }
@@ -170,19 +218,14 @@ impl Origin {
             self.note(request, "reset");
             return Ok(Then::Reset);
         }
-        let answer = match problem {
-            None => self.answer(&script, request, &upload),
-            Some(problem) => Answer {
-                status: StatusCode::BAD_REQUEST,
-                media: "text/plain; charset=utf-8",
-                content: Content::Text(format!("{}: {problem}\n\n{}", self.name, help()).into()),
-            },
-        };
-        let mut fields = self.head();
-        if answer.status == StatusCode::METHOD_NOT_ALLOWED {
-            fields.insert(ALLOW, HeaderValue::from_static("POST"));
+        if script.switches()
+            && let Some(key) = websocket::key(request)
+        {
+            self.note(request, "101");
+            websocket::echo(connection, key).await?;
+            return Ok(Then::Close);
         }
-        self.note(request, answer.status.as_str());
+        let (answer, fields) = self.finished(&script, problem, request, &upload.received);
         let then = answer.send(connection, (request, &mut upload), &script, fields).await?;
         if then != Then::Reset {
             upload.finish(connection).await?;
@@ -196,10 +239,28 @@ impl Origin {
         }
     }
 
+    /// A connection, by TLS or not.
+    async fn greet<S: Connection>(self: &Arc<Self>, stream: S) {
+        let Some(tls) = &self.tls else { return self.converse(stream).await };
+        let Ok(link) = stream.into_link() else { return };
+        match net::secure(&link, tls.clone()).await {
+            Ok(link) => self.converse(Secure(link)).await,
+            Err(error) if self.log => eprintln!("{}: no TLS with a client: {error}", self.name),
+            Err(_) => {}
+        }
+    }
+
     /// All requests of one connection.
-    async fn converse<S: Connection>(&self, stream: S) {
+    async fn converse<S: Connection>(self: &Arc<Self>, stream: S) {
         let fd = stream.as_raw_fd();
         let mut connection = FramedRead::new(stream, HeadDecoder::default());
+        if connection.peek_data().await.is_ok_and(|bytes| http2::begins(bytes)) {
+            let first = connection.read_buffer().to_vec();
+            if let Ok(link) = connection.into_inner().into_link() {
+                http2::serve(self.clone(), link, first).await;
+            }
+            return;
+        }
         loop {
             let then = match connection.next().await {
                 None => return,
@@ -255,7 +316,7 @@ pub async fn serve<S: Connection, A>(mut listener: impl Stream<Item = io::Result
                 origin.open.fetch_add(1, Relaxed);
                 let open = Open(origin.clone());
                 net::spawn(async move {
-                    let _ = AssertUnwindSafe(open.0.converse(stream)).catch_unwind().await;
+                    let _ = AssertUnwindSafe(open.0.greet(stream)).catch_unwind().await;
                 });
             }
             Err(error) => {
@@ -313,7 +374,7 @@ mod tests {
     #[test]
     fn failures_are_evenly_spread() {
         for (rate, failing) in [(0, 0), (300_000, 30), (500_000, 50), (990_000, 99), (MILLION, 100)] {
-            let origin = Origin::new("a", false);
+            let origin = Origin::new("a", false, None);
             let failed: Vec<bool> = (0..100).map(|_| origin.draw(rate)).collect();
             assert_eq!(failed.iter().filter(|failed| **failed).count(), failing, "{rate}");
             let tens = failed.chunks(10).map(|ten| ten.iter().filter(|failed| **failed).count());

@@ -25,6 +25,8 @@ pub struct Script {
     pub fail: u64,
     /// The status of those.
     pub fail_status: StatusCode,
+    /// The `grpc-status` that gRPC calls end with.
+    pub grpc_status: u8,
     /// The connection is closed behind the answer.
     pub close: bool,
     /// The body's length is not told in advance.
@@ -101,6 +103,12 @@ const WORDS: &[(&str, Value, &str, &str)] = &[
     ("reset", Value::Optional, "/reset/1000", "reset the connection after so many bytes of the body; without a number before the head"),
     ("fail", Value::Optional, "/fail/0.3", "answer this fraction of requests with 503, evenly spread: 3 of any 10; also ?rate=0.3"),
     ("fail_status", Value::Needed, "/fail/fail_status/500", "the status of those"),
+    (
+        "grpc_status",
+        Value::Needed,
+        "/grpc_status/14",
+        "end gRPC calls with this status, 0 to 16; others fail with 14 where they are to fail",
+    ),
     ("early", Value::None, "/early/status/413", "answer before the request's body is read"),
     ("echo", Value::None, "/echo", "the request as JSON: method, target, headers, trailers, bytes and CRC-32 of its body"),
     ("text", Value::None, "/echo/text", "the same as text"),
@@ -144,6 +152,11 @@ impl Script {
     /// Whether the request is a real one, not one about the endpoint itself.
     pub fn counts(&self) -> bool {
         !matches!(self.page, Page::Health | Page::Switch(_) | Page::Count)
+    }
+
+    /// Whether a request for a WebSocket gets one.
+    pub fn switches(&self) -> bool {
+        self.status == StatusCode::OK && self.fail == 0
     }
 
     fn read_path(&mut self, path: &str) -> Result<(), String> {
@@ -209,6 +222,10 @@ impl Script {
                 // At most a million, so the conversion loses nothing that matters.
                 self.fail = (rate * MILLION as f64).round() as u64;
             }
+            "grpc_status" => {
+                let status = text.parse().ok().filter(|status| *status <= 16);
+                self.grpc_status = status.ok_or_else(|| wrong(name, text, "a gRPC status, 0 to 16"))?;
+            }
             "hang" => self.hang = true,
             "close" => self.close = true,
             "chunked" => self.chunked = true,
@@ -235,6 +252,7 @@ impl Default for Script {
             reset: None,
             fail: 0,
             fail_status: StatusCode::SERVICE_UNAVAILABLE,
+            grpc_status: 0,
             close: false,
             chunked: false,
             early: false,

@@ -30,9 +30,35 @@ const PIECE: u64 = 64 << 10;
 /// A body being received.
 pub struct Upload {
     left: Left,
+    /// What came of it so far.
+    pub received: Received,
+}
+
+/// What came of a body.
+#[derive(Default)]
+pub struct Received {
     sum: Hasher,
-    received: u64,
-    trailers: Vec<u8>,
+    bytes: u64,
+    /// The field lines behind it.
+    pub trailers: Vec<(String, String)>,
+}
+
+impl Received {
+    /// Counts a piece.
+    pub fn add(&mut self, piece: &[u8]) {
+        self.sum.update(piece);
+        self.bytes += piece.len() as u64;
+    }
+
+    /// How many bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// CRC-32 (as zip and zlib have it) of them.
+    pub fn sum(&self) -> u32 {
+        self.sum.clone().finalize()
+    }
 }
 
 enum Left {
@@ -50,7 +76,7 @@ impl Upload {
             PayloadDecoder::Fixed(_) => Left::Bytes(content_length(head).unwrap_or(0)),
             PayloadDecoder::Streamed(decoder) => Left::Chunks(Chunks { decoder, within: false }),
         };
-        Upload { left, sum: Hasher::new(), received: 0, trailers: Vec::new() }
+        Upload { left, received: Received::default() }
     }
 
     /// Bytes still to come, if known.
@@ -84,16 +110,13 @@ impl Upload {
                 Some(Err(error)) => return Err(io::Error::new(io::ErrorKind::InvalidData, error.to_string())),
                 Some(Ok(Chunk::Piece(piece))) => Some(piece),
                 Some(Ok(Chunk::Last(trailers))) => {
-                    self.trailers = trailers;
+                    self.received.trailers = fields(&trailers).collect();
                     None
                 }
             },
         };
         match &piece {
-            Some(piece) => {
-                self.sum.update(piece);
-                self.received += piece.len() as u64;
-            }
+            Some(piece) => self.received.add(piece),
             None => self.left = Left::Nothing,
         }
         Ok(piece)
@@ -107,24 +130,14 @@ impl Upload {
         while self.next(connection).await?.is_some() {}
         Ok(())
     }
+}
 
-    /// Bytes received so far.
-    pub fn received(&self) -> u64 {
-        self.received
-    }
-
-    /// CRC-32 (as zip and zlib have it) of the bytes received so far.
-    pub fn sum(&self) -> u32 {
-        self.sum.clone().finalize()
-    }
-
-    /// The field lines behind the last chunk.
-    pub fn trailers(&self) -> impl Iterator<Item = (String, String)> {
-        self.trailers.split(|byte| *byte == b'\n').filter_map(|line| {
-            let (name, value) = std::str::from_utf8(line).ok()?.split_once(':')?;
-            Some((name.to_ascii_lowercase(), value.trim().to_owned()))
-        })
-    }
+/// The field lines behind the last chunk.
+fn fields(trailers: &[u8]) -> impl Iterator<Item = (String, String)> {
+    trailers.split(|byte| *byte == b'\n').filter_map(|line| {
+        let (name, value) = std::str::from_utf8(line).ok()?.split_once(':')?;
+        Some((name.to_ascii_lowercase(), value.trim().to_owned()))
+    })
 }
 
 /// The length a head gives, if any.
@@ -195,8 +208,7 @@ mod tests {
     fn chunks_and_trailers_byte_by_byte() {
         let [body, trailers, rest] = decode(b"3\r\nabc\r\n0a\r\n0123456789\r\n00\r\nX-Sum: 7\r\n\r\nGET").unwrap();
         assert_eq!((body.as_slice(), rest.as_slice()), (&b"abc0123456789"[..], &b"GET"[..]));
-        let upload = Upload { left: Left::Nothing, sum: Hasher::new(), received: 0, trailers };
-        assert_eq!(upload.trailers().collect::<Vec<_>>(), [("x-sum".to_owned(), "7".to_owned())]);
+        assert_eq!(fields(&trailers).collect::<Vec<_>>(), [("x-sum".to_owned(), "7".to_owned())]);
         let [body, trailers, _] = decode(b"0\r\n\r\n").unwrap();
         assert_eq!((body.len(), trailers.as_slice()), (0, &b"\r\n\r\n"[..]));
         assert!(decode(b"3\r\nabcd\r\n0\r\n\r\n").is_err());

@@ -6,6 +6,8 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+mod protocols;
+
 /// Longer than anything here takes, so that a fault fails a test and doesn't hang it.
 const BOUND: Duration = Duration::from_secs(20);
 
@@ -34,9 +36,12 @@ impl Running {
         Running::start(&["--listen", "127.0.0.1:0", "--name", "one"])
     }
 
+    fn address(&self) -> SocketAddr {
+        self.places[0].split_once("://").unwrap().1.parse().unwrap()
+    }
+
     fn connect(&self) -> TcpStream {
-        let address: SocketAddr = self.places[0].strip_prefix("http://").unwrap().parse().unwrap();
-        let stream = TcpStream::connect(address).unwrap();
+        let stream = TcpStream::connect(self.address()).unwrap();
         stream.set_read_timeout(Some(BOUND)).unwrap();
         stream
     }
