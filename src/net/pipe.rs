@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::Shutdown;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use super::link::Target;
 use super::{Link, Moved};
@@ -24,15 +24,45 @@ struct Way {
     deaf: bool,
     /// It ended too early.
     reset: bool,
-    receiver: Option<Waker>,
-    sender: Option<Waker>,
+    receiver: Waiter,
+    sender: Waiter,
 }
 
 impl Way {
+    fn is_readable(&self) -> bool {
+        self.taken < self.bytes.len() || self.finished
+    }
+
     fn end(&mut self, finished: bool, deaf: bool) {
         self.finished |= finished;
         self.deaf |= deaf;
-        self.receiver.take().into_iter().chain(self.sender.take()).for_each(Waker::wake);
+        self.receiver.wake();
+        self.sender.wake();
+    }
+}
+
+/// A task that may be waiting. It stays the same one most often, so that its waker is kept.
+#[derive(Default)]
+struct Waiter {
+    task: Option<Waker>,
+    waits: bool,
+}
+
+impl Waiter {
+    fn wait(&mut self, cx: &Context<'_>) {
+        self.waits = true;
+        match &mut self.task {
+            Some(task) => task.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+    }
+
+    fn wake(&mut self) {
+        if std::mem::take(&mut self.waits)
+            && let Some(task) = &self.task
+        {
+            task.wake_by_ref();
+        }
     }
 }
 
@@ -140,7 +170,7 @@ impl End {
         if way.deaf {
             return Poll::Ready(());
         }
-        way.sender = Some(cx.waker().clone());
+        way.sender.wait(cx);
         Poll::Pending
     }
 
@@ -157,8 +187,7 @@ impl End {
 
     /// Whether a receive would return at once.
     pub(super) fn is_readable(&self) -> bool {
-        let way = self.incoming().borrow();
-        way.taken < way.bytes.len() || way.finished
+        self.incoming().borrow().is_readable()
     }
 
     /// Ends one or both directions; operations under way return.
@@ -175,9 +204,7 @@ impl End {
     /// Ends an idle receive under way, or the next.
     pub(super) fn wake(&self) {
         self.pipe.woken[self.side].set(true);
-        if let Some(waker) = self.incoming().borrow_mut().receiver.take() {
-            waker.wake();
-        }
+        self.incoming().borrow_mut().receiver.wake();
     }
 
     pub(super) async fn readable(&self) -> io::Result<()> {
@@ -185,19 +212,22 @@ impl End {
     }
 
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.is_readable() {
+        let mut way = self.incoming().borrow_mut();
+        if way.is_readable() {
             return Poll::Ready(Ok(()));
         }
-        self.incoming().borrow_mut().receiver = Some(cx.waker().clone());
+        way.receiver.wait(cx);
         Poll::Pending
     }
 
-    pub(super) async fn recv(&self, mut buf: Vec<u8>) -> Moved {
-        let result = match self.readable().await {
-            Ok(()) => self.take(&mut buf),
-            Err(error) => Err(error),
-        };
-        (result, buf)
+    /// No `async fn`, whose state would be larger than that of a socket's receive.
+    pub(super) fn recv(&self, buf: Vec<u8>) -> impl Future<Output = Moved> + Unpin {
+        let mut buf = Some(buf);
+        poll_fn(move |cx| {
+            let readable = ready!(self.poll_readable(cx));
+            let mut buf = buf.take().expect("polled until it is ready");
+            Poll::Ready((readable.and_then(|()| self.take(&mut buf)), buf))
+        })
     }
 
     pub(super) async fn recv_idle(&self, mut buf: Vec<u8>) -> Moved {
@@ -229,16 +259,17 @@ impl End {
             way.bytes.clear();
             way.taken = 0;
         }
-        if let Some(waker) = way.sender.take() {
-            waker.wake();
-        }
+        way.sender.wake();
         Ok(count)
     }
 
-    pub(super) async fn send(&self, buf: Vec<u8>, from: usize) -> Moved {
+    /// No `async fn`, as [`End::recv`] is none.
+    pub(super) fn send(&self, mut buf: Vec<u8>, from: usize) -> impl Future<Output = Moved> + Unpin {
         let mut sent = from;
-        let result = poll_fn(|cx| self.poll_send(cx, &buf, &mut sent)).await;
-        (result.map(|()| sent - from), buf)
+        poll_fn(move |cx| {
+            let result = ready!(self.poll_send(cx, &buf, &mut sent));
+            Poll::Ready((result.map(|()| sent - from), std::mem::take(&mut buf)))
+        })
     }
 
     /// Sends the bytes from `sent` on, which counts along.
@@ -256,14 +287,12 @@ impl End {
             }
             way.bytes.extend_from_slice(&bytes[*sent..*sent + count]);
             *sent += count;
-            if let Some(waker) = way.receiver.take() {
-                waker.wake();
-            }
+            way.receiver.wake();
         }
         if *sent == bytes.len() {
             return Poll::Ready(Ok(()));
         }
-        way.sender = Some(cx.waker().clone());
+        way.sender.wait(cx);
         Poll::Pending
     }
 }

@@ -1,6 +1,6 @@
 //! A link as the traits of tokio's I/O see it, for crates that poll: receives ahead into one buffer, gathers what is written into one send.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -18,8 +18,7 @@ type Moving = Pin<Box<dyn Future<Output = Moved>>>;
 /// Sees what is received, as it comes.
 pub type Tap = Box<dyn FnMut(&[u8])>;
 
-/// How sending stands, for whoever limits it.
-#[derive(Debug, Default)]
+/// How sending stands, for whoever limits it; and its turns, for whoever polls it more than once in one.
 pub struct Progress {
     /// Something is being sent.
     pub sending: Cell<bool>,
@@ -27,6 +26,98 @@ pub struct Progress {
     pub sent: Cell<u64>,
     /// Nothing has come for so long that what is waited with holds no buffer.
     pub rests: Cell<bool>,
+    out: RefCell<Out>,
+    turn: Cell<Turn>,
+}
+
+/// What is on its way out.
+struct Out {
+    link: Link,
+    /// What is to be sent next, and the buffer that isn't in use.
+    next: Vec<u8>,
+    spare: Vec<u8>,
+    moving: Option<Moving>,
+    /// Why the end of a turn could send nothing.
+    failed: Option<io::Error>,
+}
+
+/// Where a turn stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// There is none: what is flushed is sent at once.
+    None,
+    /// What is flushed waits for the turn's end.
+    Open,
+    /// And nothing is there to be received.
+    Dry,
+}
+
+impl Progress {
+    fn of(link: Link) -> Progress {
+        let out = Out { link, next: Vec::new(), spare: Vec::new(), moving: None, failed: None };
+        Progress {
+            sending: Cell::new(false),
+            sent: Cell::new(0),
+            rests: Cell::new(false),
+            out: RefCell::new(out),
+            turn: Cell::new(Turn::None),
+        }
+    }
+
+    /// Begins a turn: until its end what is written is gathered, be it flushed or not, and whether something has come is looked at once.
+    pub fn begin_turn(&self) {
+        self.turn.set(Turn::Open);
+    }
+
+    /// Ends it: sends what was gathered. Whoever polls learns the next time if that can't be.
+    pub fn end_turn(&self, cx: &mut Context<'_>) {
+        self.turn.set(Turn::None);
+        if let Poll::Ready(Err(error)) = self.poll_all(cx) {
+            self.out.borrow_mut().failed = Some(error);
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    /// Waits until what is being sent has been.
+    fn poll_sent(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let out = &mut *self.out.borrow_mut();
+        if let Some(error) = out.failed.take() {
+            return Poll::Ready(Err(error));
+        }
+        let Some(moving) = &mut out.moving else { return Poll::Ready(Ok(())) };
+        let (result, mut buf) = ready!(moving.as_mut().poll(cx));
+        out.moving = None;
+        self.sending.set(false);
+        self.sent.set(self.sent.get() + 1);
+        buf.clear();
+        if buf.capacity() <= OUT_KEPT {
+            out.spare = buf;
+        }
+        Poll::Ready(result.map(|_| ()))
+    }
+
+    /// Waits until nothing is left to be sent.
+    fn poll_all(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_sent(cx))?;
+            if !self.send() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// Sends what is next, if there is something.
+    fn send(&self) -> bool {
+        let out = &mut *self.out.borrow_mut();
+        if out.next.is_empty() {
+            return false;
+        }
+        let buf = std::mem::replace(&mut out.next, std::mem::take(&mut out.spare));
+        let link = out.link.clone();
+        out.moving = Some(Box::pin(async move { link.send(buf, 0).await }));
+        self.sending.set(true);
+        true
+    }
 }
 
 /// When a receive that brings nothing gives its buffer back; `None` if it may keep it.
@@ -46,10 +137,6 @@ pub struct Polled {
     received: Vec<u8>,
     taken: usize,
     receiving: Option<Moving>,
-    /// What is to be sent next, and the buffer that isn't in use.
-    out: Vec<u8>,
-    spare: Vec<u8>,
-    sending: Option<Moving>,
     progress: Rc<Progress>,
 }
 
@@ -57,18 +144,8 @@ impl Polled {
     /// Over a link from which `first` has been received already.
     pub fn new(link: Link, first: Vec<u8>, mut tap: Tap) -> Polled {
         tap(&first);
-        Polled {
-            rest: None,
-            link,
-            tap,
-            received: first,
-            taken: 0,
-            receiving: None,
-            out: Vec::new(),
-            spare: Vec::new(),
-            sending: None,
-            progress: Rc::default(),
-        }
+        let progress = Rc::new(Progress::of(link.clone()));
+        Polled { rest: None, link, tap, received: first, taken: 0, receiving: None, progress }
     }
 
     /// Lets it rest where nothing comes; the timer is for nothing else.
@@ -77,22 +154,9 @@ impl Polled {
         self
     }
 
-    /// How sending stands.
+    /// How sending stands, and its turns.
     pub fn progress(&self) -> Rc<Progress> {
         self.progress.clone()
-    }
-
-    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(sending) = &mut self.sending else { return Poll::Ready(Ok(())) };
-        let (result, mut buf) = ready!(sending.as_mut().poll(cx));
-        self.sending = None;
-        self.progress.sending.set(false);
-        self.progress.sent.set(self.progress.sent.get() + 1);
-        buf.clear();
-        if buf.capacity() <= OUT_KEPT {
-            self.spare = buf;
-        }
-        Poll::Ready(result.map(|_| ()))
     }
 }
 
@@ -100,6 +164,9 @@ impl AsyncRead for Polled {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.taken == this.received.len() {
+            if this.progress.turn.get() == Turn::Dry {
+                return Poll::Pending;
+            }
             let receiving = match &mut this.receiving {
                 Some(receiving) => receiving,
                 none => {
@@ -113,7 +180,12 @@ impl AsyncRead for Polled {
                     }
                 }
             };
-            let (result, buf) = ready!(receiving.as_mut().poll(cx));
+            let Poll::Ready((result, buf)) = receiving.as_mut().poll(cx) else {
+                if this.progress.turn.get() == Turn::Open {
+                    this.progress.turn.set(Turn::Dry);
+                }
+                return Poll::Pending;
+            };
             this.receiving = None;
             this.received = buf;
             result?;
@@ -148,31 +220,25 @@ async fn receive_or_rest(link: Link, buf: Vec<u8>, rest: Rc<Rest>, at: Instant, 
 }
 
 impl AsyncWrite for Polled {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = &mut *self;
-        if this.out.len() >= OUT_MAX {
-            ready!(Pin::new(&mut *this).poll_flush(cx))?;
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let progress = &self.progress;
+        if progress.out.borrow().next.len() >= OUT_MAX {
+            ready!(progress.poll_sent(cx))?;
+            progress.send();
         }
-        this.out.extend_from_slice(bytes);
+        progress.out.borrow_mut().next.extend_from_slice(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        loop {
-            ready!(this.poll_sent(cx))?;
-            if this.out.is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-            let buf = std::mem::replace(&mut this.out, std::mem::take(&mut this.spare));
-            let link = this.link.clone();
-            this.sending = Some(Box::pin(async move { link.send(buf, 0).await }));
-            this.progress.sending.set(true);
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.progress.turn.get() {
+            Turn::None => self.progress.poll_all(cx),
+            Turn::Open | Turn::Dry => Poll::Ready(self.progress.out.borrow_mut().failed.take().map_or(Ok(()), Err)),
         }
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.as_mut().poll_flush(cx))?;
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.progress.poll_all(cx))?;
         self.link.finish();
         Poll::Ready(Ok(()))
     }
@@ -181,7 +247,7 @@ impl AsyncWrite for Polled {
 impl Drop for Polled {
     fn drop(&mut self) {
         // The kernel keeps a socket open for what is under way on it.
-        if self.receiving.is_some() || self.sending.is_some() {
+        if self.receiving.is_some() || self.progress.sending.get() {
             self.link.abort();
         }
     }

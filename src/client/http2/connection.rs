@@ -323,7 +323,9 @@ async fn drive(
     let mut connection = pin!(connection);
     let mut limited = None;
     poll_fn(|cx| {
+        progress.begin_turn();
         let ended = connection.as_mut().poll(cx);
+        progress.end_turn(cx);
         if pulse.shared.greeted.get() {
             pulse.shared.let_go();
         }
