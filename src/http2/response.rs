@@ -6,7 +6,7 @@ use h2::ext::Protocol;
 
 use super::request::{Body, body, sound};
 use crate::error::Reason;
-use crate::http::{Known, RequestHead, ResponseHead, is_token, websocket_accept, write_line, write_status};
+use crate::http::{Field, Known, RequestHead, ResponseHead, is_token, websocket_accept, write_line, write_status};
 
 /// A response's head, parsed from `bytes`, as HTTP/2 says it: without what belongs to a connection (RFC 9113 section 8.2.2).
 ///
@@ -14,13 +14,61 @@ use crate::http::{Known, RequestHead, ResponseHead, is_token, websocket_accept, 
 /// When it has a status or field that HTTP/2 can't say.
 pub fn head(head: &ResponseHead, bytes: &[u8]) -> Result<Response<()>, Reason> {
     let mut response = Response::new(());
-    *response.status_mut() = StatusCode::from_u16(head.status).map_err(|_| Reason::BadResponseHead)?;
+    *response.status_mut() = status(head)?;
     let fields = response.headers_mut();
     fields.reserve(head.fields.len());
-    for field in head.fields.iter().filter(|field| !field.hop && !is_of_connection(field.known)) {
+    for field in said(head) {
         append(fields, field.name.of(bytes), field.value.of(bytes)).ok_or(Reason::BadResponseHead)?;
     }
     Ok(response)
+}
+
+/// Makes heads of one stream after the other, whose fields most often are those of the one before.
+#[derive(Debug, Default)]
+pub struct Heads {
+    before: HeaderMap,
+}
+
+impl Heads {
+    /// As [`head()`].
+    ///
+    /// # Errors
+    /// As that.
+    pub fn head(&mut self, parsed: &ResponseHead, bytes: &[u8]) -> Result<Response<()>, Reason> {
+        if !self.again(parsed, bytes)? {
+            let response = head(parsed, bytes)?;
+            self.before.clone_from(response.headers());
+            return Ok(response);
+        }
+        let mut response = Response::new(());
+        *response.status_mut() = status(parsed)?;
+        *response.headers_mut() = self.before.clone();
+        Ok(response)
+    }
+
+    /// Puts these values in place of those before, if the names are the same; whether they are.
+    fn again(&mut self, parsed: &ResponseHead, bytes: &[u8]) -> Result<bool, Reason> {
+        let mut before = self.before.iter_mut();
+        for field in said(parsed) {
+            let Some((name, value)) = before.next() else { return Ok(false) };
+            if !name.as_str().as_bytes().eq_ignore_ascii_case(field.name.of(bytes)) {
+                return Ok(false);
+            }
+            if value.as_bytes() != field.value.of(bytes) {
+                *value = HeaderValue::from_bytes(field.value.of(bytes)).map_err(|_| Reason::BadResponseHead)?;
+            }
+        }
+        Ok(before.next().is_none())
+    }
+}
+
+fn status(parsed: &ResponseHead) -> Result<StatusCode, Reason> {
+    StatusCode::from_u16(parsed.status).map_err(|_| Reason::BadResponseHead)
+}
+
+/// The fields that HTTP/2 says.
+fn said(parsed: &ResponseHead) -> impl Iterator<Item = &Field> {
+    parsed.fields.iter().filter(|field| !field.hop && !is_of_connection(field.known))
 }
 
 /// What an answer becomes that switches to another protocol (RFC 8441 section 5).

@@ -201,6 +201,24 @@ fn a_response_loses_what_belongs_to_its_connection() {
     assert_eq!(fields, [("date", "x"), ("set-cookie", "a"), ("set-cookie", "b"), ("content-length", "3")]);
 }
 
+proptest! {
+    #[test]
+    fn a_head_is_the_same_whatever_was_before_it(
+        all in proptest::collection::vec(proptest::collection::vec(("[aAb]|Via|Connection|keep-alive", "[ab]{0,2}"), 0..4), 1..6),
+    ) {
+        let mut heads = Heads::default();
+        for (number, lines) in all.iter().enumerate() {
+            let lines: String = lines.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            let bytes = format!("HTTP/1.1 {} Ok\r\nContent-Length: 0\r\n{lines}\r\n", 200 + number);
+            let mut parsed = ResponseHead::default();
+            prop_assert!(parse_response(bytes.as_bytes(), http::Method::Get, &Limits::default(), &mut parsed).unwrap());
+            let (alone, among) = (head(&parsed, bytes.as_bytes()).unwrap(), heads.head(&parsed, bytes.as_bytes()).unwrap());
+            prop_assert_eq!(alone.status(), among.status());
+            prop_assert_eq!(alone.headers(), among.headers());
+        }
+    }
+}
+
 #[test]
 fn trailers_are_the_same_there_and_back() {
     let lines = b"grpc-status: 0\r\ngrpc-message: it: went well\r\nx: \r\nx: 2\r\n";

@@ -1,6 +1,8 @@
 //! The gateway's answer on its way out of the pipe: read as HTTP/1.1, sent as HTTP/2, no faster than the client takes it.
 
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
+use std::ops::ControlFlow;
 use std::pin::pin;
 use std::task::{Context, Poll};
 
@@ -11,13 +13,12 @@ use h2::{Reason, SendStream};
 use crate::clock::Instant;
 use crate::http::{Framing, Method, ResponseHead};
 use crate::http1::{Chunked, Limits, parse_response};
-use crate::http2::{fields, head, switched};
+use crate::http2::{Heads, fields, head, switched};
 use crate::net::{Link, Moved, Stream, Timer};
 
 /// What a lane reads answers with, from stream to stream.
 pub(super) struct Answer {
     buf: Vec<u8>,
-    head: ResponseHead,
     decoder: Chunked,
     patience: Patience,
 }
@@ -32,7 +33,7 @@ pub(super) struct Patience {
 
 impl Answer {
     pub(super) fn new(limits: &Limits, patience: Patience) -> Answer {
-        Answer { buf: Vec::with_capacity(BUFFER), head: ResponseHead::default(), decoder: Chunked::new(limits), patience }
+        Answer { buf: Vec::with_capacity(BUFFER), decoder: Chunked::new(limits), patience }
     }
 }
 
@@ -53,55 +54,88 @@ pub(super) enum Passed {
     Switched(SendStream<Bytes>),
 }
 
+/// What heads are read with, of one lane after the other, as most are alike.
+#[derive(Default)]
+pub(super) struct Reading {
+    parsed: ResponseHead,
+    heads: Heads,
+}
+
+/// How an answer goes on behind its head.
+struct Begun {
+    send: SendStream<Bytes>,
+    framing: Framing,
+    /// Bytes of its head.
+    length: usize,
+    keeps: bool,
+}
+
 /// Passes the answer on. What has come behind one that switches the protocol stays in `with`.
 pub(super) async fn answer(
     near: &Link,
     respond: &mut SendResponse<Bytes>,
     method: Method,
     limits: Limits,
+    reading: &RefCell<Reading>,
     with: &mut Answer,
 ) -> Result<Passed, Cut> {
-    let Answer { buf, head: parsed, decoder, patience } = with;
+    let Answer { buf, decoder, patience } = with;
     buf.clear();
     // What the gateway writes itself may be longer than what it takes.
     let limits = Limits { head: usize::MAX, headers: usize::MAX, ..limits };
-    loop {
-        if !buf.is_empty() && parse_response(buf, method, &limits, parsed).map_err(|_| Cut::Gateway)? {
-            if parsed.status >= 200 {
-                break;
-            }
-            if parsed.status == 101 {
-                let response = switched(parsed, buf).map_err(|_| Cut::Gateway)?;
-                let send = respond.send_response(response, false).map_err(|_| Cut::Client)?;
-                buf.drain(..parsed.length);
-                return Ok(Passed::Switched(send));
-            }
-            let interim = head(parsed, buf).map_err(|_| Cut::Gateway)?;
-            respond.send_informational(interim).map_err(|_| Cut::Client)?;
-            buf.drain(..parsed.length);
-            continue;
+    let Begun { mut send, framing, length, keeps } = loop {
+        match begin(respond, method, &limits, &mut reading.borrow_mut(), buf)? {
+            ControlFlow::Break(Ok(begun)) => break begun,
+            ControlFlow::Break(Err(switched)) => return Ok(Passed::Switched(switched)),
+            ControlFlow::Continue(()) => {}
         }
         let received;
         (received, *buf) = unless_reset(|cx| respond.poll_reset(cx), near.recv(std::mem::take(buf))).await?;
         if !received.is_ok_and(|count| count > 0) {
             return Err(Cut::Gateway);
         }
-    }
-    let response = head(parsed, buf).map_err(|_| Cut::Gateway)?;
-    let bodiless = matches!(parsed.framing, Framing::None | Framing::Length(0));
-    let mut send = respond.send_response(response, bodiless).map_err(|_| Cut::Client)?;
-    let keeps = parsed.connection.keep_alive;
-    buf.drain(..parsed.length);
-    let clean = match parsed.framing {
-        _ if bodiless => buf.is_empty(),
+    };
+    let body = (buf, length);
+    let clean = match framing {
+        Framing::None | Framing::Length(0) => body.0.len() == length,
         Framing::Chunked => {
             decoder.reset();
-            chunked(near, &mut send, buf, decoder, patience).await?
+            chunked(near, &mut send, body, decoder, patience).await?
         }
-        Framing::Length(length) => counted(near, &mut send, buf, length, patience).await?,
-        Framing::None | Framing::UntilClose => return Err(Cut::Gateway),
+        Framing::Length(length) => counted(near, &mut send, body, length, patience).await?,
+        Framing::UntilClose => return Err(Cut::Gateway),
     };
     Ok(if clean && keeps { Passed::Clean } else { Passed::Spent })
+}
+
+/// Passes the heads on that `buf` begins with; goes on with more of it, if none is the last, or breaks with what follows, which may be bytes
+/// of another protocol.
+fn begin(
+    respond: &mut SendResponse<Bytes>,
+    method: Method,
+    limits: &Limits,
+    Reading { parsed, heads }: &mut Reading,
+    buf: &mut Vec<u8>,
+) -> Result<ControlFlow<Result<Begun, SendStream<Bytes>>>, Cut> {
+    while !buf.is_empty() && parse_response(buf, method, limits, parsed).map_err(|_| Cut::Gateway)? {
+        if parsed.status >= 200 {
+            let response = heads.head(parsed, buf).map_err(|_| Cut::Gateway)?;
+            let bodiless = matches!(parsed.framing, Framing::None | Framing::Length(0));
+            let send = respond.send_response(response, bodiless).map_err(|_| Cut::Client)?;
+            let (framing, length, keeps) = (parsed.framing, parsed.length, parsed.connection.keep_alive);
+            return Ok(ControlFlow::Break(Ok(Begun { send, framing, length, keeps })));
+        }
+        if parsed.status == 101 {
+            let response = switched(parsed, buf).map_err(|_| Cut::Gateway)?;
+            let send = respond.send_response(response, false).map_err(|_| Cut::Client)?;
+            buf.drain(..parsed.length);
+            return Ok(ControlFlow::Break(Err(send)));
+        }
+        let interim = head(parsed, buf).map_err(|_| Cut::Gateway)?;
+        respond.send_informational(interim).map_err(|_| Cut::Client)?;
+        buf.drain(..parsed.length);
+    }
+    Ok(ControlFlow::Continue(()))
 }
 
 /// Passes the bytes of another protocol on, until the gateway's end.
@@ -120,36 +154,49 @@ pub(super) async fn bytes(near: &Link, mut send: SendStream<Bytes>, with: &mut A
     }
 }
 
-async fn counted(near: &Link, send: &mut SendStream<Bytes>, buf: &mut Vec<u8>, mut left: u64, patience: &Patience) -> Result<bool, Cut> {
+/// What a buffer holds from there on.
+type Rest<'a> = (&'a mut Vec<u8>, usize);
+
+async fn counted(
+    near: &Link,
+    send: &mut SendStream<Bytes>,
+    (buf, mut from): Rest<'_>,
+    mut left: u64,
+    patience: &Patience,
+) -> Result<bool, Cut> {
     loop {
-        let count = buf.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let there = &buf[from..];
+        let count = there.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         left -= count as u64;
-        data(send, &buf[..count], left == 0, patience).await?;
+        data(send, &there[..count], left == 0, patience).await?;
         if left == 0 {
-            return Ok(count == buf.len());
+            return Ok(count == there.len());
         }
         more(near, send, buf).await?;
+        from = 0;
     }
 }
 
 async fn chunked(
     near: &Link,
     send: &mut SendStream<Bytes>,
-    buf: &mut Vec<u8>,
+    (buf, mut from): Rest<'_>,
     decoder: &mut Chunked,
     patience: &Patience,
 ) -> Result<bool, Cut> {
     loop {
-        let decoded = decoder.decode(buf).map_err(|_| Cut::Gateway)?;
+        let there = &mut buf[from..];
+        let decoded = decoder.decode(there).map_err(|_| Cut::Gateway)?;
         let trailers = decoder.trailers();
-        data(send, &buf[..decoded.data], decoded.done && trailers.is_empty(), patience).await?;
+        data(send, &there[..decoded.data], decoded.done && trailers.is_empty(), patience).await?;
         if decoded.done {
             if !trailers.is_empty() {
                 send.send_trailers(fields(trailers)).map_err(|_| Cut::Client)?;
             }
-            return Ok(decoded.consumed == buf.len());
+            return Ok(decoded.consumed == there.len());
         }
         more(near, send, buf).await?;
+        from = 0;
     }
 }
 

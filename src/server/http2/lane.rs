@@ -2,12 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use h2::ext::Protocol;
 
 use super::Event;
@@ -17,7 +19,7 @@ use super::upload::upload;
 use crate::error::Reason;
 use crate::http::Method;
 use crate::http2::{Body, Switch, write_request};
-use crate::net::{Link, Stream, both, pipe};
+use crate::net::{self, Link, Stream, pipe};
 use crate::server::connection::or_forever;
 use crate::server::{Client, Service};
 
@@ -54,8 +56,19 @@ impl Slot {
     }
 }
 
-/// Serves a stream, then those it is given, until its pipe is closed or the connection is over.
-pub(super) async fn lane<S: Service>(shared: Rc<Shared<S>>, first: Opened) {
+/// A lane's place on its connection, held by both of its tasks.
+struct Place<S>(Rc<Shared<S>>);
+
+impl<S> Drop for Place<S> {
+    fn drop(&mut self) {
+        self.0.lanes.set(self.0.lanes.get() - 1);
+        self.0.wake();
+    }
+}
+
+/// Makes a lane, which serves a stream, then those it is given, until its pipe is closed or the connection is over. Each end of the pipe has
+/// a task of its own, so that neither is polled for what the other waits for.
+pub(super) fn start<S: Service>(shared: &Rc<Shared<S>>, first: Opened) {
     let (near, far) = pipe(CAPACITY);
     let service = &shared.service;
     let timer = service.deadlines().timer(&far);
@@ -66,7 +79,20 @@ pub(super) async fn lane<S: Service>(shared: Rc<Shared<S>>, first: Opened) {
     let told = Some(untold.clone());
     let client =
         Client { timer, link: far, peer, destination, http2: true, untold: told, secured, sent: Cell::new(0), received: Cell::new(0) };
-    both(crate::server::serve(service.clone(), client), streams(&shared, near, first, &untold)).await;
+    shared.lanes.set(shared.lanes.get() + 1);
+    let place = Rc::new(Place(shared.clone()));
+    spawn(place.clone(), crate::server::serve(service.clone(), client));
+    let shared = shared.clone();
+    spawn(place, async move { streams(&shared, near, first, &untold).await });
+}
+
+/// Runs a task of a lane. Its panic is the connection's.
+fn spawn<S: Service>(place: Rc<Place<S>>, task: impl Future<Output = ()> + 'static) {
+    net::spawn(AssertUnwindSafe(task).catch_unwind().map(move |result| {
+        if let Err(with) = result {
+            place.0.panicked(with);
+        }
+    }));
 }
 
 async fn streams<S: Service>(shared: &Rc<Shared<S>>, near: Link, first: Opened, untold: &Cell<Option<Reason>>) {
@@ -87,6 +113,9 @@ async fn streams<S: Service>(shared: &Rc<Shared<S>>, near: Link, first: Opened, 
         let Some(opened) = next.await else { break };
         let kept = stream(shared, &near, opened, &mut answering, untold).await;
         shared.busy.set(shared.busy.get() - 1);
+        if shared.busy.get() == 0 {
+            shared.wake();
+        }
         if !kept || shared.over.get() || !slot.is_open() || shared.idle.borrow().len() >= KEPT {
             break;
         }
@@ -142,7 +171,7 @@ async fn stream<S: Service>(
         let mut upload = pin!(upload(near, body, first, framing));
         // What is sent behind a request that may not be switched would be taken for the next one.
         let passed = {
-            let mut answer = pin!(answer(near, &mut respond, method, service.limits(), answering));
+            let mut answer = pin!(answer(near, &mut respond, method, service.limits(), &shared.reading, answering));
             poll_fn(|cx| {
                 if !uploaded
                     && !switches
