@@ -134,6 +134,31 @@ impl Link {
         }
     }
 
+    /// Receives all that has come; nothing at the end of the stream. Out of a pipe it isn't copied for that.
+    ///
+    /// # Errors
+    /// What [`Stream::recv`] says.
+    pub async fn recv_all(&self) -> io::Result<Vec<u8>> {
+        match &self.kind {
+            Kind::Pipe(held) => held.end.recv_all().await,
+            Kind::Socket(..) | Kind::Tls(..) => {
+                let (received, buf) = self.recv(Vec::with_capacity(RECEIVE)).await;
+                received.map(|_| buf)
+            }
+        }
+    }
+
+    /// Sends into a pipe what it has room for at once; how many bytes that were, none if this is no pipe.
+    ///
+    /// # Errors
+    /// When the other end takes nothing any more.
+    pub fn push(&self, bytes: &[u8]) -> io::Result<usize> {
+        match &self.kind {
+            Kind::Socket(..) | Kind::Tls(..) => Ok(0),
+            Kind::Pipe(held) => held.end.push(bytes),
+        }
+    }
+
     /// What the other end of a pipe has said.
     pub fn told(&self) -> Option<Told> {
         match &self.kind {
@@ -289,3 +314,6 @@ pub async fn connect(address: &Address, make_timer: impl FnOnce(&Link) -> Timer)
     }
     Ok((link, timer))
 }
+
+/// Bytes that are received at once, where no buffer is lent for them.
+const RECEIVE: usize = 16 << 10;

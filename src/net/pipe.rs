@@ -263,6 +263,28 @@ impl End {
         Ok(count)
     }
 
+    /// Receives all that has come, as it is; nothing at the end.
+    pub(super) async fn recv_all(&self) -> io::Result<Vec<u8>> {
+        self.readable().await?;
+        let mut way = self.incoming().borrow_mut();
+        if way.taken == way.bytes.len() && way.reset {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
+        let mut bytes = std::mem::take(&mut way.bytes);
+        bytes.drain(..std::mem::take(&mut way.taken));
+        way.sender.wake();
+        Ok(bytes)
+    }
+
+    /// Sends as much as there is room for; how much that was.
+    pub(super) fn push(&self, bytes: &[u8]) -> io::Result<usize> {
+        let mut sent = 0;
+        match self.poll_send(&mut Context::from_waker(Waker::noop()), bytes, &mut sent) {
+            Poll::Ready(Err(error)) => Err(error),
+            _ => Ok(sent),
+        }
+    }
+
     /// No `async fn`, as [`End::recv`] is none.
     pub(super) fn send(&self, mut buf: Vec<u8>, from: usize) -> impl Future<Output = Moved> + Unpin {
         let mut sent = from;

@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::ops::ControlFlow;
 use std::pin::pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
 
@@ -14,11 +15,12 @@ use crate::clock::Instant;
 use crate::http::{Framing, Method, ResponseHead};
 use crate::http1::{Chunked, Limits, parse_response};
 use crate::http2::{Heads, fields, head, switched};
-use crate::net::{Link, Moved, Stream, Timer};
+use crate::net::{Link, Timer};
 
 /// What a lane reads answers with, from stream to stream.
 pub(super) struct Answer {
-    buf: Vec<u8>,
+    /// What has come behind an answer that switches the protocol.
+    early: Vec<u8>,
     decoder: Chunked,
     patience: Patience,
 }
@@ -33,7 +35,7 @@ pub(super) struct Patience {
 
 impl Answer {
     pub(super) fn new(limits: &Limits, patience: Patience) -> Answer {
-        Answer { buf: Vec::with_capacity(BUFFER), decoder: Chunked::new(limits), patience }
+        Answer { early: Vec::new(), decoder: Chunked::new(limits), patience }
     }
 }
 
@@ -79,30 +81,33 @@ pub(super) async fn answer(
     reading: &RefCell<Reading>,
     with: &mut Answer,
 ) -> Result<Passed, Cut> {
-    let Answer { buf, decoder, patience } = with;
-    buf.clear();
     // What the gateway writes itself may be longer than what it takes.
     let limits = Limits { head: usize::MAX, headers: usize::MAX, ..limits };
+    let mut buf = Vec::new();
     let Begun { mut send, framing, length, keeps } = loop {
-        match begin(respond, method, &limits, &mut reading.borrow_mut(), buf)? {
+        let more = unless_reset(|cx| respond.poll_reset(cx), near.recv_all()).await?;
+        if buf.is_empty() {
+            buf = more;
+        } else {
+            buf.extend_from_slice(&more);
+        }
+        match begin(respond, method, &limits, &mut reading.borrow_mut(), &mut buf)? {
             ControlFlow::Break(Ok(begun)) => break begun,
-            ControlFlow::Break(Err(switched)) => return Ok(Passed::Switched(switched)),
+            ControlFlow::Break(Err(switched)) => {
+                with.early = buf;
+                return Ok(Passed::Switched(switched));
+            }
             ControlFlow::Continue(()) => {}
         }
-        let received;
-        (received, *buf) = unless_reset(|cx| respond.poll_reset(cx), near.recv(std::mem::take(buf))).await?;
-        if !received.is_ok_and(|count| count > 0) {
-            return Err(Cut::Gateway);
-        }
     };
-    let body = (buf, length);
+    let Answer { decoder, patience, .. } = with;
     let clean = match framing {
-        Framing::None | Framing::Length(0) => body.0.len() == length,
+        Framing::None | Framing::Length(0) => buf.len() == length,
         Framing::Chunked => {
             decoder.reset();
-            chunked(near, &mut send, body, decoder, patience).await?
+            chunked(near, &mut send, (buf, length), decoder, patience).await?
         }
-        Framing::Length(length) => counted(near, &mut send, body, length, patience).await?,
+        Framing::Length(left) => counted(near, &mut send, (buf, length), left, patience).await?,
         Framing::UntilClose => return Err(Cut::Gateway),
     };
     Ok(if clean && keeps { Passed::Clean } else { Passed::Spent })
@@ -117,7 +122,7 @@ fn begin(
     Reading { parsed, heads }: &mut Reading,
     buf: &mut Vec<u8>,
 ) -> Result<ControlFlow<Result<Begun, SendStream<Bytes>>>, Cut> {
-    while !buf.is_empty() && parse_response(buf, method, limits, parsed).map_err(|_| Cut::Gateway)? {
+    while parse_response(buf, method, limits, parsed).map_err(|_| Cut::Gateway)? {
         if parsed.status >= 200 {
             let response = heads.head(parsed, buf).map_err(|_| Cut::Gateway)?;
             let bodiless = matches!(parsed.framing, Framing::None | Framing::Length(0));
@@ -140,91 +145,85 @@ fn begin(
 
 /// Passes the bytes of another protocol on, until the gateway's end.
 pub(super) async fn bytes(near: &Link, mut send: SendStream<Bytes>, with: &mut Answer) -> Result<(), Cut> {
-    let Answer { buf, patience, .. } = with;
+    let mut piece = std::mem::take(&mut with.early);
     loop {
-        data(&mut send, buf, false, patience).await?;
-        buf.clear();
-        let received;
-        (received, *buf) = near.recv(std::mem::take(buf)).await;
-        match received {
-            Ok(0) => return data(&mut send, &[], true, patience).await,
-            Ok(_) => {}
-            Err(_) => return Err(Cut::Gateway),
+        data(&mut send, piece.into(), false, &with.patience).await?;
+        piece = near.recv_all().await.map_err(|_| Cut::Gateway)?;
+        if piece.is_empty() {
+            return data(&mut send, Bytes::new(), true, &with.patience).await;
         }
     }
 }
 
 /// What a buffer holds from there on.
-type Rest<'a> = (&'a mut Vec<u8>, usize);
+type Rest = (Vec<u8>, usize);
 
-async fn counted(
-    near: &Link,
-    send: &mut SendStream<Bytes>,
-    (buf, mut from): Rest<'_>,
-    mut left: u64,
-    patience: &Patience,
-) -> Result<bool, Cut> {
+async fn counted(near: &Link, send: &mut SendStream<Bytes>, rest: Rest, mut left: u64, patience: &Patience) -> Result<bool, Cut> {
+    let (mut buf, mut from) = rest;
     loop {
-        let there = &buf[from..];
-        let count = there.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let there = buf.len() - from;
+        let count = there.min(usize::try_from(left).unwrap_or(usize::MAX));
         left -= count as u64;
-        data(send, &there[..count], left == 0, patience).await?;
+        data(send, part(buf, from, count), left == 0, patience).await?;
         if left == 0 {
-            return Ok(count == there.len());
+            return Ok(count == there);
         }
-        more(near, send, buf).await?;
-        from = 0;
+        (buf, from) = (more(near, send).await?, 0);
     }
 }
 
 async fn chunked(
     near: &Link,
     send: &mut SendStream<Bytes>,
-    (buf, mut from): Rest<'_>,
+    (mut buf, mut from): Rest,
     decoder: &mut Chunked,
     patience: &Patience,
 ) -> Result<bool, Cut> {
     loop {
         let there = &mut buf[from..];
         let decoded = decoder.decode(there).map_err(|_| Cut::Gateway)?;
-        let trailers = decoder.trailers();
-        data(send, &there[..decoded.data], decoded.done && trailers.is_empty(), patience).await?;
+        let clean = decoded.consumed == there.len();
+        let ends = decoded.done && decoder.trailers().is_empty();
+        data(send, part(buf, from, decoded.data), ends, patience).await?;
         if decoded.done {
-            if !trailers.is_empty() {
-                send.send_trailers(fields(trailers)).map_err(|_| Cut::Client)?;
+            if !ends {
+                send.send_trailers(fields(decoder.trailers())).map_err(|_| Cut::Client)?;
             }
-            return Ok(decoded.consumed == there.len());
+            return Ok(clean);
         }
-        more(near, send, buf).await?;
-        from = 0;
+        (buf, from) = (more(near, send).await?, 0);
     }
 }
 
-/// Receives the next piece in place of the last.
-async fn more(near: &Link, send: &mut SendStream<Bytes>, buf: &mut Vec<u8>) -> Result<(), Cut> {
-    buf.clear();
-    let received;
-    (received, *buf) = unless_reset(|cx| send.poll_reset(cx), near.recv(std::mem::take(buf))).await?;
-    if received.is_ok_and(|count| count > 0) { Ok(()) } else { Err(Cut::Gateway) }
+/// So many of a buffer's bytes, without a copy.
+fn part(buf: Vec<u8>, from: usize, count: usize) -> Bytes {
+    let mut bytes = Bytes::from(buf);
+    bytes.advance(from);
+    bytes.truncate(count);
+    bytes
 }
 
-/// Receives, unless the client resets the stream.
+/// Receives the next piece.
+async fn more(near: &Link, send: &mut SendStream<Bytes>) -> Result<Vec<u8>, Cut> {
+    unless_reset(|cx| send.poll_reset(cx), near.recv_all()).await
+}
+
+/// Receives something, unless the client resets the stream.
 async fn unless_reset(
     mut poll_reset: impl FnMut(&mut Context<'_>) -> Poll<Result<Reason, h2::Error>>,
-    receiving: impl Future<Output = Moved>,
-) -> Result<Moved, Cut> {
+    receiving: impl Future<Output = io::Result<Vec<u8>>>,
+) -> Result<Vec<u8>, Cut> {
     let mut receiving = pin!(receiving);
-    poll_fn(|cx| {
-        if poll_reset(cx).is_ready() {
-            return Poll::Ready(Err(Cut::Client));
-        }
-        receiving.as_mut().poll(cx).map(Ok)
+    poll_fn(|cx| match receiving.as_mut().poll(cx) {
+        Poll::Ready(Ok(received)) if !received.is_empty() => Poll::Ready(Ok(received)),
+        Poll::Ready(_) => Poll::Ready(Err(if poll_reset(cx).is_ready() { Cut::Client } else { Cut::Gateway })),
+        Poll::Pending => poll_reset(cx).map(|_| Err(Cut::Client)),
     })
     .await
 }
 
 /// Sends a piece of the body, as the client lets it.
-async fn data(send: &mut SendStream<Bytes>, mut piece: &[u8], last: bool, patience: &Patience) -> Result<(), Cut> {
+async fn data(send: &mut SendStream<Bytes>, mut piece: Bytes, last: bool, patience: &Patience) -> Result<(), Cut> {
     while !piece.is_empty() {
         send.reserve_capacity(piece.len());
         let mut waits = false;
@@ -243,10 +242,10 @@ async fn data(send: &mut SendStream<Bytes>, mut piece: &[u8], last: bool, patien
         if waits {
             patience.alarm.clear();
         }
-        let (front, rest) = piece.split_at(room);
-        piece = rest;
-        send.send_data(Bytes::copy_from_slice(front), last && piece.is_empty()).map_err(|_| Cut::Client)?;
-        if last && piece.is_empty() {
+        let front = if room == piece.len() { std::mem::take(&mut piece) } else { piece.split_to(room) };
+        let ends = last && piece.is_empty();
+        send.send_data(front, ends).map_err(|_| Cut::Client)?;
+        if ends {
             return Ok(());
         }
     }
@@ -255,6 +254,3 @@ async fn data(send: &mut SendStream<Bytes>, mut piece: &[u8], last: bool, patien
     }
     Ok(())
 }
-
-/// Bytes of an answer that are read at once.
-const BUFFER: usize = 16 << 10;

@@ -195,7 +195,7 @@ impl<S: Service> Driver<S> {
                 continue;
             }
             match accepted {
-                Poll::Ready(Some(Ok(opened))) => self.open(opened),
+                Poll::Ready(Some(Ok(opened))) => self.open(cx, opened),
                 Poll::Ready(Some(Err(error))) => {
                     if error.is_library() && self.stage != Stage::Cut {
                         // What h2 itself counts.
@@ -236,7 +236,7 @@ impl<S: Service> Driver<S> {
     }
 
     /// Gives a stream to a lane that waits, or to a new one.
-    fn open(&mut self, (request, mut respond): Opened) {
+    fn open(&mut self, cx: &mut Context<'_>, (request, mut respond): Opened) {
         let shared = &self.shared;
         let service = &shared.service;
         service.on_http2(Event::Stream);
@@ -254,12 +254,12 @@ impl<S: Service> Driver<S> {
         shared.busy.set(shared.busy.get() + 1);
         while let Some(slot) = { shared.idle.borrow_mut().pop() } {
             if slot.is_open() {
-                slot.give((request, respond));
+                slot.give(cx, &*shared.service, (request, respond));
                 return;
             }
             slot.wake();
         }
-        start(shared, (request, respond));
+        start(cx, shared, (request, respond));
     }
 
     /// Says that no further streams are served on this connection; those under way are.
