@@ -14,7 +14,7 @@ use h2::{Reason, SendStream};
 use crate::clock::Instant;
 use crate::http::{Framing, Method, ResponseHead};
 use crate::http1::{Chunked, Limits, parse_response};
-use crate::http2::{Heads, fields, head, switched};
+use crate::http2::{Heads, switched};
 use crate::net::{Link, Timer};
 
 /// What a lane reads answers with, from stream to stream.
@@ -105,7 +105,7 @@ pub(super) async fn answer(
         Framing::None | Framing::Length(0) => buf.len() == length,
         Framing::Chunked => {
             decoder.reset();
-            chunked(near, &mut send, (buf, length), decoder, patience).await?
+            chunked(near, &mut send, (buf, length), decoder, reading, patience).await?
         }
         Framing::Length(left) => counted(near, &mut send, (buf, length), left, patience).await?,
         Framing::UntilClose => return Err(Cut::Gateway),
@@ -124,7 +124,7 @@ fn begin(
 ) -> Result<ControlFlow<Result<Begun, SendStream<Bytes>>>, Cut> {
     while parse_response(buf, method, limits, parsed).map_err(|_| Cut::Gateway)? {
         if parsed.status >= 200 {
-            let response = heads.head(parsed, buf).map_err(|_| Cut::Gateway)?;
+            let response = heads.response(parsed, buf).map_err(|_| Cut::Gateway)?;
             let bodiless = matches!(parsed.framing, Framing::None | Framing::Length(0));
             let send = respond.send_response(response, bodiless).map_err(|_| Cut::Client)?;
             let (framing, length, keeps) = (parsed.framing, parsed.length, parsed.connection.keep_alive);
@@ -136,7 +136,7 @@ fn begin(
             buf.drain(..parsed.length);
             return Ok(ControlFlow::Break(Err(send)));
         }
-        let interim = head(parsed, buf).map_err(|_| Cut::Gateway)?;
+        let interim = heads.response(parsed, buf).map_err(|_| Cut::Gateway)?;
         respond.send_informational(interim).map_err(|_| Cut::Client)?;
         buf.drain(..parsed.length);
     }
@@ -177,6 +177,7 @@ async fn chunked(
     send: &mut SendStream<Bytes>,
     (mut buf, mut from): Rest,
     decoder: &mut Chunked,
+    reading: &RefCell<Reading>,
     patience: &Patience,
 ) -> Result<bool, Cut> {
     loop {
@@ -187,7 +188,7 @@ async fn chunked(
         data(send, part(buf, from, decoded.data), ends, patience).await?;
         if decoded.done {
             if !ends {
-                send.send_trailers(fields(decoder.trailers())).map_err(|_| Cut::Client)?;
+                send.send_trailers(reading.borrow_mut().heads.trailers(decoder.trailers())).map_err(|_| Cut::Client)?;
             }
             return Ok(clean);
         }
