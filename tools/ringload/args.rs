@@ -107,6 +107,10 @@ pub struct Arguments {
     pub trust: Trust,
     /// A file that holds the body.
     pub body_file: Option<PathBuf>,
+    /// Whether HTTP/2 is spoken.
+    pub http2: bool,
+    /// Whether requests are gRPC calls.
+    pub grpc: bool,
     /// Bytes of a WebSocket's messages, in place of a body.
     pub message_size: Option<usize>,
     /// Nanoseconds that a request may take.
@@ -135,6 +139,8 @@ pub struct Arguments {
     pub help: bool,
 }
 
+/// Requests under way on a connection of HTTP/2, unless told otherwise.
+const STREAMS: usize = 10;
 /// Threads and connections, at most.
 const MOST: usize = 1 << 20;
 
@@ -158,6 +164,8 @@ impl Arguments {
             message: Message::default(),
             trust: Trust::default(),
             body_file: None,
+            http2: false,
+            grpc: false,
             message_size: None,
             timeout: 10 * SECOND,
             grace: None,
@@ -172,7 +180,7 @@ impl Arguments {
             quiet: false,
             help: false,
         };
-        let (mut rates, mut burst, mut arrivals, mut seed) = (None, None, None, None);
+        let (mut rates, mut burst, mut arrivals, mut seed, mut streams) = (None, None, None, None, None);
         let mut parser = Parser::from_args(words);
         while let Some(word) = parser.next().map_err(said)? {
             match word {
@@ -184,6 +192,9 @@ impl Arguments {
                 Arg::Long("burst") => burst = Some(text(&mut parser)?),
                 Arg::Short('c') | Arg::Long("connections") => arguments.connections = count("--connections", &text(&mut parser)?)?,
                 Arg::Long("pipeline") => arguments.pipeline = count("--pipeline", &text(&mut parser)?)?,
+                Arg::Long("http2") => arguments.http2 = true,
+                Arg::Long("grpc") => (arguments.http2, arguments.grpc) = (true, true),
+                Arg::Short('m') | Arg::Long("streams") => streams = Some(count("--streams", &text(&mut parser)?)?),
                 Arg::Short('t') | Arg::Long("threads") => arguments.threads = count("--threads", &text(&mut parser)?)?,
                 Arg::Short('X') | Arg::Long("method") => arguments.message.method = token(&text(&mut parser)?)?.to_owned(),
                 Arg::Short('H') | Arg::Long("header") => arguments.message.fields.push(field(&text(&mut parser)?)?),
@@ -230,11 +241,23 @@ impl Arguments {
         if arguments.threads > arguments.connections {
             return Err("each thread needs a connection: more --connections, or fewer --threads".to_owned());
         }
+        if !arguments.http2 && streams.is_some() {
+            return Err("--streams is for --http2 and --grpc; without them there is --pipeline".to_owned());
+        }
+        if arguments.http2 {
+            if arguments.pipeline > 1 {
+                return Err("HTTP/2 has --streams: leave out --pipeline".to_owned());
+            }
+            arguments.pipeline = streams.unwrap_or(if arguments.message.closes { 1 } else { STREAMS });
+        }
+        if arguments.grpc && !matches!(arguments.message.method.as_str(), "" | "POST") {
+            return Err("gRPC calls are POSTs: leave out --method".to_owned());
+        }
         if arguments.pipeline > 1 && arguments.message.closes {
-            return Err("--pipeline needs connections that are kept: leave out --no-keep-alive".to_owned());
+            return Err("more than one request at a time needs a connection that is kept: leave out --no-keep-alive".to_owned());
         }
         if arguments.message.method.is_empty() {
-            let posts = !arguments.message.body.is_empty() || arguments.body_file.is_some();
+            let posts = arguments.grpc || !arguments.message.body.is_empty() || arguments.body_file.is_some();
             arguments.message.method = if posts { "POST" } else { "GET" }.to_owned();
         }
         let arrivals = match (arrivals.as_deref(), seed) {
@@ -325,6 +348,8 @@ mod tests {
         assert_eq!((arguments.message.method.as_str(), arguments.message.body.as_slice()), ("POST", b"x".as_slice()));
         assert_eq!((arguments.expectations.len(), arguments.limits.lag), (1, 5_000_000));
         assert_eq!(read("-b @/tmp/a b").unwrap().body_file, Some("/tmp/a".into()));
+        let depths = ["a", "a --http2", "a --grpc -m 3", "a --http2 --no-keep-alive"].map(|line| read(line).unwrap().pipeline);
+        assert_eq!((depths, read("a --grpc").unwrap().message.method.as_str()), ([1, 10, 3, 1], "POST"));
     }
 
     #[test]
@@ -341,7 +366,12 @@ mod tests {
             ("a -c 0", "--connections"),
             ("a -c 1 -t 2", "each thread needs"),
             ("a --pipeline 0", "--pipeline"),
-            ("a --pipeline 2 --no-keep-alive", "connections that are kept"),
+            ("a --pipeline 2 --no-keep-alive", "connection that is kept"),
+            ("a --http2 --streams 2 --no-keep-alive", "connection that is kept"),
+            ("a --http2 --pipeline 2", "has --streams"),
+            ("a --streams 2", "is for --http2"),
+            ("a --http2 -m 0", "--streams"),
+            ("a --grpc -X GET", "are POSTs"),
             ("a --message-size 5x", "is no size"),
             ("ws://a --message-size 5 --body x", "leave out one"),
             ("a -d 0", "longer than nothing"),
