@@ -119,6 +119,8 @@ reasons! {
     BodyTooLarge = "body_too_large", 413, Client;
     /// The body is no JSON, though its type says so.
     BadJson = "bad_json", 400, Client;
+    /// The body is no Base64, though its type says so.
+    BadBase64 = "bad_base64", 400, Client;
     /// The method CONNECT is not served.
     ConnectRefused = "connect_method_refused", 501, Client;
     /// An expectation other than 100-continue was made.
@@ -221,6 +223,8 @@ reasons! {
     BadResponseFraming = "bad_response_framing", 502, Upstream;
     /// The endpoint's response head exceeds its limit.
     ResponseHeadTooLarge = "response_head_too_large", 502, Upstream;
+    /// A protocol was to be switched to (a WebSocket), which the endpoint doesn't do over HTTP/2.
+    UpgradeUnsupported = "upstream_takes_no_upgrade", 502, Gateway;
     /// The endpoint switched protocols without being asked to.
     UnexpectedUpgrade = "unexpected_upgrade", 502, Upstream;
     /// The endpoint closed the connection in the middle of its response's body.

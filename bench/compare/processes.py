@@ -45,14 +45,14 @@ class Running:
             os.sched_setaffinity(0, here)
         Running.alive.append(self)
 
-    def answers(self, port, name, seconds, request):
-        """Waits for the first good answer; the seconds from its start until then."""
+    def answers(self, name, seconds, answered):
+        """Waits until `answered()`; the seconds from its start until then."""
         deadline = self.started + seconds
         try:
             while time.monotonic() < deadline:
                 if self.process.poll() is not None:
                     raise Failure(f"{name} ended while starting: {self.said()}")
-                if answered_once(port, request):
+                if answered():
                     return time.monotonic() - self.started
                 time.sleep(0.0001)
             raise Failure(f"{name} gave no good answer within {seconds} s: {self.said()}")
@@ -133,10 +133,10 @@ def bound(seconds):
     signal.alarm(seconds)
 
 
-def answered_once(port, request):
-    """Whether a fresh connection gets a 200."""
+def answered_once(port, request, secured=lambda plain: plain):
+    """Whether a fresh connection gets a 200; `secured` makes one with TLS of it."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
+        with secured(socket.create_connection(("127.0.0.1", port), timeout=2)) as connection:
             connection.sendall(request)
             return connection.recv(4096).startswith(b"HTTP/1.1 200")
     except OSError:

@@ -7,7 +7,7 @@ import routes
 from figure import REAL, Figure, Target
 from load import Listening, hold, raise_descriptors, wrk
 from peers import PORTS, PROXY_CORE, REQUEST
-from processes import Failure, Running, say
+from processes import Failure, Running, answered_once, say
 from rounds import each
 
 # Long enough for a gateway to give an idle connection's buffers back.
@@ -61,7 +61,7 @@ def starts(peers, count, many_routes=False):
             for name in [name for name in names if name not in figure.values]:
                 try:
                     proxy = Running(peers.command(name, files.get(name)), {PROXY_CORE}, [PORTS[name]])
-                    times[name].append(1000 * proxy.answers(PORTS[name], name, 20, request))
+                    times[name].append(1000 * proxy.answers(name, 20, lambda: answered_once(PORTS[name], request)))
                     proxy.end()
                 except Failure as failure:
                     figure.values[name] = str(failure)

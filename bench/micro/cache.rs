@@ -1,25 +1,26 @@
-//! Nanoseconds for a look into a shard of a million stored responses, asked for in no order, and for writing a hit's head and body;
-//! beside it what memory alone takes for as much.
+//! A look into a shard of a million stored responses, asked for in no order, and writing a hit's head and body; beside it what memory alone takes for as much.
 
 use std::hint::black_box;
 
 use ringway::balancer::mix;
 use ringway::cache::{Answer, Ask, Cache, Lookup, Policy, RouteSettings, Settings, Verdict};
-use ringway::clock::{Clock, Instant};
+use ringway::clock::Instant;
 use ringway::http::{Changes, Edits, RequestHead, ResponseHead};
 use ringway::http1::{Limits, parse_request, parse_response};
 
+use super::cost::{Cost, cost};
+
 /// Prints a line for each way of asking, with a thousand and with a million responses.
 pub fn run() {
-    println!("{:<24}{:>12}{:>12}   ns", "cache, stored", "1,000", "1,000,000");
+    println!("{:<24}{:>15}{:>15}", "cache, stored", "1,000", "1,000,000");
     let stores = [1_000, 1_000_000].map(Stored::new);
     for (name, popular, answers) in
         [("lookup, as popular", true, false), ("lookup, all alike", false, false), ("and head and body", true, true)]
     {
-        let nanos = stores.each_ref().map(|stored| format!("{:>12.1}", stored.measure(popular, answers)));
-        println!("{name:<24}{}", nanos.concat());
+        let costs = stores.each_ref().map(|stored| stored.measure(popular, answers).to_string());
+        println!("{name:<24}{}", costs.concat());
     }
-    let reads = [1_000, 1_000_000].map(|count| format!("{:>12.1}", reads(count)));
+    let reads = [1_000, 1_000_000].map(|count| reads(count).to_string());
     println!(
         "{:<24}{}   two reads of such memory, one after the other: the least that a lookup among so many costs",
         "memory",
@@ -27,22 +28,20 @@ pub fn run() {
     );
 }
 
-/// Nanoseconds for two reads that depend on each other, of as many places in no order as there are responses: memory's own part.
-fn reads(count: usize) -> f64 {
+/// Two reads that depend on each other, of as many places in no order as there are responses: memory's own part.
+fn reads(count: usize) -> Cost {
     let mut places = vec![[0u64; RESPONSE_BYTES / 8]; count];
     places.iter_mut().enumerate().for_each(|(number, place)| place[0] = mix(number as u64));
-    let clock = Clock::start();
     let mut at = 0;
-    let mut round = |round: u64| {
-        let begun = clock.now();
-        for step in 0..2 * REQUESTS {
-            at = places[at][0].wrapping_add(round * REQUESTS + step) as usize % count;
-        }
-        clock.now().since(begun).as_nanos() as f64 / REQUESTS as f64
-    };
-    let fastest = (0..ROUNDS).map(&mut round).fold(f64::MAX, f64::min);
-    black_box(at);
-    fastest
+    cost(
+        REQUESTS,
+        |round| round,
+        |&mut round, step| {
+            for read in [2 * step, 2 * step + 1] {
+                at = black_box(places[at][0].wrapping_add(round * REQUESTS + read) as usize % count);
+            }
+        },
+    )
 }
 
 /// A client's head; the path's number is written over for each request.
@@ -91,38 +90,34 @@ impl Stored {
         Stored { cache, policy, count, head }
     }
 
-    /// The fastest of several rounds. What is `popular` is asked for as often as one over its rank (Zipf's law), as pages of the web are.
-    fn measure(&self, popular: bool, answers: bool) -> f64 {
+    /// What is `popular` is asked for as often as one over its rank (Zipf's law), as pages of the web are.
+    fn measure(&self, popular: bool, answers: bool) -> Cost {
         let (edits, changes) = (Edits::default(), Changes::default());
         let (mut out, mut bytes) = (Vec::with_capacity(4096), REQUEST.to_vec());
-        let clock = Clock::start();
-        let mut round = |round: u64| {
+        let prepare = |round: u64| {
             let draws = (0..REQUESTS).map(|request| mix(round * REQUESTS + request));
-            let numbers: Vec<u64> = draws.map(|draw| if popular { self.popular(draw) } else { draw % self.count }).collect();
-            let begun = clock.now();
-            for &number in &numbers {
-                write(&mut bytes, number);
-                let ask = Ask {
-                    policy: &self.policy,
-                    head: &self.head,
-                    bytes: &bytes,
-                    path: self.head.path.of(&bytes),
-                    secure: false,
-                    arm: 0,
-                    changes: &changes,
-                    identified: false,
-                };
-                let Lookup::Hit(hit) = black_box(self.cache.lookup(&ask, false, Instant::ZERO)) else { panic!("all is stored") };
-                if answers {
-                    out.clear();
-                    hit.write_head(&mut out, &edits, &changes, Instant::ZERO);
-                    out.extend_from_slice(edits.tail());
-                    black_box(hit.copy(0, 4096, &mut out));
-                }
-            }
-            clock.now().since(begun).as_nanos() as f64 / REQUESTS as f64
+            draws.map(|draw| if popular { self.popular(draw) } else { draw % self.count }).collect::<Vec<u64>>()
         };
-        (0..ROUNDS).map(&mut round).fold(f64::MAX, f64::min)
+        cost(REQUESTS, prepare, |numbers, request| {
+            write(&mut bytes, numbers[request as usize]);
+            let ask = Ask {
+                policy: &self.policy,
+                head: &self.head,
+                bytes: &bytes,
+                path: self.head.path.of(&bytes),
+                secure: false,
+                arm: 0,
+                changes: &changes,
+                identified: false,
+            };
+            let Lookup::Hit(hit) = black_box(self.cache.lookup(&ask, false, Instant::ZERO)) else { panic!("all is stored") };
+            if answers {
+                out.clear();
+                hit.write_head(&mut out, &edits, &changes, Instant::ZERO);
+                out.extend_from_slice(edits.tail());
+                black_box(hit.copy(0, 4096, &mut out));
+            }
+        })
     }
 
     fn popular(&self, draw: u64) -> u64 {
@@ -145,4 +140,3 @@ const DATE: &[u8] = b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
 /// What one of the responses takes in memory, roughly.
 const RESPONSE_BYTES: usize = 512;
 const REQUESTS: u64 = 200_000;
-const ROUNDS: u64 = 10;

@@ -161,8 +161,8 @@ fn value<'a>(field: Field, names: &'a Names, record: &Record<'a>, query: &'a [u8
         Field::Path => text(record.line.path()),
         Field::Query => text(query),
         // A request that wasn't understood has no version either.
-        Field::Protocol if record.line.method().is_empty() => None,
         Field::Protocol if record.http2 => word("HTTP/2.0"),
+        Field::Protocol if record.line.method().is_empty() => None,
         Field::Protocol => word(if record.version == Version::Http11 { "HTTP/1.1" } else { "HTTP/1.0" }),
         Field::Status => (record.status != 0).then_some(Value::Number(record.status.into())),
         Field::StatusOrigin => word(if record.upstream_status { "upstream" } else { "gateway" }),

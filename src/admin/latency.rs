@@ -88,6 +88,18 @@ pub(super) fn write(shared: &Shared, text: &mut Text) {
             buckets(&history, text, name, phase, (label, value), |series| of(series) == value);
         }
     }
+    let name = "gateway_upstream_request_duration_seconds";
+    text.family(
+        name,
+        "summary",
+        "Time that endpoints were busy with a request: to connect, to the answer's head, and to its last byte sent on.",
+    );
+    for upstream in distinct(&history, |series| &series.upstream).into_iter().filter(|upstream| *upstream != NOBODY) {
+        let of = |phase| history.cumulative(phase, &[], |series| *series.upstream == *upstream);
+        let sum: f64 = [Phase::Connect, Phase::FirstByte, Phase::Body].map(|phase| of(phase).2).iter().sum();
+        text.sample(&format!("{name}_sum"), &[("upstream", upstream)], sum / 1e6);
+        text.sample(&format!("{name}_count"), &[("upstream", upstream)], of(Phase::FirstByte).1 as f64);
+    }
 }
 
 /// All values of a label.
@@ -287,6 +299,7 @@ mod tests {
             "gateway_http_request_overhead_seconds_count{route=\"a b\"} 1000",
             "gateway_upstream_ttfb_seconds_count{upstream=\"u\"} 1001",
             "gateway_upstream_connect_duration_seconds_count{upstream=\"u\"} 1",
+            "gateway_upstream_request_duration_seconds_count{upstream=\"u\"} 1001",
         ] {
             assert!(page.contains(&format!("\n{line}\n")), "{line} is missing in\n{page}");
         }

@@ -255,13 +255,16 @@ mod tests {
             url: "http://10.0.0.1:80".into(),
             resolved: true,
             healthy,
+            probe_error: (!healthy).then(|| "says NOT_SERVING".into()),
             ejected: !healthy,
             in_flight: 2,
             breaker: None,
         };
         shared.set_endpoints(vec![state("a", "one", true), state("a", "two", false), state("b", "one", true)]);
         let page = parsed(&respond(Page::Upstreams, &shared));
-        let two = json!({"id": "two", "url": "http://10.0.0.1:80", "resolved": true, "healthy": false, "ejected": true, "in_flight": 2});
+        let two = json!({
+            "id": "two", "url": "http://10.0.0.1:80", "resolved": true, "healthy": false, "probe_error": "says NOT_SERVING", "ejected": true, "in_flight": 2
+        });
         assert_eq!(page["upstreams"][0]["endpoints"][1], two);
         assert_eq!(page["upstreams"][1]["id"], "b");
         let metrics = respond(Page::Metrics, &shared).body;

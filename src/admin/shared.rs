@@ -64,6 +64,8 @@ pub struct EndpointState {
     pub resolved: bool,
     /// Whether its probes say it is well; `true` if it isn't probed.
     pub healthy: bool,
+    /// Why the last probe failed, if it did.
+    pub probe_error: Option<String>,
     /// Whether it is ejected for what requests showed.
     pub ejected: bool,
     /// Requests it is serving, over all cores.

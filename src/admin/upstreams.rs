@@ -93,6 +93,9 @@ pub(super) fn value(shared: &Shared) -> Value {
             "id": state.endpoint, "url": state.url, "resolved": state.resolved, "healthy": state.healthy, "ejected": state.ejected,
             "in_flight": state.in_flight,
         });
+        if let Some(error) = state.probe_error {
+            endpoint["probe_error"] = error.into();
+        }
         show_breaker(&mut endpoint, state.breaker);
         match groups.last_mut() {
             Some((upstream, endpoints)) if *upstream == state.upstream => endpoints.push(endpoint),

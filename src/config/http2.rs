@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Size;
+use super::{Size, Time};
 
 /// HTTP/2 towards clients, on the same port as HTTP/1.1: a connection that begins with its preface (RFC 9113 section 3.4) speaks it. What a
 /// client may cost is `max_streams` times what one request costs, `connection_window`, and `max_streams` times `send_buffer`.
@@ -32,6 +32,10 @@ pub struct Http2 {
     /// Streams on which a client may break the protocol before its connection ends.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub stream_errors: u32,
+    /// A client that is silent for so long while it has streams open is asked by a PING whether it is there; `0s` asks none.
+    pub ping_interval: Time,
+    /// For an answer, which anything is that comes; then the connection is closed.
+    pub ping_timeout: Time,
 }
 
 impl Default for Http2 {
@@ -46,6 +50,8 @@ impl Default for Http2 {
             control_frames: 1_000,
             resets: 200,
             stream_errors: 256,
+            ping_interval: Time::from_secs(60),
+            ping_timeout: Time::from_secs(20),
         }
     }
 }

@@ -9,6 +9,7 @@ mod cidr;
 mod expand;
 mod forms;
 mod gateway;
+mod health;
 mod http2;
 mod json;
 mod latency;
@@ -36,6 +37,7 @@ mod yaml;
 
 pub use cidr::Cidr;
 pub use gateway::{Admin, BuiltIn, Config, Features, Forwarding, Limits, Listener, LogLevel, Logging, RequestIdFormat, Timeouts};
+pub use health::{HealthCheck, Outlier, ProbeKind};
 pub use http2::Http2;
 pub use latency::Latency;
 pub use load::{Loaded, Source, load, load_text};
@@ -52,6 +54,6 @@ pub use tls::{Certificate, ClientAuth, Tls, TlsVersion, UpstreamTls};
 pub use tracing::Tracing;
 pub use units::{Rate, Size, Time};
 pub use upstream::{
-    Endpoint, HashKey, HealthCheck, HostHeader, KeepAlive, LoadBound, Outlier, Protocol, ProxyProtocol, Queue, Retry, StatusRange,
-    Strategy, Upstream, authority,
+    Endpoint, GrpcStatus, HashKey, HostHeader, KeepAlive, LoadBound, Protocol, ProxyProtocol, Queue, Retry, StatusRange, Strategy,
+    Upstream, authority,
 };

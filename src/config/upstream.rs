@@ -1,11 +1,11 @@
-//! Settings of an upstream: its endpoints, how they are balanced, probed, ejected and retried.
+//! Settings of an upstream: its endpoints, how they are balanced, kept connected and retried.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::proxy_protocol::Version;
 
-use super::{AdaptiveConcurrency, CircuitBreaker, Hedge, Size, Time, UpstreamTls};
+use super::{AdaptiveConcurrency, CircuitBreaker, HealthCheck, Hedge, Outlier, Size, Time, UpstreamTls};
 
 /// A group of endpoints that serve the same thing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -227,81 +227,6 @@ pub struct StatusRange {
     pub high: u16,
 }
 
-/// Probing by the gateway.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct HealthCheck {
-    /// Whether endpoints are probed.
-    pub enabled: bool,
-    /// The path that is asked for.
-    pub path: String,
-    /// Time between two probes, give or take a tenth; else `health_check_interval`, else 5 s.
-    pub interval: Option<Time>,
-    /// For the whole answer.
-    pub timeout: Time,
-    /// The method of the probe.
-    pub method: String,
-    /// Status codes that mean healthy.
-    pub expected_status: Vec<StatusRange>,
-    /// Good probes in a row until an endpoint counts as healthy.
-    #[schemars(range(min = 1, max = 1000))]
-    pub rise: u32,
-    /// Bad probes in a row until an endpoint counts as unhealthy.
-    #[schemars(range(min = 1, max = 1000))]
-    pub fall: u32,
-}
-
-impl Default for HealthCheck {
-    fn default() -> Self {
-        HealthCheck {
-            enabled: false,
-            path: "/health".into(),
-            interval: None,
-            timeout: Time::from_secs(2),
-            method: "GET".into(),
-            expected_status: vec![StatusRange { low: 200, high: 299 }],
-            rise: 2,
-            fall: 3,
-        }
-    }
-}
-
-/// Ejecting an endpoint for a while, by what requests show.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Outlier {
-    /// Whether endpoints are ejected.
-    pub enabled: bool,
-    /// Failures in a row, on one core, that eject; 0 doesn't.
-    pub consecutive_failures: u32,
-    /// Percentage of failures within `window`, over all cores, that ejects; 0 doesn't.
-    #[schemars(range(max = 100))]
-    pub error_rate: u8,
-    /// Requests within `window` below which `error_rate` isn't judged.
-    pub min_requests: u32,
-    /// The time that `error_rate` looks back.
-    pub window: Time,
-    /// How long an endpoint is ejected the first time; the n-th time in a row n times as long, at most ten times.
-    pub ejection_time: Time,
-    /// At most so many percent of the endpoints are ejected at once, but one always may be if there are others.
-    #[schemars(range(max = 100))]
-    pub max_ejection_percent: u8,
-}
-
-impl Default for Outlier {
-    fn default() -> Self {
-        Outlier {
-            enabled: true,
-            consecutive_failures: 5,
-            error_rate: 50,
-            min_requests: 20,
-            window: Time::from_secs(10),
-            ejection_time: Time::from_secs(30),
-            max_ejection_percent: 50,
-        }
-    }
-}
-
 /// Connections to endpoints kept open for the next request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -317,6 +242,11 @@ pub struct KeepAlive {
     pub max_age: Time,
     /// Bytes of an endpoint's response head that are taken (502 beyond).
     pub head: Size,
+    /// HTTP/2: an endpoint that is silent for so long while requests wait for it is asked by a PING whether it is there; `0s` asks none. Many
+    /// servers of gRPC take more than one in five minutes for abuse.
+    pub ping_interval: Time,
+    /// For an answer, which anything is that comes; then the connection is closed, and its requests have failed.
+    pub ping_timeout: Time,
 }
 
 impl Default for KeepAlive {
@@ -327,6 +257,8 @@ impl Default for KeepAlive {
             requests: 0,
             max_age: Time::from_secs(0),
             head: Size::from_bytes(32 << 10),
+            ping_interval: Time::from_secs(0),
+            ping_timeout: Time::from_secs(20),
         }
     }
 }
@@ -363,6 +295,25 @@ pub struct Retry {
     pub backoff_max: Time,
     /// Answers with these statuses are retried too, where safe.
     pub on_status: Vec<StatusRange>,
+    /// Calls of gRPC that end with one of these before anything else was said are retried too, whatever they do: the endpoint may have begun
+    /// with them.
+    pub on_grpc_status: Vec<GrpcStatus>,
+}
+
+/// Statuses of gRPC after which it may help to ask somebody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GrpcStatus {
+    /// CANCELLED: the endpoint took it back.
+    Cancelled = 1,
+    /// DEADLINE_EXCEEDED: it took too long.
+    DeadlineExceeded = 4,
+    /// RESOURCE_EXHAUSTED: a quota or a limit of size.
+    ResourceExhausted = 8,
+    /// INTERNAL: something is broken.
+    Internal = 13,
+    /// UNAVAILABLE: the service can't be reached at present.
+    Unavailable = 14,
 }
 
 impl Default for Retry {
@@ -373,6 +324,7 @@ impl Default for Retry {
             backoff: Time::from_millis(25),
             backoff_max: Time::from_millis(250),
             on_status: Vec::new(),
+            on_grpc_status: Vec::new(),
         }
     }
 }

@@ -10,6 +10,7 @@ mod limits;
 mod lookup;
 mod post;
 mod probe;
+mod probe_http2;
 mod probes;
 mod purge;
 mod reload;
@@ -263,7 +264,8 @@ impl Coordinator {
     fn take_probes(&mut self, now: Instant) {
         for (id, result) in self.probes.take() {
             self.shared.registry.process.probes.add(if result.is_ok() { GOOD } else { BAD }, 1);
-            let turned = self.reconciler.on_probe(&id, result.is_ok());
+            let failed = result.as_ref().err().map(ToString::to_string);
+            let turned = self.reconciler.on_probe(&id, failed.map_or(Ok(()), Err));
             if let Err(failure) = &result {
                 failure.tell(&id.upstream, &id.endpoint, turned);
             }
@@ -274,12 +276,11 @@ impl Coordinator {
             let ask = probe::Ask {
                 address: due.address,
                 tls,
-                method: due.settings.method,
-                path: due.settings.path,
-                host: due.host,
                 introduction: due.proxy_protocol.version(),
                 timeout: due.settings.timeout.get(),
-                expected: due.settings.expected_status,
+                protocol: due.protocol,
+                host: due.host,
+                check: due.settings,
             };
             self.probes.begin(due.id, ask);
         }

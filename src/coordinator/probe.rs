@@ -10,20 +10,22 @@ use std::time::Duration;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
+use super::probe_http2;
 use crate::address::Address;
 use crate::clock::Instant;
-use crate::config::{Config, Protocol, StatusRange};
+use crate::config::{Config, HealthCheck, ProbeKind, Protocol};
 use crate::error::Reason;
 use crate::http::{Framing, Method, ResponseHead};
 use crate::http1::{self, Limits};
-use crate::net::{self, Deadlines, Stream, Unsafe};
+use crate::http2::grpc;
+use crate::net::{self, Deadlines, Link, Stream, Unsafe};
 use crate::proxy_protocol::{self, Version};
 use crate::tls;
 
 /// What is taken of an answer. A health page that needs more is no health page.
-const LIMITS: Limits = Limits { head: 16 << 10, headers: 100, uri: 0, chunk_extension: 0, trailers: 0 };
+pub(super) const LIMITS: Limits = Limits { head: 16 << 10, headers: 100, uri: 0, chunk_extension: 0, trailers: 0 };
 /// Bytes of an answer's body that are read, so that the endpoint doesn't see its answer refused.
-const BODY: u64 = 64 << 10;
+pub(super) const BODY: u64 = 64 << 10;
 
 /// What is asked of an endpoint.
 #[derive(Clone, Debug)]
@@ -31,13 +33,12 @@ pub(super) struct Ask {
     pub address: Address,
     /// What TLS is spoken with, and the name that the endpoint's certificate must have, if it is.
     pub tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
-    pub method: String,
-    pub path: String,
-    pub host: String,
     /// The PROXY protocol header that comes first: the connection is the gateway's own.
     pub introduction: Option<Version>,
     pub timeout: Duration,
-    pub expected: Vec<StatusRange>,
+    pub protocol: Protocol,
+    pub host: String,
+    pub check: HealthCheck,
 }
 
 /// Why an endpoint isn't well.
@@ -50,6 +51,12 @@ pub(super) enum Failure {
     Broken(io::Error),
     Malformed(Reason),
     Status(u16),
+    /// HTTP/2 itself broke.
+    Http2(h2::Error),
+    /// The call to ask for its health failed: with this status, for this reason.
+    Call(u8, String),
+    /// It says so.
+    Unwell(&'static str),
     Panicked,
 }
 
@@ -74,6 +81,12 @@ impl fmt::Display for Failure {
             Failure::Broken(error) => write!(f, "the connection broke: {error}"),
             Failure::Malformed(reason) => write!(f, "malformed answer: {}", reason.code()),
             Failure::Status(status) => write!(f, "status {status} is not an expected one"),
+            Failure::Http2(error) => write!(f, "HTTP/2 failed: {error}"),
+            Failure::Call(status, message) => {
+                write!(f, "grpc-status {status} ({})", grpc::name(*status))?;
+                if message.is_empty() { Ok(()) } else { write!(f, ": {message}") }
+            }
+            Failure::Unwell(state) => write!(f, "says {state}"),
             Failure::Panicked => f.write_str("the probe itself failed; this is a fault in the gateway"),
         }
     }
@@ -82,13 +95,13 @@ impl fmt::Display for Failure {
 /// What endpoints with `https://` are probed with, by upstream.
 pub(super) fn clients(config: &Config) -> HashMap<String, tls::Client> {
     let asked = config.upstreams.iter().filter(|upstream| upstream.is_secure());
-    asked.filter_map(|upstream| Some((upstream.id.clone(), tls::Client::new(&upstream.tls, Protocol::Http1).ok()?))).collect()
+    asked.filter_map(|upstream| Some((upstream.id.clone(), tls::Client::new(&upstream.tls, upstream.protocol).ok()?))).collect()
 }
 
 impl Ask {
     /// The request. One a connection: what is probed is also that the endpoint accepts connections.
     fn request(&self) -> Vec<u8> {
-        let Ask { method, path, host, .. } = self;
+        let (HealthCheck { method, path, .. }, host) = (&self.check, &self.host);
         let version = env!("CARGO_PKG_VERSION");
         format!(
             "{method} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: ringway-probe/{version}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
@@ -105,13 +118,15 @@ impl Ask {
         front
     }
 
-    fn expects(&self, status: u16) -> bool {
-        self.expected.iter().any(|range| (range.low..=range.high).contains(&status))
+    /// Whether an answer's status is a good one.
+    pub(super) fn judge(&self, status: u16) -> Result<(), Failure> {
+        let expected = self.check.expected_status.iter().any(|range| (range.low..=range.high).contains(&status));
+        if expected { Ok(()) } else { Err(Failure::Status(status)) }
     }
 }
 
-/// Probes an endpoint; the status it answered with.
-pub(super) async fn probe(ask: &Ask, deadlines: &Rc<Deadlines>, now: Instant) -> Result<u16, Failure> {
+/// Probes an endpoint: whether it is well.
+pub(super) async fn probe(ask: &Ask, deadlines: &Rc<Deadlines>, now: Instant) -> Result<(), Failure> {
     let connected = net::connect(&ask.address, |link| {
         let timer = deadlines.timer(link);
         timer.close_at(now + ask.timeout);
@@ -122,20 +137,31 @@ pub(super) async fn probe(ask: &Ask, deadlines: &Rc<Deadlines>, now: Instant) ->
         _ => Failure::Unreachable(error),
     })?;
     // Once the deadline has closed the connection, whatever an operation says is the deadline's doing.
-    let sort = |failure| if timer.expired() { Failure::TimedOut(ask.timeout) } else { failure };
-    let mut request = ask.front();
-    let link = match &ask.tls {
-        Some((config, name)) => {
-            link.send(std::mem::take(&mut request), 0).await.0.map_err(|error| sort(Failure::Broken(error)))?;
-            net::secure_to(&link, config.clone(), name.clone()).await.map_err(|error| sort(Failure::Unsafe(error)))?
+    let asked = async {
+        let mut front = ask.front();
+        let link = match &ask.tls {
+            Some((config, name)) => {
+                link.send(std::mem::take(&mut front), 0).await.0.map_err(Failure::Broken)?;
+                net::secure_to(&link, config.clone(), name.clone()).await.map_err(Failure::Unsafe)?
+            }
+            None => link,
+        };
+        match (ask.check.kind, ask.protocol) {
+            (ProbeKind::Tcp, _) if front.is_empty() => Ok(()),
+            (ProbeKind::Tcp, _) => link.send(front, 0).await.0.map(|_| ()).map_err(Failure::Broken),
+            (ProbeKind::Http, Protocol::Http1) => http1(ask, link, front).await,
+            (ProbeKind::Http, Protocol::H2) => probe_http2::http(ask, link).await,
+            (ProbeKind::Grpc, _) => probe_http2::grpc(ask, link).await,
         }
-        None => link,
     };
-    request.extend(ask.request());
-    let (sent, _) = link.send(request, 0).await;
-    sent.map_err(|error| sort(Failure::Broken(error)))?;
+    asked.await.map_err(|failure| if timer.expired() { Failure::TimedOut(ask.timeout) } else { failure })
+}
 
-    let method = Method::from_bytes(ask.method.as_bytes());
+/// Asks by HTTP/1.1; `front` comes before it.
+async fn http1(ask: &Ask, link: Link, front: Vec<u8>) -> Result<(), Failure> {
+    let (sent, _) = link.send([front, ask.request()].concat(), 0).await;
+    sent.map_err(Failure::Broken)?;
+    let method = Method::from_bytes(ask.check.method.as_bytes());
     let mut head = ResponseHead::default();
     let mut bytes = Vec::with_capacity(4096);
     loop {
@@ -149,9 +175,9 @@ pub(super) async fn probe(ask: &Ask, deadlines: &Rc<Deadlines>, now: Instant) ->
         let (received, back) = link.recv(bytes).await;
         bytes = back;
         match received {
-            Ok(0) => return Err(sort(Failure::Closed)),
+            Ok(0) => return Err(Failure::Closed),
             Ok(_) => {}
-            Err(error) => return Err(sort(Failure::Broken(error))),
+            Err(error) => return Err(Failure::Broken(error)),
         }
     }
     let status = head.status;
@@ -169,7 +195,7 @@ pub(super) async fn probe(ask: &Ask, deadlines: &Rc<Deadlines>, now: Instant) ->
             }
         }
     }
-    if ask.expects(status) { Ok(status) } else { Err(Failure::Status(status)) }
+    ask.judge(status)
 }
 
 #[cfg(test)]
@@ -179,6 +205,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
+    use crate::config::StatusRange;
     use crate::net::Engine;
 
     /// An endpoint that accepts one connection and does this with it.
@@ -189,16 +216,19 @@ mod tests {
         Ask {
             address: Address::Tcp(address),
             tls: None,
-            method: "GET".into(),
-            path: "/up?x=1".into(),
-            host: "users:81".into(),
             introduction: None,
             timeout: Duration::from_secs(20),
-            expected: vec![StatusRange { low: 200, high: 204 }],
+            protocol: Protocol::Http1,
+            host: "users:81".into(),
+            check: HealthCheck {
+                path: "/up?x=1".into(),
+                expected_status: vec![StatusRange { low: 200, high: 204 }],
+                ..HealthCheck::default()
+            },
         }
     }
 
-    fn run(ask: &Ask) -> Result<u16, Failure> {
+    fn run(ask: &Ask) -> Result<(), Failure> {
         net::run_on(&[Engine::Epoll], 64, async |_| {
             let (clock, deadlines) = (Clock::start(), Rc::new(Deadlines::default()));
             let sweeper = deadlines.clone();
@@ -237,7 +267,7 @@ mod tests {
             tell.send(head(stream)).unwrap();
             stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n").unwrap();
         });
-        assert_eq!(run(&ask).unwrap(), 204);
+        run(&ask).unwrap();
         let request = told.recv().unwrap();
         assert!(request.starts_with("GET /up?x=1 HTTP/1.1\r\nHost: users:81\r\n"), "{request}");
         assert!(request.contains("\r\nConnection: close\r\n"), "{request}");
@@ -253,7 +283,7 @@ mod tests {
             stream.write_all(b"wel").unwrap();
             tell.send(stream.read(&mut [0])).unwrap();
         });
-        assert_eq!(run(&ask).unwrap(), 200);
+        run(&ask).unwrap();
         assert_eq!(told.recv().unwrap().unwrap(), 0, "the connection is closed in order, not reset");
     }
 

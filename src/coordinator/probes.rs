@@ -14,8 +14,8 @@ use crate::net::{self, Deadlines};
 /// Probes under way at once: as many connections, so that thousands of endpoints don't take all descriptors.
 const AT_ONCE: usize = 256;
 
-/// A probe that has ended: whose, and the status or the failure.
-type Done<T> = (T, Result<u16, Failure>);
+/// A probe that has ended: whose, and the failure, if it was one.
+type Done<T> = (T, Result<(), Failure>);
 
 /// Probes of endpoints; `T` says whose.
 pub(super) struct Probes<T> {

@@ -22,6 +22,7 @@ pub(super) fn publish(reconciler: &Reconciler, rates: &mut Rates, shared: &Share
         url: state.url,
         resolved: state.resolved,
         healthy: state.healthy,
+        probe_error: state.probe_error,
         ejected: state.ejected,
         in_flight: state.in_flight,
         breaker: state.breaker.map(shown),

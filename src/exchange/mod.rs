@@ -14,6 +14,7 @@
 mod admit;
 mod answers;
 mod cached;
+mod calls;
 mod chain;
 mod hedge;
 mod mirror;

@@ -3,6 +3,7 @@
 use super::{Attempted, Ending, Exchange, Stage, Step};
 use crate::clock::Instant;
 use crate::error::Reason;
+use crate::health;
 use crate::http::RequestHead;
 use crate::retry::{self, Situation, Verdict};
 use crate::upstream::{Outcome, Permit, Upstream};
@@ -25,7 +26,7 @@ impl Exchange {
         let verdict = retry::verdict(&self.situation(attempted, request), settings);
         let outcome = match (attempted.ending, verdict) {
             (_, Verdict::RetryStale) => Outcome::Abandoned,
-            (Ending::Answered(status), _) => Outcome::Answered { status },
+            (Ending::Answered(status) | Ending::Called { counts_as: status, .. }, _) => Outcome::Answered { status },
             (Ending::Failed(reason), _) => Outcome::Failed(reason),
         };
         upstream.record(&mut permit, outcome, now);
@@ -56,7 +57,7 @@ impl Exchange {
                 self.stage = Stage::Paused(at);
                 Step::Pause(at)
             }
-            (None, Ending::Answered(_)) => {
+            (None, Ending::Answered(_) | Ending::Called { .. }) => {
                 self.permit = Some(permit);
                 self.stage = Stage::Answered;
                 Step::Relay
@@ -99,6 +100,14 @@ impl Exchange {
         }
         if std::mem::take(&mut self.holds.request_budget) {
             upstream.budget().end();
+        }
+    }
+
+    /// A call of gRPC ended with a status behind its answer that counts as this one of HTTP.
+    pub fn called(&mut self, counts_as: u16, now: Instant) {
+        if let (true, Some(permit)) = (health::is_failure_status(counts_as), &mut self.permit) {
+            let mut upstream = self.view.upstream(self.upstream).upstream.borrow_mut();
+            upstream.record(permit, Outcome::Answered { status: counts_as }, now);
         }
     }
 

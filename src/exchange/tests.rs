@@ -122,6 +122,11 @@ impl Request {
         self.exchange.attempted(Attempted { ending: Ending::Failed(reason), trace }, &self.head, now, 0);
     }
 
+    fn called(&mut self, code: u8, counts_as: u16, now: Instant) {
+        let trace = Trace { started: true, ..SENT };
+        self.exchange.attempted(Attempted { ending: Ending::Called { code, counts_as }, trace }, &self.head, now, 0);
+    }
+
     /// Attempt, answer, relay, end.
     fn serve(&mut self, now: Instant) {
         self.attempt(now);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
+use super::calls::Calls;
 use super::mirror::Copies;
 use super::{Plan, RoutePlan, UpstreamPlan};
 use crate::balancer::Seat;
@@ -45,6 +46,8 @@ pub struct View {
     chains: Vec<Chain>,
     /// Requests of each arm of each route's split.
     arms: Vec<Box<[Rc<Cell<u64>>]>>,
+    /// Calls of gRPC by their status, of each route and of none.
+    pub(super) calls: Vec<Rc<Calls>>,
     /// Copies of each route's requests.
     pub(super) copies: Vec<Option<Rc<Copies>>>,
     states: States,
@@ -78,6 +81,7 @@ impl View {
             members: Vec::new(),
             chains: Vec::new(),
             arms: Vec::new(),
+            calls: vec![Rc::default()],
             copies: Vec::new(),
             states: States::default(),
             limiters: Rc::new(RefCell::new(Limiters::new(seat.core))),
@@ -131,6 +135,7 @@ impl View {
             &mut limiters.borrow_mut(),
         );
         let arms = plan.routes.iter().map(|route| self.arms_of(&plan, route)).collect();
+        let calls = self.next_calls(&plan);
         let copies = plan.routes.iter().map(|route| self.copies_of(route)).collect();
         View {
             gateway: self.gateway.clone(),
@@ -138,6 +143,7 @@ impl View {
             members,
             chains,
             arms,
+            calls,
             copies,
             states,
             limiters,
@@ -326,7 +332,7 @@ impl View {
             [(Family::AuthFailures, &self.failures), (Family::AuthShadow, &self.admitted), (Family::IpFilterShadow, &self.shadowed)];
         let count = |family| move |(labels, total)| Count { family, labels, total };
         let tallied = tallies.into_iter().flat_map(|(family, tally)| tally.counts().into_iter().map(count(family)));
-        arms.chain(tallied).chain(self.copied(&self.plan)).collect()
+        arms.chain(tallied).chain(self.copied(&self.plan)).chain(self.called()).collect()
     }
 }
 

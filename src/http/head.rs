@@ -236,7 +236,7 @@ impl RequestHead {
 
     /// The value of the first field of this name, compared without regard to case.
     pub fn header<'a>(&self, bytes: &'a [u8], name: &str) -> Option<&'a [u8]> {
-        self.fields.iter().find(|field| field.name.of(bytes).eq_ignore_ascii_case(name.as_bytes())).map(|field| field.value.of(bytes))
+        named(&self.fields, bytes, name)
     }
 }
 
@@ -265,4 +265,13 @@ impl ResponseHead {
     pub fn known<'a>(&self, bytes: &'a [u8], known: Known) -> Option<&'a [u8]> {
         first(&self.fields, known).map(|field| field.value.of(bytes))
     }
+
+    /// The value of the first field of this name, compared without regard to case.
+    pub fn header<'a>(&self, bytes: &'a [u8], name: &str) -> Option<&'a [u8]> {
+        named(&self.fields, bytes, name)
+    }
+}
+
+fn named<'a>(fields: &[Field], bytes: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    fields.iter().find(|field| field.name.of(bytes).eq_ignore_ascii_case(name.as_bytes())).map(|field| field.value.of(bytes))
 }

@@ -7,8 +7,12 @@ use crate::http::{Known, RequestHead};
 
 /// Whether a request is gRPC's.
 pub fn is_grpc(head: &RequestHead, bytes: &[u8]) -> bool {
-    let kind = head.known(bytes, Known::ContentType).unwrap_or_default();
-    kind.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+    head.known(bytes, Known::ContentType).and_then(rest_of_kind).is_some()
+}
+
+/// What stands behind `application/grpc` in the type of a call or its answer; nothing, if it is of something else.
+pub fn rest_of_kind(kind: &[u8]) -> Option<&[u8]> {
+    kind.strip_prefix(b"application/grpc").filter(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
 /// How long a call may take, as its `grpc-timeout` says: at most eight digits and a unit.
@@ -45,6 +49,52 @@ pub const fn status(reason: Reason) -> u8 {
     }
 }
 
+/// The status of HTTP that says the same of an endpoint's health: 5xx are its failures. A call of a method that isn't there is its client's,
+/// and so is one that took longer than it gave itself (`limited`).
+pub const fn counts_as(status: u8, limited: bool) -> u16 {
+    match status {
+        OK => 200,
+        DEADLINE_EXCEEDED if limited => 408,
+        DEADLINE_EXCEEDED => 504,
+        RESOURCE_EXHAUSTED => 429,
+        UNAVAILABLE => 503,
+        UNKNOWN | INTERNAL | DATA_LOSS => 500,
+        _ => 400,
+    }
+}
+
+/// The status of a call whose answer has none, by its status of HTTP ("HTTP to gRPC Status Code Mapping").
+pub const fn of_http(status: u16) -> u8 {
+    match status {
+        400 => INTERNAL,
+        401 => UNAUTHENTICATED,
+        403 => PERMISSION_DENIED,
+        404 => UNIMPLEMENTED,
+        429 | 502..=504 => UNAVAILABLE,
+        _ => UNKNOWN,
+    }
+}
+
+/// The status that these lines tell, each with its line end. One that isn't known is UNKNOWN.
+pub fn status_in(lines: &[u8]) -> Option<u8> {
+    let mut values = lines.split(|&byte| byte == b'\n').filter_map(|line| {
+        let (name, value) = line.split_at_checked(STATUS.len())?;
+        name.eq_ignore_ascii_case(STATUS).then(|| value.trim_ascii())
+    });
+    values.next_back().map(parse_status)
+}
+
+/// A status's name, as the list of status codes has it.
+pub fn name(status: u8) -> &'static str {
+    NAMES.get(usize::from(status)).copied().unwrap_or("UNKNOWN")
+}
+
+/// A status from its field; UNKNOWN, if it is none that is known.
+pub fn parse_status(value: &[u8]) -> u8 {
+    let number = std::str::from_utf8(value).ok().and_then(|value| value.parse().ok());
+    number.filter(|&number| usize::from(number) < NAMES.len()).unwrap_or(UNKNOWN)
+}
+
 /// A text as `grpc-message` has it: percent-encoded where it isn't printable ASCII.
 pub fn message(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -57,13 +107,39 @@ pub fn message(text: &str) -> String {
     out
 }
 
+/// All of them, in order.
+pub const NAMES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
+const STATUS: &[u8] = b"grpc-status:";
+
+const OK: u8 = 0;
 const CANCELLED: u8 = 1;
+const UNKNOWN: u8 = 2;
 const DEADLINE_EXCEEDED: u8 = 4;
 const PERMISSION_DENIED: u8 = 7;
 const RESOURCE_EXHAUSTED: u8 = 8;
 const UNIMPLEMENTED: u8 = 12;
 const INTERNAL: u8 = 13;
 const UNAVAILABLE: u8 = 14;
+const DATA_LOSS: u8 = 15;
 const UNAUTHENTICATED: u8 = 16;
 
 #[cfg(test)]
@@ -109,6 +185,18 @@ mod tests {
         ] {
             assert_eq!(with(&format!("grpc-timeout: {text}"), timeout), limit, "{text}");
         }
+    }
+
+    #[test]
+    fn statuses_are_found_and_weighed() {
+        assert_eq!(status_in(b"grpc-status: 14\r\nx: 1\r\n"), Some(14));
+        assert_eq!(status_in(b"x: 1\r\nGrpc-Status:0\r\n"), Some(0));
+        assert_eq!(status_in(b"grpc-status: 99\r\n"), Some(2), "unknown ones are UNKNOWN");
+        assert_eq!(status_in(b"grpc-status-x: 1\r\n\r\n"), None);
+        let failures: Vec<u8> = (0..17).filter(|&status| counts_as(status, false) >= 500).collect();
+        assert_eq!(failures, [2, 4, 13, 14, 15]);
+        assert_eq!((counts_as(4, true), counts_as(0, false), name(14)), (408, 200, "UNAVAILABLE"));
+        assert_eq!([400, 401, 403, 404, 429, 503, 500, 200].map(of_http), [13, 16, 7, 12, 14, 14, 2, 2]);
     }
 
     #[test]

@@ -74,6 +74,23 @@ impl Meter {
     }
 }
 
+/// Sees when a peer's first frame is there, which are its settings (RFC 9113 section 3.4).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Greeting {
+    taken: usize,
+    length: usize,
+}
+
+impl Greeting {
+    /// Takes what has been received, cut anywhere; whether the frame is there.
+    pub fn take(&mut self, bytes: &[u8]) -> bool {
+        let missing = 3usize.saturating_sub(self.taken);
+        self.length = bytes.iter().take(missing).fold(self.length, |length, &byte| length << 8 | usize::from(byte));
+        self.taken += bytes.len();
+        self.taken >= 3 && self.taken >= HEAD + self.length
+    }
+}
+
 /// Bytes of a frame's head (RFC 9113 section 4.1), and the types of those that aren't control frames (section 6).
 const HEAD: usize = 9;
 const DATA: u8 = 0;

@@ -5,15 +5,20 @@
 //! What could change that message's structure is refused here already: it takes two faults to smuggle a request.
 
 pub mod grpc;
+pub mod health;
+mod keepalive;
 mod meter;
 mod request;
 mod response;
+pub mod web;
+
 #[cfg(test)]
 mod tests;
 
-pub use meter::{Flood, Meter, Rates};
+pub use keepalive::{Keepalive, Pace, Silent};
+pub use meter::{Flood, Greeting, Meter, Rates};
 pub use request::{Body, Switch, write_request};
-pub use response::{fields, head, refusal, request_of, switched, write_fields, write_response};
+pub use response::{connect_of, fields, head, request_of, switched, write_fields, write_response, write_switched};
 
 /// What every HTTP/2 connection begins with (RFC 9113 section 3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -1,6 +1,6 @@
 //! A request's head from HTTP/2 as one of HTTP/1.1, or why not (RFC 9113 sections 8.2 and 8.3).
 
-use ::http::header::{CONTENT_LENGTH, COOKIE, HOST, TE};
+use ::http::header::{CONTENT_LENGTH, COOKIE, HOST};
 use ::http::request::Parts;
 use ::http::{HeaderMap, HeaderValue, Method};
 use base64::Engine;
@@ -64,21 +64,26 @@ pub fn write_request(out: &mut Vec<u8>, head: &Parts, whole: Option<u64>, switch
             Body::Switched
         }
     };
+    let (mut trailers, mut cookies) = (false, false);
     for (name, value) in &head.headers {
         let value = sound(value)?;
         match name.as_str() {
             "http2-settings" => return Err(Reason::ConnectionField),
             "te" if !value.eq_ignore_ascii_case(b"trailers") => return Err(Reason::ConnectionField),
             "sec-websocket-key" if switch.is_some() => {}
-            "te" | "host" | "cookie" | "content-length" => {}
+            "te" => trailers = true,
+            "cookie" => cookies = true,
+            "host" | "content-length" => {}
             name if is_of_connection(Known::from_name(name.as_bytes())) => return Err(Reason::ConnectionField),
             name => write_line(out, name.as_bytes(), value),
         }
     }
-    if head.headers.contains_key(TE) {
+    if trailers {
         out.extend_from_slice(b"te: trailers\r\n");
     }
-    write_cookies(out, &head.headers);
+    if cookies {
+        write_cookies(out, &head.headers);
+    }
     match body {
         Body::Length(length) => write_line(out, b"content-length", itoa::Buffer::new().format(length).as_bytes()),
         Body::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
@@ -146,7 +151,8 @@ pub(super) fn body(fields: &HeaderMap, whole: Option<u64>) -> Result<Body, Reaso
 /// A value that stays one line, with nothing at its ends that HTTP/1.1 doesn't count as part of it (RFC 9113 section 8.2.1).
 pub(super) fn sound(value: &HeaderValue) -> Result<&[u8], Reason> {
     let value = value.as_bytes();
-    if value.iter().any(|&byte| (byte < 0x20 && byte != b'\t') || byte == 0x7f) {
+    // To the end whatever is found, as that goes many bytes at a time.
+    if value.iter().fold(false, |found, &byte| found | (byte < 0x20 && byte != b'\t') | (byte == 0x7f)) {
         return Err(Reason::ControlByte);
     }
     let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
@@ -156,13 +162,11 @@ pub(super) fn sound(value: &HeaderValue) -> Result<&[u8], Reason> {
     Ok(value)
 }
 
-/// Cookies may come in crumbs, each a field (RFC 9113 section 8.2.3).
+/// The cookies, of which there are some, may come in crumbs, each a field (RFC 9113 section 8.2.3).
 fn write_cookies(out: &mut Vec<u8>, fields: &HeaderMap) {
     for (index, crumb) in fields.get_all(COOKIE).iter().enumerate() {
         out.extend_from_slice(if index == 0 { &b"cookie: "[..] } else { b"; " });
         out.extend_from_slice(crumb.as_bytes());
     }
-    if fields.contains_key(COOKIE) {
-        out.extend_from_slice(b"\r\n");
-    }
+    out.extend_from_slice(b"\r\n");
 }

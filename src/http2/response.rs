@@ -1,10 +1,15 @@
 //! Responses' heads, trailers, and requests of the gateway's own, between HTTP/1.1 and HTTP/2.
 
+use ::http::header::SEC_WEBSOCKET_KEY;
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, uri};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use h2::ext::Protocol;
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 
 use super::request::{Body, body, sound};
 use crate::error::Reason;
-use crate::http::{Known, RequestHead, ResponseHead, write_line, write_status};
+use crate::http::{Known, RequestHead, ResponseHead, is_token, write_line, write_status};
 
 /// A response's head, parsed from `bytes`, as HTTP/2 says it: without what belongs to a connection (RFC 9113 section 8.2.2).
 ///
@@ -39,24 +44,12 @@ fn append(fields: &mut HeaderMap, name: &[u8], value: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// The answer to a request that can't be translated, and its body.
-pub fn refusal(reason: Reason) -> (Response<()>, String) {
-    let status = StatusCode::from_u16(reason.status()).unwrap_or(StatusCode::BAD_REQUEST);
-    let body = reason.text(status);
-    let mut response = Response::new(());
-    *response.status_mut() = status;
-    let fields = response.headers_mut();
-    fields.insert(::http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    fields.insert(::http::header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-    (response, body)
-}
-
-/// A request of the gateway's own, parsed from `bytes`, as HTTP/2 says it; nothing, if HTTP/2 can't.
-pub fn request_of(head: &RequestHead, bytes: &[u8]) -> Option<Request<()>> {
+/// A request of the gateway's own, parsed from `bytes`, as HTTP/2 says it; nothing, if HTTP/2 can't. Whether it goes over TLS.
+pub fn request_of(head: &RequestHead, bytes: &[u8], secure: bool) -> Option<Request<()>> {
     let mut request = Request::new(());
     *request.method_mut() = Method::from_bytes(head.method_name.of(bytes)).ok()?;
     let mut target = uri::Parts::default();
-    target.scheme = Some(uri::Scheme::HTTP);
+    target.scheme = Some(if secure { uri::Scheme::HTTPS } else { uri::Scheme::HTTP });
     target.authority = Some(uri::Authority::try_from(head.host.of(bytes)).ok()?);
     target.path_and_query = Some(uri::PathAndQuery::try_from(head.target.of(bytes)).ok()?);
     *request.uri_mut() = Uri::from_parts(target).ok()?;
@@ -65,11 +58,50 @@ pub fn request_of(head: &RequestHead, bytes: &[u8]) -> Option<Request<()>> {
     for field in head.fields.iter().filter(|field| !field.hop && !is_of_connection(field.known) && field.known != Known::Host) {
         append(fields, field.name.of(bytes), field.value.of(bytes))?;
     }
-    if head.te_trailers {
+    // Calls need it, whatever the client speaks.
+    if head.te_trailers || super::grpc::is_grpc(head, bytes) {
         fields.insert(::http::header::TE, HeaderValue::from_static("trailers"));
     }
     Some(request)
 }
+
+/// The request to switch to another protocol that an upgrade of HTTP/1.1 becomes (RFC 8441 section 4), and the key that its answer is to
+/// prove to have seen, if it is a WebSocket's; nothing, if it can't be said.
+pub fn connect_of(head: &RequestHead, bytes: &[u8], secure: bool) -> Option<(Request<()>, Option<HeaderValue>)> {
+    let protocol = head.header(bytes, "upgrade").and_then(|protocol| std::str::from_utf8(protocol).ok()).filter(|name| is_token(name))?;
+    let mut request = request_of(head, bytes, secure)?;
+    *request.method_mut() = Method::CONNECT;
+    request.extensions_mut().insert(Protocol::from(protocol));
+    let key = request.headers_mut().remove(SEC_WEBSOCKET_KEY);
+    Some((request, key))
+}
+
+/// Appends the head of HTTP/1.1 that says that the protocol was switched to, of an answer with these fields.
+///
+/// # Errors
+/// When it is malformed. `out` holds part of it then.
+pub fn write_switched(out: &mut Vec<u8>, fields: &HeaderMap, protocol: &str, key: Option<&HeaderValue>) -> Result<(), Reason> {
+    write_status(out, 101, b"Switching Protocols");
+    out.extend_from_slice(b"Connection: Upgrade\r\n");
+    write_line(out, b"Upgrade", protocol.as_bytes());
+    if let Some(key) = key {
+        // What shows that it was understood is not said over HTTP/2 (RFC 8441 section 5): RFC 6455 section 4.2.2.
+        let seen = digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key.as_bytes(), WEBSOCKET].concat());
+        write_line(out, b"Sec-WebSocket-Accept", STANDARD.encode(seen).as_bytes());
+    }
+    for (name, value) in fields {
+        match name.as_str() {
+            "content-length" | "sec-websocket-accept" => {}
+            name if is_of_connection(Known::from_name(name.as_bytes())) => return Err(Reason::BadResponseHead),
+            name => write_line(out, name.as_bytes(), sound(value).map_err(|_| Reason::BadResponseHead)?),
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
+/// What a key is followed by (RFC 6455 section 1.3).
+const WEBSOCKET: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// Appends an answer's head as HTTP/1.1; `ended` if its stream has ended with it.
 ///

@@ -215,3 +215,40 @@ fn the_preface_is_known_as_soon_as_it_can_be_no_other_request() {
     assert!(is_preface(b"PRI * HTTP/2") && is_preface(PREFACE) && is_preface(&[PREFACE, b"more"].concat()));
     assert!(!is_preface(b"PRI * HTTP/2.0\r\n\r\nSX") && !is_preface(b"GET / HTTP/1.1\r\n\r\n") && !is_preface(b""));
 }
+
+#[test]
+fn an_endpoints_first_frame_is_seen_however_it_is_cut() {
+    for (frame, extra) in [(&[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 9][..], 3), (&[0, 0, 0, 4, 0, 0, 0, 0, 0], 0)] {
+        for size in 1..=frame.len() {
+            let mut greeting = Greeting::default();
+            let pieces: Vec<bool> = frame.chunks(size).map(|piece| greeting.take(piece)).collect();
+            let (last, before) = pieces.split_last().unwrap();
+            assert!(*last && !before.contains(&true), "{size}");
+        }
+        assert!(Greeting::default().take(&[frame, &vec![7; extra]].concat()));
+    }
+}
+
+#[test]
+fn an_upgrade_is_said_in_either_terms() {
+    let bytes =
+        b"GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, x-hop\r\nX-Hop: 1\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let mut head = RequestHead::default();
+    assert!(parse_request(bytes, &Limits::default(), &mut head).unwrap());
+    let (request, key) = connect_of(&head, bytes, true).unwrap();
+    assert_eq!((request.method(), request.uri().to_string().as_str()), (&::http::Method::CONNECT, "https://a/chat"));
+    assert_eq!(request.extensions().get::<h2::ext::Protocol>().unwrap().as_str(), "websocket");
+    assert_eq!(request.headers().keys().collect::<Vec<_>>(), ["sec-websocket-version"]);
+    let mut fields = ::http::HeaderMap::new();
+    fields.insert("x-a", "1".parse().unwrap());
+    let mut out = Vec::new();
+    write_switched(&mut out, &fields, "websocket", key.as_ref()).unwrap();
+    assert_eq!(
+        String::from_utf8(out).unwrap(),
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nx-a: 1\r\n\r\n"
+    );
+    fields.insert("transfer-encoding", "chunked".parse().unwrap());
+    assert_eq!(write_switched(&mut Vec::new(), &fields, "x", None), Err(Reason::BadResponseHead));
+}

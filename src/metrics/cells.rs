@@ -10,6 +10,8 @@ pub enum Kind {
     Counter,
     /// Goes up and down.
     Gauge,
+    /// Counts durations by how long they were.
+    Histogram,
 }
 
 /// What is known about a metric before it is read.
@@ -19,7 +21,7 @@ pub struct Meta {
     pub name: &'static str,
     /// One sentence for a person; the field's doc comment.
     pub help: &'static str,
-    /// Counter or gauge.
+    /// Counter, gauge or histogram.
     pub kind: Kind,
     /// How many cells it has, one for each value of its label.
     pub cells: usize,
@@ -130,6 +132,37 @@ impl Cell for Nanos {
 
     fn read(&self, _: usize) -> u64 {
         self.0.load(Relaxed)
+    }
+}
+
+/// Durations, counted by the first of twelve bounds between 1 ms and 5 s that they don't exceed, with their sum; for what is rare, as it is coarse.
+#[derive(Debug, Default)]
+pub struct Durations {
+    /// The last is for those that exceed all bounds.
+    counts: [Counter; BOUNDS_MS.len() + 1],
+    sum: Nanos,
+}
+
+/// Upper bounds of what [`Durations`] tells apart, in milliseconds.
+pub(super) const BOUNDS_MS: [u16; 12] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000];
+
+impl Durations {
+    /// Counts a duration. To be called by the owning core only.
+    pub fn add(&self, elapsed: Duration) {
+        let bin = BOUNDS_MS.partition_point(|&bound| Duration::from_millis(bound.into()) < elapsed);
+        self.counts[bin].add(1);
+        self.sum.add(elapsed);
+    }
+}
+
+impl Cell for Durations {
+    const KIND: Kind = Kind::Histogram;
+    const CELLS: usize = BOUNDS_MS.len() + 2;
+    const DIVISOR: f64 = 1e9;
+
+    /// How many there were in each bin, then their sum.
+    fn read(&self, index: usize) -> u64 {
+        self.counts.get(index).map_or_else(|| self.sum.read(0), Counter::count)
     }
 }
 

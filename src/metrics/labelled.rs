@@ -17,6 +17,8 @@ pub enum Family {
     IpFilterShadow,
     /// Copies of requests.
     MirrorRequests,
+    /// Calls of gRPC.
+    Calls,
 }
 
 /// What one core has counted since it began, or all cores have.
@@ -31,8 +33,8 @@ pub struct Count {
 }
 
 impl Family {
-    const ALL: [Family; 5] =
-        [Family::SplitRequests, Family::AuthFailures, Family::AuthShadow, Family::IpFilterShadow, Family::MirrorRequests];
+    const ALL: [Family; 6] =
+        [Family::SplitRequests, Family::AuthFailures, Family::AuthShadow, Family::IpFilterShadow, Family::MirrorRequests, Family::Calls];
 
     /// Name, help and the names of the labels.
     const fn meta(self) -> (&'static str, &'static str, [&'static str; 2]) {
@@ -54,6 +56,11 @@ impl Family {
                 "gateway_auth_failures_total",
                 "Requests that weren't let in, by what they should have proved it with.",
                 ["kind", "reason"],
+            ),
+            Family::Calls => (
+                "gateway_grpc_calls_total",
+                "Calls of gRPC that have ended, by the status that their clients were told.",
+                ["route", "grpc_status"],
             ),
             Family::MirrorRequests => (
                 "gateway_mirror_requests_total",

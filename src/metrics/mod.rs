@@ -17,7 +17,7 @@ use crate::http::Method;
 use crate::latency::{Board, SERIES, SlowLog};
 
 use cells::{Cell, cells};
-pub use cells::{Counter, Counters, Gauge, Gauges, Kind, Meta, Nanos};
+pub use cells::{Counter, Counters, Durations, Gauge, Gauges, Kind, Meta, Nanos};
 use handshakes::TLS_RESULTS;
 pub use handshakes::{
     TLS_CLOSED, TLS_FULL, TLS_INCOMPATIBLE, TLS_MALFORMED, TLS_NOT_TRUSTED, TLS_OFF, TLS_PLAIN, TLS_RESUMED, TLS_TIMEOUT, TLS_TOO_LARGE,
@@ -59,8 +59,8 @@ cells! {
         pub connections: Gauge = "gateway_active_connections",
         /// TLS handshakes of clients, by what became of them.
         pub tls_handshakes: Counters<12> = "gateway_tls_handshakes_total" by "result" in TLS_RESULTS,
-        /// Time that those took which succeeded, in sum.
-        pub tls_handshake_time: Nanos = "gateway_tls_handshake_seconds_total",
+        /// How long those took which succeeded.
+        pub tls_handshake_time: Durations = "gateway_tls_handshake_duration_seconds",
         /// TLS handshakes of clients that are under way.
         pub tls_handshaking: Gauge = "gateway_tls_handshakes_in_progress",
         /// Workers that accept connections; none once they drain.
@@ -83,6 +83,10 @@ cells! {
         pub http2_goaways: Counter = "gateway_http2_goaways_total",
         /// Connections that were ended because of frames that cost a client nothing: pings, settings, resets.
         pub http2_floods: Counter = "gateway_http2_floods_total",
+        /// HTTP/2 connections that were closed because their peer said nothing, though it was asked by a PING, by who it was.
+        pub http2_silent: Counters<2> = "gateway_http2_silent_total" by "peer" in HTTP2_PEERS,
+        /// Connections that were ended because the client broke the rules of HTTP/2.
+        pub http2_errors: Counter = "gateway_http2_protocol_errors_total",
         /// Bytes received from clients.
         pub bytes_in: Counter = "gateway_received_bytes_total",
         /// Bytes sent to clients.
@@ -177,6 +181,13 @@ pub const CACHE_RESULTS: &[&str] = &["hit", "stale", "collapsed", "revalidated",
 const CODINGS: &[&str] = &["gzip", "br", "zstd"];
 /// Labels of `upstream_connections`, in order of [`UPSTREAM_ACTIVE`] and [`UPSTREAM_IDLE`].
 const UPSTREAM_STATES: &[&str] = &["active", "idle"];
+/// Labels of `http2_silent`, in order of [`SILENT_CLIENT`] and [`SILENT_ENDPOINT`].
+const HTTP2_PEERS: &[&str] = &["client", "endpoint"];
+/// A client.
+pub const SILENT_CLIENT: usize = 0;
+/// An endpoint.
+pub const SILENT_ENDPOINT: usize = 1;
+
 /// Labels of `http2_resets`, in order of [`RESET_BY_CLIENT`], [`RESET_BY_GATEWAY`] and [`RESET_REFUSED`].
 const HTTP2_RESETS: &[&str] = &["client", "gateway", "refused"];
 /// Labels of `driver`, in order of [`DRIVER_IO_URING`] and [`DRIVER_EPOLL`].
@@ -359,7 +370,9 @@ mod tests {
             assert!(meta.name.starts_with("gateway_"));
             assert!(meta.help.ends_with('.') && !meta.help.starts_with(' '), "{}", meta.help);
             assert_eq!(meta.name.ends_with("_total"), meta.kind == Kind::Counter, "{}", meta.name);
-            assert_eq!(meta.label.map_or(1, |(_, values)| values.len()), meta.cells, "{}", meta.name);
+            // A histogram's cells are its bins, the one above all bounds, and its sum.
+            let unlabelled = if meta.kind == Kind::Histogram { cells::BOUNDS_MS.len() + 2 } else { 1 };
+            assert_eq!(meta.label.map_or(unlabelled, |(_, values)| values.len()), meta.cells, "{}", meta.name);
         }
     }
 

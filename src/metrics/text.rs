@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::cells::BOUNDS_MS;
 use super::{AccessLog, Core, Kind, Meta, Process, Registry, Spans};
 
 /// The content type of the page.
@@ -104,8 +105,12 @@ fn cells(text: &mut Text, meta: &Meta, read: impl Fn(usize) -> u64) {
     let kind = match meta.kind {
         Kind::Counter => "counter",
         Kind::Gauge => "gauge",
+        Kind::Histogram => "histogram",
     };
     text.family(meta.name, kind, meta.help);
+    if meta.kind == Kind::Histogram {
+        return histogram(text, meta, read);
+    }
     match meta.label {
         None => text.sample(meta.name, &[], read(0) as f64 / meta.divisor),
         Some((label, values)) => {
@@ -114,6 +119,20 @@ fn cells(text: &mut Text, meta: &Meta, read: impl Fn(usize) -> u64) {
             }
         }
     }
+}
+
+/// Writes the samples of a histogram.
+fn histogram(text: &mut Text, meta: &Meta, read: impl Fn(usize) -> u64) {
+    let [bucket, sum, count] = ["bucket", "sum", "count"].map(|part| format!("{}_{part}", meta.name));
+    let mut so_far = 0;
+    for (bin, bound) in BOUNDS_MS.iter().enumerate() {
+        so_far += read(bin);
+        text.sample(&bucket, &[("le", &(f64::from(*bound) / 1e3).to_string())], so_far as f64);
+    }
+    so_far += read(BOUNDS_MS.len());
+    text.sample(&bucket, &[("le", "+Inf")], so_far as f64);
+    text.sample(&sum, &[], read(BOUNDS_MS.len() + 1) as f64 / meta.divisor);
+    text.sample(&count, &[], so_far as f64);
 }
 
 /// Writes how the load is spread over the cores.
@@ -165,6 +184,20 @@ mod tests {
         assert_eq!(value(&page, "gateway_http_requests_total{status_class=\"2xx\"}"), 3.0);
         assert_eq!(value(&page, "gateway_refusals_total{reason=\"connect_failed\"}"), 1.0);
         assert_eq!(value(&page, "gateway_core_requests_total{core=\"1\"}"), 2.0);
+    }
+
+    #[test]
+    fn a_histogram_counts_what_is_no_longer_than_each_bound() {
+        let registry = Registry::new(2);
+        for (core, micros) in [(0, 1), (1, 1000), (0, 1001), (1, 70_000), (0, 9_000_000)] {
+            registry.cores[core].tls_handshake_time.add(Duration::from_micros(micros));
+        }
+        let page = page(&registry);
+        let name = "gateway_tls_handshake_duration_seconds";
+        for (bound, count) in [("0.001", 2.0), ("0.002", 3.0), ("0.05", 3.0), ("0.1", 4.0), ("5", 4.0), ("+Inf", 5.0)] {
+            assert_eq!(value(&page, &format!("{name}_bucket{{le=\"{bound}\"}}")), count, "{bound}");
+        }
+        assert_eq!((value(&page, &format!("{name}_count")), value(&page, &format!("{name}_sum"))), (5.0, 9.072002));
     }
 
     #[test]

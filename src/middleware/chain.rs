@@ -5,12 +5,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::question::{Question, Reply};
-use super::{Admitted, Editing, Encoding, Incoming};
+use super::{Admitted, Compression, Editing, Incoming};
 use crate::auth::Verified;
 use crate::clock::Instant;
 use crate::config::Cidr;
 use crate::error::Reason;
 use crate::http::{Changes, ResponseHead};
+use crate::http2::web::Form;
 use crate::router::{Captures, RouteIndex, Router};
 
 /// One link of a route's chain on one core. What it remembers stands in cells: requests of a core don't run at the same time.
@@ -136,6 +137,8 @@ pub struct Notes {
     pub response: Changes,
     /// How the answer's body is encoded on its way, if it is.
     pub encoding: Option<Encoding>,
+    /// It is a call of gRPC-Web, and wants its answer in this form.
+    pub web: Option<Form>,
     /// The request's whole body, once a link has asked for it ([`Flow::Collect`]): what the endpoint gets.
     pub body: Option<Vec<u8>>,
     /// How the answer's body is edited as a whole, one after the other.
@@ -146,6 +149,15 @@ pub struct Notes {
     pub verified: Option<Rc<Verified>>,
     /// Bytes that the body may have in place of what the gateway lets it have; 0 is no limit of its own.
     body_max: u64,
+}
+
+/// What an answer's body becomes on its way.
+#[derive(Clone, Debug)]
+pub enum Encoding {
+    /// Compressed.
+    Compressed(Compression),
+    /// What gRPC-Web has in its place, with the trailers.
+    Web(Form),
 }
 
 /// What links and the cache leave for the access log; empty is nothing to tell.
@@ -182,6 +194,7 @@ impl Notes {
         self.verified = None;
         self.query = None;
         self.encoding = None;
+        self.web = None;
         self.path = None;
         self.status = 0;
         self.body = None;

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::negotiate::{Coding, choose};
-use super::{Middleware, Response, Scope, Settings};
+use super::{Encoding, Middleware, Response, Scope, Settings};
 use crate::clock::Instant;
 use crate::config::{Size, Wrong};
 use crate::http::{Field, Framing, Known, Method, Version};
@@ -118,9 +118,9 @@ fn is_type(text: &str) -> bool {
     text.matches('*').count() <= 1 && text.split_once('/').is_some_and(|(kind, subtype)| is_part(kind) && is_part(subtype))
 }
 
-/// An answer is to be encoded like this. It has a place among those of its core as long as it lives.
+/// An answer is to be compressed like this. It has a place among those of its core as long as it lives.
 #[derive(Clone, Debug)]
-pub struct Encoding {
+pub struct Compression {
     /// How.
     pub coding: Coding,
     /// How hard it tries, in the coding's own measure.
@@ -218,7 +218,8 @@ impl Compressor {
             DIGESTS.iter().for_each(|name| changes.remove(name));
         }
         changes.add("Content-Encoding", coding.name().as_bytes());
-        response.notes.encoding = Some(Encoding { coding, level: self.levels[coding as usize], _place: self.places.clone() });
+        response.notes.encoding =
+            Some(Encoding::Compressed(Compression { coding, level: self.levels[coding as usize], _place: self.places.clone() }));
     }
 }
 

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Settings, access_log, auth, compress, cors, custom, fault, headers, ip_filter, rate_limit, redirect, request_limit, respond, rewrite,
-    security_headers, transform,
+    Settings, access_log, auth, compress, cors, custom, fault, grpc_web, headers, ip_filter, rate_limit, redirect, request_limit, respond,
+    rewrite, security_headers, transform,
 };
 
 macro_rules! kinds {
@@ -52,6 +52,8 @@ kinds! {
     custom: custom::Custom,
     /// Delays and errors on purpose.
     fault: fault::Fault,
+    /// Calls of gRPC-Web, from browsers, go to the endpoint as gRPC.
+    grpc_web: grpc_web::GrpcWeb,
     /// How often a client may ask, over all cores.
     rate_limit: rate_limit::RateLimit,
     /// Headers taken away, set and added, both ways.

@@ -10,6 +10,7 @@ mod compress;
 mod cors;
 mod custom;
 mod fault;
+mod grpc_web;
 mod headers;
 mod incoming;
 mod ip_filter;
@@ -37,8 +38,8 @@ use std::sync::Arc;
 
 pub use access_log::{AccessLog, Field, LineFormat};
 pub use auth::{Admitted, Auth, Keyring};
-pub use chain::{Answer, Denial, Flow, Found, Marks, Middleware, Notes, Request, Response};
-pub use compress::Encoding;
+pub use chain::{Answer, Denial, Encoding, Flow, Found, Marks, Middleware, Notes, Request, Response};
+pub use compress::Compression;
 pub use cors::preflight;
 pub use custom::{Custom, Factory, Registry};
 pub use incoming::{Asked, Incoming};

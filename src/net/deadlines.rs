@@ -177,6 +177,11 @@ impl Timer {
         self.deadlines.entries.borrow()[self.index as usize].expired
     }
 
+    /// A deadline beside this one that only wakes the task that asks for it.
+    pub async fn alarm(&self) -> Timer {
+        self.deadlines.alarm().await
+    }
+
     pub(super) fn cancel_handle(&self) -> CancelHandle {
         self.deadlines.entries.borrow_mut()[self.index as usize].canceller.get_or_insert_with(Canceller::new).handle()
     }

@@ -12,7 +12,7 @@ use futures_util::future::{Either, LocalBoxFuture};
 use monoio::net::TcpStream;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::pipe::{End, Held, Tie};
+use super::pipe::{End, Held, Tie, Told};
 use super::tls::Tls;
 use super::wire::Wire;
 use super::{Moved, Stream, Timer, ring, sys};
@@ -97,6 +97,11 @@ impl Link {
         }
     }
 
+    /// Whether it is spoken over TLS.
+    pub fn is_secure(&self) -> bool {
+        matches!(self.kind, Kind::Tls(_))
+    }
+
     /// Whether there is something to receive, the end of the stream included, without waiting. No receive may be under way.
     pub fn readable_now(&self) -> bool {
         match &self.kind {
@@ -122,16 +127,19 @@ impl Link {
         }
     }
 
-    /// Lets the other end of a pipe know that nothing was done with what was received, before this one is closed.
-    pub fn say_unprocessed(&self) {
+    /// Lets the other end of a pipe know why there is no answer, before this one is closed.
+    pub fn tell(&self, told: Told) {
         if let Kind::Pipe(held) = &self.kind {
-            held.end.say_unprocessed();
+            held.end.tell(told);
         }
     }
 
-    /// Whether the other end of a pipe has said that.
-    pub fn is_unprocessed(&self) -> bool {
-        matches!(&self.kind, Kind::Pipe(held) if held.end.is_unprocessed())
+    /// What the other end of a pipe has said.
+    pub fn told(&self) -> Option<Told> {
+        match &self.kind {
+            Kind::Pipe(held) => held.end.told(),
+            Kind::Socket(..) | Kind::Tls(..) => None,
+        }
     }
 
     /// Ends `other` once the other end of this pipe is gone, for as long as the tie is held; nothing, if this is no pipe. To be dropped

@@ -25,8 +25,8 @@ pub use doorbell::{Bell, Doorbell};
 pub use front::{Front, recv_front};
 pub use handshake::{Agreed, HELLO_MAX, Unsafe, is_untrusted, secure, secure_to};
 pub use link::{Link, connect};
-pub use pipe::{Tie, pipe};
-pub use polled::{Polled, Progress, Tap};
+pub use pipe::{Tie, Told, pipe};
+pub use polled::{Polled, Progress, Tap, Until};
 pub use ring::{Engine, RingError, run_on, try_uring};
 pub use sys::{adopt, pass_only, readable_at_once, reset_on_close, set_descriptor_limit};
 

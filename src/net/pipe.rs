@@ -43,10 +43,19 @@ struct Pipe {
     capacity: usize,
     /// Whether an idle receive of an end is to be ended.
     woken: [Cell<bool>; 2],
-    /// What was received wasn't processed.
-    unprocessed: Cell<bool>,
+    /// Why there will be no answer, if an end has said so.
+    told: Cell<Option<Told>>,
     /// What is to end when the end opposite of this one is gone.
     ties: [RefCell<Vec<Option<Target>>>; 2],
+}
+
+/// Why an end of a pipe gives no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Nothing was done with what was received.
+    Unprocessed,
+    /// It asked for what can't be had there.
+    Unsupported,
 }
 
 /// While this is held, something ends with the other end of a pipe.
@@ -76,13 +85,8 @@ pub(super) struct Held {
 
 /// Both ends of a stream within this core that holds at most `capacity` bytes each way. Closing one end is seen at the other.
 pub fn pipe(capacity: usize) -> (Link, Link) {
-    let pipe = Rc::new(Pipe {
-        ways: Default::default(),
-        capacity,
-        woken: Default::default(),
-        unprocessed: Cell::new(false),
-        ties: Default::default(),
-    });
+    let pipe =
+        Rc::new(Pipe { ways: Default::default(), capacity, woken: Default::default(), told: Cell::new(None), ties: Default::default() });
     let link = |side| Link::of_pipe(Held { end: End { pipe: pipe.clone(), side }, reset: Cell::new(false) });
     (link(0), link(1))
 }
@@ -115,14 +119,14 @@ impl End {
         &self.pipe.ways[1 - self.side]
     }
 
-    /// Lets the other end know that nothing was done with what was received, before this one is closed.
-    pub(super) fn say_unprocessed(&self) {
-        self.pipe.unprocessed.set(true);
+    /// Lets the other end know why there is no answer, before this one is closed.
+    pub(super) fn tell(&self, told: Told) {
+        self.pipe.told.set(Some(told));
     }
 
-    /// Whether either end has said that.
-    pub(super) fn is_unprocessed(&self) -> bool {
-        self.pipe.unprocessed.get()
+    /// What either end has said.
+    pub(super) fn told(&self) -> Option<Told> {
+        self.pipe.told.get()
     }
 
     /// Whether the other end takes nothing any more.

@@ -9,7 +9,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Link, Moved, Stream};
+use super::{Link, Moved, Stream, Timer};
+use crate::clock::Instant;
 
 /// An operation under way.
 type Moving = Pin<Box<dyn Future<Output = Moved>>>;
@@ -24,10 +25,22 @@ pub struct Progress {
     pub sending: Cell<bool>,
     /// Sends that have ended.
     pub sent: Cell<u64>,
+    /// Nothing has come for so long that what is waited with holds no buffer.
+    pub rests: Cell<bool>,
+}
+
+/// When a receive that brings nothing gives its buffer back; `None` if it may keep it.
+pub type Until = Box<dyn Fn() -> Option<Instant>>;
+
+/// What ends such a receive.
+struct Rest {
+    timer: Timer,
+    until: Until,
 }
 
 /// A link that is polled. Dropping it ends both directions if an operation is under way.
 pub struct Polled {
+    rest: Option<Rc<Rest>>,
     link: Link,
     tap: Tap,
     received: Vec<u8>,
@@ -45,6 +58,7 @@ impl Polled {
     pub fn new(link: Link, first: Vec<u8>, mut tap: Tap) -> Polled {
         tap(&first);
         Polled {
+            rest: None,
             link,
             tap,
             received: first,
@@ -55,6 +69,12 @@ impl Polled {
             sending: None,
             progress: Rc::default(),
         }
+    }
+
+    /// Lets it rest where nothing comes; the timer is for nothing else.
+    pub fn resting(mut self, timer: Timer, until: Until) -> Polled {
+        self.rest = Some(Rc::new(Rest { timer, until }));
+        self
     }
 
     /// How sending stands.
@@ -87,7 +107,10 @@ impl AsyncRead for Polled {
                     this.taken = 0;
                     buf.clear();
                     buf.reserve(RECEIVE);
-                    none.insert(Box::pin(async move { link.recv(buf).await }))
+                    match this.rest.clone().and_then(|rest| (rest.until)().map(|at| (rest, at))) {
+                        Some((rest, at)) => none.insert(Box::pin(receive_or_rest(link, buf, rest, at, this.progress.clone()))),
+                        None => none.insert(Box::pin(async move { link.recv(buf).await })),
+                    }
                 }
             };
             let (result, buf) = ready!(receiving.as_mut().poll(cx));
@@ -101,6 +124,26 @@ impl AsyncRead for Polled {
         to.put_slice(&rest[..count]);
         this.taken += count;
         Poll::Ready(Ok(()))
+    }
+}
+
+/// Receives; from `at` on, waits without a buffer.
+async fn receive_or_rest(link: Link, buf: Vec<u8>, rest: Rc<Rest>, at: Instant, progress: Rc<Progress>) -> Moved {
+    rest.timer.wake_at(at);
+    let (result, buf) = link.recv_idle(buf, &rest.timer).await;
+    rest.timer.clear();
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            drop(buf);
+            progress.rests.set(true);
+            let readable = link.readable().await;
+            progress.rests.set(false);
+            match readable {
+                Ok(()) => link.recv(Vec::with_capacity(RECEIVE)).await,
+                Err(error) => (Err(error), Vec::new()),
+            }
+        }
+        result => (result, buf),
     }
 }
 
@@ -156,7 +199,7 @@ mod tests {
     use std::future::poll_fn;
 
     use super::*;
-    use crate::net::{Engine, both, pipe, run_on};
+    use crate::net::{Deadlines, Engine, both, pipe, run_on};
 
     #[test]
     fn carries_what_is_polled_both_ways_and_shows_it_to_the_tap() {
@@ -207,6 +250,33 @@ mod tests {
             assert!(echoed == bytes && got == [b"first", &bytes[..]].concat());
             assert_eq!(seen.get(), bytes.len() + 5);
             assert!(!progress.sending.get() && progress.sent.get() > 1);
+        })
+        .unwrap();
+    }
+    #[test]
+    fn where_nothing_comes_it_rests_without_a_buffer() {
+        run_on(&[Engine::Epoll], 16, |_| async {
+            let (near, far) = pipe(1000);
+            let deadlines = Rc::new(Deadlines::default());
+            let timer = deadlines.timer(&near);
+            let mut polled = Polled::new(near, Vec::new(), Box::new(|_| {})).resting(timer, Box::new(|| Some(Instant::ZERO)));
+            let progress = polled.progress();
+            for sent in [&b"one"[..], b"two"] {
+                let mut piece = [0; 9];
+                let mut piece = ReadBuf::new(&mut piece);
+                poll_fn(|cx| {
+                    for rests in [false, true] {
+                        assert!(Pin::new(&mut polled).poll_read(cx, &mut piece).is_pending());
+                        assert_eq!((progress.rests.get(), polled.received.capacity()), (rests, 0));
+                        deadlines.sweep(Instant::ZERO);
+                    }
+                    Poll::Ready(())
+                })
+                .await;
+                far.send(sent.to_vec(), 0).await.0.unwrap();
+                poll_fn(|cx| Pin::new(&mut polled).poll_read(cx, &mut piece)).await.unwrap();
+                assert_eq!((piece.filled(), progress.rests.get()), (sent, false));
+            }
         })
         .unwrap();
     }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 
+use futures_util::FutureExt;
 use monoio::buf::IoBuf;
 use monoio::io::{AsyncReadRent, AsyncWriteRent, CancelableAsyncReadRent};
 use monoio::net::TcpStream;
@@ -26,11 +27,10 @@ impl Wire {
         Wire { stream: Rc::new(UnsafeCell::new(stream)), fd }
     }
 
-    /// Receives into the buffer's spare room, as [`super::Stream::recv`] does.
+    /// Receives into the buffer's spare room, as [`super::Stream::recv`] does. No `async fn`, whose state would be one more to go through.
     #[inline]
-    pub(super) async fn recv(&self, buf: Vec<u8>) -> Moved {
-        let (result, Spare(buf)) = sys::half(&self.stream).read(Spare::of(buf)).await;
-        (result, buf)
+    pub(super) fn recv(&self, buf: Vec<u8>) -> impl Future<Output = Moved> {
+        sys::half(&self.stream).read(Spare::of(buf)).map(|(result, Spare(buf))| (result, buf))
     }
 
     /// As [`super::Stream::recv_idle`] does.

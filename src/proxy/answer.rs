@@ -3,7 +3,7 @@
 use super::core::{Core, PageAnswer, Session, after};
 use crate::error::Reason;
 use crate::http::{Edits, Framing, Known, Method, RequestHead, connection_line, kept_request_id, write_line, write_status};
-use crate::http2::grpc;
+use crate::http2::{grpc, web};
 use crate::net::Stream;
 use crate::server::{Client, Inbound, Next};
 
@@ -52,9 +52,10 @@ impl Core {
         let json = session.head.known(bytes, Known::Accept).is_some_and(|accept| contains(accept, b"json"));
         let id = kept_request_id(&session.head, bytes, session.sender.trusted).unwrap_or(session.scratch.id.as_bytes());
         let id = std::str::from_utf8(id).unwrap_or_default();
-        let in_grpc = client.http2 && grpc::is_grpc(&session.head, bytes);
+        let web = web::Form::wanted(&session.head, bytes).map(|form| form.kind(b"+proto"));
+        let in_grpc = web.is_some() || client.http2 && grpc::is_grpc(&session.head, bytes);
         let (kind, body) = if in_grpc {
-            ("application/grpc", String::new())
+            (web.as_deref().map_or("application/grpc", |kind| std::str::from_utf8(kind).unwrap_or_default()), String::new())
         } else if json {
             let problem = serde_json::json!({
                 "type": "about:blank", "title": phrase(status), "status": status,
@@ -170,7 +171,7 @@ const fn proxy_error(reason: Reason) -> &'static str {
         Reason::ResponseHeadTooLarge => "http_response_header_section_size",
         Reason::BadResponseHead | Reason::BadResponseFraming | Reason::BadResponseBody | Reason::BadAnswerJson => "http_protocol_error",
         Reason::AnswerTooLarge => "http_response_body_size",
-        Reason::UnexpectedUpgrade => "http_upgrade_failed",
+        Reason::UnexpectedUpgrade | Reason::UpgradeUnsupported => "http_upgrade_failed",
         Reason::NoHealthyEndpoint => "destination_unavailable",
         Reason::EndpointsBusy | Reason::QueueFull | Reason::QueueTimeout => "connection_limit_reached",
         Reason::Draining | Reason::OutOfDescriptors | Reason::TooManyConnections | Reason::Internal => "proxy_internal_error",

@@ -16,7 +16,7 @@ use crate::exchange::{Attempt, Incoming, Trace, View};
 use crate::http::{Changes, Edits, Framing, Method, RequestHead, RequestOut, ResponseHead, ResponseOut, Version};
 use crate::http::{write_request, write_response};
 use crate::http1;
-use crate::net::{Stream, Tie};
+use crate::net::{Stream, Tie, Told};
 use crate::server::{Client, Inbound};
 
 /// An endpoint that has begun to answer. Its head is in the session, parsed from the front of `buf`.
@@ -33,6 +33,8 @@ pub(super) struct Answered<'a> {
     pub pieces: bool,
     /// What comes next needs a large buffer: the last one was filled.
     pub filled: bool,
+    /// The status that a call of gRPC ended with.
+    pub call: Option<u8>,
 }
 
 /// What the head of an endpoint's answer says of the bytes behind it.
@@ -148,7 +150,17 @@ impl Core {
         let reason = loop {
             let error = match look(&buf, asked, limits, &mut session.response, &mut interims) {
                 Ok(Look::Complete) => {
-                    return Ok(Answered { _tie: tie, connection, buf, upload, trace, whole: None, pieces: false, filled: false });
+                    return Ok(Answered {
+                        _tie: tie,
+                        connection,
+                        buf,
+                        upload,
+                        trace,
+                        whole: None,
+                        pieces: false,
+                        filled: false,
+                        call: None,
+                    });
                 }
                 Ok(Look::Interim) => {
                     if let Some(client) = client
@@ -198,7 +210,8 @@ impl Core {
             // What ended the sending may have ended the connection: the limit on it, most often.
             let sending = upload.as_ref().and_then(|upload| upload.ended()?.result.err());
             break match error {
-                _ if connection.link.is_unprocessed() => Reason::StreamRefused,
+                _ if connection.link.told() == Some(Told::Unprocessed) => Reason::StreamRefused,
+                _ if connection.link.told() == Some(Told::Unsupported) => Reason::UpgradeUnsupported,
                 _ if client.is_some_and(|client| client.link.is_left()) => Reason::ClientLeft,
                 HeadError::Expired if self.now() >= deadline.get() => Reason::RequestTimeout,
                 HeadError::Expired => Reason::FirstByteTimeout,

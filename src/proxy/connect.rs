@@ -6,11 +6,13 @@ use std::rc::Rc;
 
 use super::attempt::key;
 use super::core::{Core, Session, after};
+use super::service::pace;
 use crate::client::{Connection, Key, http2};
 use crate::clock::Instant;
 use crate::config::{Protocol, Size};
 use crate::error::Reason;
 use crate::exchange::{Attempt, Incoming, Plan, UpstreamPlan, View};
+use crate::metrics::SILENT_ENDPOINT;
 use crate::net::{self, Link, Stream, Timer};
 use crate::proxy_protocol::{self, Ends};
 use crate::server::Client;
@@ -29,11 +31,14 @@ impl Core {
             stream_window: size(plan.config.http2.stream_window),
             connection_window: size(plan.config.http2.connection_window),
             write: plan.config.timeouts.body_idle.get(),
+            pace: pace(upstream.settings.keep_alive.ping_interval, upstream.settings.keep_alive.ping_timeout),
             limits: upstream.head_limits,
         };
         let core = self.shared();
         let now = move || core.as_ref().map_or(Instant::ZERO, |core| core.woke());
-        let (link, opened) = self.multiplexed.lane(key, settings, now, opening).await?;
+        let counters = self.counters.clone();
+        let on_silent = move || counters.http2_silent.add(SILENT_ENDPOINT, 1);
+        let (link, opened) = self.multiplexed.lane(key, settings, now, on_silent, opening).await?;
         let timer = self.deadlines.timer(&link);
         Ok((link, timer, opened))
     }

@@ -113,6 +113,8 @@ pub struct Session {
     pub(super) served: u32,
     /// Interim answers aren't passed on.
     pub(super) hushed: bool,
+    /// The request is a call of gRPC.
+    pub(super) grpc: bool,
     /// When the request's own time for the head of its answer is over.
     pub(super) limit: Option<Instant>,
     /// The request's copy, until its body is sent.

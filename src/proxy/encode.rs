@@ -13,6 +13,7 @@ use crate::error::Reason;
 use crate::http::Framing;
 use crate::http1::as_response;
 use crate::http1::write::write_last_chunk;
+use crate::http2::grpc;
 use crate::middleware::Encoding;
 use crate::net::Stream;
 use crate::server::Client;
@@ -20,6 +21,8 @@ use crate::server::Client;
 /// What is encoded and has not been sent.
 struct Output {
     encoder: Encoder,
+    /// It is counted among those that are compressed.
+    compresses: bool,
     /// A chunk, behind the room for its size.
     chunk: Vec<u8>,
     /// Something was taken that the client can't decode yet.
@@ -27,14 +30,21 @@ struct Output {
 }
 
 impl Output {
-    fn new(encoding: &Encoding, mut chunk: Vec<u8>) -> Result<Output, Reason> {
+    fn new(core: &Core, encoding: &Encoding) -> Result<Output, Reason> {
+        if let Encoding::Compressed(compression) = encoding {
+            core.counters.compressed.add(compression.coding as usize, 1);
+        }
+        let mut chunk = core.buffers.take();
         chunk.resize(FRONT, 0);
-        Ok(Output { encoder: Encoder::new(encoding)?, chunk, pending: false })
+        let compresses = matches!(encoding, Encoding::Compressed(_));
+        Ok(Output { encoder: Encoder::new(encoding)?, compresses, chunk, pending: false })
     }
 
     fn push(&mut self, core: &Core, piece: &[u8]) -> Result<(), Reason> {
         self.pending |= !piece.is_empty();
-        core.counters.compress_in.add(piece.len() as u64);
+        if self.compresses {
+            core.counters.compress_in.add(piece.len() as u64);
+        }
         self.encoder.push(piece, &mut self.chunk)
     }
 
@@ -48,13 +58,15 @@ impl Output {
     /// Frames what there is; the place where it begins.
     fn frame(&mut self, core: &Core) -> usize {
         let data = self.chunk.len() - FRONT;
-        core.counters.compress_out.add(data as u64);
+        if self.compresses {
+            core.counters.compress_out.add(data as u64);
+        }
         frame(&mut self.chunk, data)
     }
 
     /// Frames what there is and the end of the body; the place where it begins.
     fn finish(&mut self, core: &Core, trailers: &[u8]) -> Result<usize, Reason> {
-        self.encoder.finish(&mut self.chunk)?;
+        let trailers = self.encoder.finish(&mut self.chunk, trailers)?;
         let from = self.frame(core);
         write_last_chunk(&mut self.chunk, trailers);
         Ok(from)
@@ -82,9 +94,8 @@ impl Core {
         framing: Framing,
         encoding: &Encoding,
     ) -> Result<bool, Reason> {
-        self.counters.compressed.add(encoding.coding as usize, 1);
         let mut source = Source::new(framing, &terms.plan.head_limits);
-        let mut output = Output::new(encoding, self.buffers.take())?;
+        let mut output = Output::new(self, encoding)?;
         let (mut head, mut ended) = (Some(head), false);
         loop {
             let filled = buf.len() == buf.capacity();
@@ -103,6 +114,9 @@ impl Core {
             let done = taken.done || ended;
             let from = if done {
                 self.buffers.give(std::mem::take(&mut buf));
+                if let Encoding::Web(_) = encoding {
+                    answered.call = grpc::status_in(source.trailers()).or(answered.call);
+                }
                 output.finish(self, source.trailers())?
             } else {
                 if !(filled && answered.connection.link.readable_now()) {
@@ -141,8 +155,7 @@ impl Way<'_> {
     /// A body from the cache, encoded, behind its head.
     pub(super) async fn encoded(&self, hit: &Hit, encoding: &Encoding, mut head: Vec<u8>) -> Result<(), Reason> {
         let core = self.core;
-        core.counters.compressed.add(encoding.coding as usize, 1);
-        let mut output = Output::new(encoding, core.buffers.take())?;
+        let mut output = Output::new(core, encoding)?;
         let mut plain = core.buffers.take();
         let mut at = 0u64;
         loop {
@@ -186,8 +199,7 @@ impl Way<'_> {
     /// A body that is there as a whole, encoded, behind its head.
     pub(super) async fn encoded_whole(&self, body: &[u8], encoding: &Encoding, mut head: Vec<u8>) -> Result<(), Reason> {
         let core = self.core;
-        core.counters.compressed.add(encoding.coding as usize, 1);
-        let mut output = Output::new(encoding, core.buffers.take())?;
+        let mut output = Output::new(core, encoding)?;
         output.push(core, body)?;
         let from = output.finish(core, b"")?;
         head.extend_from_slice(&output.chunk[from..]);

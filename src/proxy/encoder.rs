@@ -4,13 +4,15 @@
 use std::io::{self, Write};
 
 use crate::error::Reason;
-use crate::middleware::{Coding, Encoding};
+use crate::http2::web;
+use crate::middleware::{Coding, Compression, Encoding};
 
 /// An encoder of one body.
 pub(super) enum Encoder {
     Gzip(flate2::write::GzEncoder<Vec<u8>>),
     Br(Box<brotli::CompressorWriter<Vec<u8>>>),
     Zstd(zstd::Encoder<'static, Vec<u8>>),
+    Web(web::Writer),
     /// It has ended.
     Done,
 }
@@ -19,12 +21,15 @@ impl Encoder {
     /// # Errors
     /// [`Reason::Internal`] if there is no memory for it.
     pub(super) fn new(encoding: &Encoding) -> Result<Encoder, Reason> {
-        let out = Vec::new();
-        Ok(match encoding.coding {
-            Coding::Gzip => Encoder::Gzip(flate2::write::GzEncoder::new(out, flate2::Compression::new(encoding.level))),
-            Coding::Br => Encoder::Br(Box::new(brotli::CompressorWriter::new(out, BUFFER, encoding.level, WINDOW))),
+        let (Compression { coding, level, .. }, out) = match encoding {
+            Encoding::Compressed(compression) => (compression, Vec::new()),
+            Encoding::Web(form) => return Ok(Encoder::Web(web::Writer::new(*form))),
+        };
+        Ok(match coding {
+            Coding::Gzip => Encoder::Gzip(flate2::write::GzEncoder::new(out, flate2::Compression::new(*level))),
+            Coding::Br => Encoder::Br(Box::new(brotli::CompressorWriter::new(out, BUFFER, *level, WINDOW))),
             Coding::Zstd => {
-                let level = i32::try_from(encoding.level).unwrap_or_default();
+                let level = i32::try_from(*level).unwrap_or_default();
                 let zstd = zstd::Encoder::new(out, level).and_then(|mut zstd| {
                     zstd.window_log(WINDOW)?;
                     zstd.include_contentsize(false)?;
@@ -41,6 +46,10 @@ impl Encoder {
             Encoder::Gzip(gzip) => gzip.write_all(piece),
             Encoder::Br(br) => br.write_all(piece),
             Encoder::Zstd(zstd) => zstd.write_all(piece),
+            Encoder::Web(web) => {
+                web.push(piece, out);
+                Ok(())
+            }
             Encoder::Done => Ok(()),
         })?;
         self.drain(out);
@@ -53,22 +62,30 @@ impl Encoder {
             Encoder::Gzip(gzip) => gzip.flush(),
             Encoder::Br(br) => br.flush(),
             Encoder::Zstd(zstd) => zstd.flush(),
+            Encoder::Web(web) => {
+                web.flush(out);
+                Ok(())
+            }
             Encoder::Done => Ok(()),
         })?;
         self.drain(out);
         Ok(())
     }
 
-    /// Appends the end: what is pushed behind it is lost.
-    pub(super) fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Reason> {
+    /// Appends the end: what is pushed behind it is lost. Returns the trailers that aren't part of it.
+    pub(super) fn finish<'a>(&mut self, out: &mut Vec<u8>, trailers: &'a [u8]) -> Result<&'a [u8], Reason> {
         let rest = match std::mem::replace(self, Encoder::Done) {
             Encoder::Gzip(gzip) => told(gzip.finish())?,
             Encoder::Br(br) => br.into_inner(),
             Encoder::Zstd(zstd) => told(zstd.finish())?,
+            Encoder::Web(mut web) => {
+                web.finish(trailers, out);
+                return Ok(b"");
+            }
             Encoder::Done => Vec::new(),
         };
         out.extend_from_slice(&rest);
-        Ok(())
+        Ok(trailers)
     }
 
     fn drain(&mut self, out: &mut Vec<u8>) {
@@ -76,7 +93,7 @@ impl Encoder {
             Encoder::Gzip(gzip) => gzip.get_mut(),
             Encoder::Br(br) => br.get_mut(),
             Encoder::Zstd(zstd) => zstd.get_mut(),
-            Encoder::Done => return,
+            Encoder::Web(_) | Encoder::Done => return,
         };
         out.extend_from_slice(ready);
         ready.clear();

@@ -8,6 +8,7 @@ use crate::access::Line;
 use crate::clock::Instant;
 use crate::exchange::View;
 use crate::http::kept_request_id;
+use crate::http2::grpc;
 use crate::latency::{NOBODY, Phase, Slow, Times};
 use crate::metrics::outcome;
 use crate::server::Client;
@@ -128,6 +129,10 @@ impl Request<'_> {
     /// Counts it among those that have ended, and what it took.
     pub(super) fn count(&mut self, view: &View) {
         let Request { core, client, session, begun, ended, .. } = self;
+        if session.grpc {
+            let told = ended.call.or(ended.reason.map(grpc::status));
+            view.count_call(ended.route, told.unwrap_or(grpc::of_http(ended.status)));
+        }
         core.counters.ended(ended.status, ended.reason, core.now().since(begun.at));
         core.measure(view, client, session, *begun, ended);
         ended.switched = ended.status == 101;

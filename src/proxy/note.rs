@@ -15,6 +15,8 @@ pub(super) struct Ended {
     pub status: u16,
     /// Why it ended otherwise than by an endpoint's whole answer.
     pub reason: Option<Reason>,
+    /// The status of a call of gRPC, if the endpoint told one.
+    pub call: Option<u8>,
     /// Its route.
     pub route: Option<usize>,
     /// Who was asked last.

@@ -10,6 +10,7 @@ use crate::exchange::Plan;
 use crate::http::{Framing, Method, ResponseOut, Version};
 use crate::http1::write::write_last_chunk;
 use crate::http1::{Chunked, as_response};
+use crate::http2::grpc;
 use crate::net::Stream;
 use crate::server::Client;
 
@@ -268,6 +269,9 @@ impl Core {
                 (result, buf) = self.piece(client, &mut answered.upload, terms, buf, piece.from).await;
             }
             if result.is_err() || piece.done {
+                if session.grpc && piece.done {
+                    answered.call = grpc::status_in(decoder.trailers()).or(answered.call);
+                }
                 self.buffers.give(buf);
                 return (result, rest.is_empty());
             }

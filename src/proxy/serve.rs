@@ -35,7 +35,8 @@ impl<'a> Request<'a> {
         let Session { head, arrived, .. } = &mut *self.session;
         let body = if let Framing::Length(length) = head.framing { length } else { u64::MAX };
         *arrived = head.length as u64 + body.min((self.inbound.bytes().len() - head.length) as u64);
-        self.session.limit = if self.client.http2 { self.own_limit() } else { None };
+        self.session.grpc = self.client.http2 && grpc::is_grpc(&self.session.head, self.inbound.bytes());
+        self.session.limit = if self.session.grpc { self.own_limit() } else { None };
         let mut exchange = Exchange::new(view, self.begun.at);
         let (mut ticket, mut awaited) = (None, false);
         let mut step = self.step(&mut exchange);
@@ -105,6 +106,9 @@ impl<'a> Request<'a> {
                     self.held = Some((attempt.route, attempt.pool));
                     self.fill = exchange.fill().map(|fill| fill.id());
                     let Attempt { route, upstream, endpoint, .. } = attempt;
+                    if self.session.scratch.notes.web.is_some() && !self.session.grpc {
+                        (self.session.grpc, self.session.limit) = (true, self.own_limit());
+                    }
                     self.session.tell_trace(self.ended.attempts == 0);
                     if self.ended.attempts == 0 && exchange.view().plan.routes[route].mirror.is_some() {
                         self.mirror(&exchange);
@@ -134,7 +138,7 @@ impl<'a> Request<'a> {
                         }
                     };
                     self.ended.asked = Some(Asked { answered: Some(now), ..asked });
-                    let ending = Ending::Answered(self.session.response.status);
+                    let ending = self.ending(&mut got);
                     step = exchange.attempted(Attempted { ending, trace: got.trace }, &self.session.head, now, draw);
                     if !matches!(step, Step::Relay) {
                         continue;
@@ -159,9 +163,24 @@ impl<'a> Request<'a> {
 
     /// When the time is over that a call of gRPC gives itself.
     fn own_limit(&self) -> Option<Instant> {
-        let (head, bytes) = (&self.session.head, self.inbound.bytes());
-        let limit = if grpc::is_grpc(head, bytes) { grpc::timeout(head, bytes) } else { None };
-        Some(self.begun.at + limit?)
+        Some(self.begun.at + grpc::timeout(&self.session.head, self.inbound.bytes())?)
+    }
+
+    /// How an attempt ended that was answered: a call of gRPC may be over with the head.
+    fn ending(&self, answered: &mut Answered<'_>) -> Ending {
+        let head = &self.session.response;
+        if self.session.grpc && head.status == 200 {
+            answered.call = head.header(&answered.buf, "grpc-status").map(grpc::parse_status);
+        }
+        match answered.call {
+            Some(code) => Ending::Called { code, counts_as: self.counts_as(code) },
+            None => Ending::Answered(head.status),
+        }
+    }
+
+    /// What a call's status says of the endpoint's health.
+    fn counts_as(&self, code: u8) -> u16 {
+        grpc::counts_as(code, self.session.limit.is_some())
     }
 
     fn step(&mut self, exchange: &mut Exchange) -> Step {
@@ -183,6 +202,7 @@ impl<'a> Request<'a> {
         self.tally(exchange.tally());
         let view = exchange.view().clone();
         let plan = &view.plan;
+        self.ended.call = answered.call;
         let upgraded = self.ended.status == 101;
         let limit = plan.config.limits.requests_per_connection;
         let keep = self.session.head.connection.keep_alive
@@ -213,6 +233,11 @@ impl<'a> Request<'a> {
             return Box::pin(self.switch(exchange, answered, early)).await;
         }
         self.ended.whole = !answered.pieces;
+        if let Some(code) = answered.call
+            && self.ended.call.replace(code).is_none()
+        {
+            exchange.called(self.counts_as(code), core.now());
+        }
         exchange.ended(result.err(), core.now());
         let uploaded = self.finish_upload(answered);
         if reusable && uploaded {

@@ -7,12 +7,12 @@ use super::core::{Core, Session};
 use super::note::{Begun, Ended};
 use super::serve::Request;
 use crate::clock::Instant;
-use crate::config::{Http2, Size};
+use crate::config::{Http2, Size, Time};
 use crate::error::Reason;
 use crate::http::RequestHead;
 use crate::http1;
-use crate::http2::Rates;
-use crate::metrics::{RESET_BY_CLIENT, RESET_BY_GATEWAY, RESET_REFUSED};
+use crate::http2::{Pace, Rates};
+use crate::metrics::{RESET_BY_CLIENT, RESET_BY_GATEWAY, RESET_REFUSED, SILENT_CLIENT};
 use crate::net::Deadlines;
 use crate::server::http2::{self, Event};
 use crate::server::{Client, Inbound, Next, Service, Timing};
@@ -74,6 +74,7 @@ impl Service for Core {
             faults: config.http2.stream_errors as usize,
             requests: config.limits.requests_per_connection,
             write: config.timeouts.write.get(),
+            pace: pace(config.http2.ping_interval, config.http2.ping_timeout),
         })
     }
 
@@ -87,11 +88,10 @@ impl Service for Core {
             Event::ResetByGateway => counters.http2_resets.add(RESET_BY_GATEWAY, 1),
             Event::GoAway => counters.http2_goaways.add(1),
             Event::Flood => counters.http2_floods.add(1),
+            Event::Silent => counters.http2_silent.add(SILENT_CLIENT, 1),
+            Event::Broken => counters.http2_errors.add(1),
+            Event::Rests => self.cooled.set(self.cooled.get() + 1),
         }
-    }
-
-    fn on_refused(&self, reason: Reason) {
-        self.counters.ended(reason.status(), Some(reason), std::time::Duration::ZERO);
     }
 
     fn take_buffer(&self) -> Vec<u8> {
@@ -156,4 +156,9 @@ impl Service for Core {
         self.note(&view, client, session, begun, Ended { status: reason.status(), reason: Some(reason), ..Ended::default() });
         next
     }
+}
+
+/// How a peer is asked whether it is there; not at all, if the interval is zero.
+pub(super) fn pace(interval: Time, timeout: Time) -> Option<Pace> {
+    (!interval.get().is_zero()).then(|| Pace { interval: interval.get(), timeout: timeout.get() })
 }

@@ -25,6 +25,8 @@ pub(super) struct Endpoint {
     vitals: Vitals,
     /// When the next probe is due.
     probe_at: Instant,
+    /// Why the last probe failed, if it did.
+    pub probe_error: Option<String>,
     /// The number of the probe under way.
     pub probing: Option<u64>,
     /// When its name is to be looked up next.
@@ -65,6 +67,7 @@ impl Endpoint {
             used: settings.weight > 0,
             vitals: Vitals::default(),
             probe_at,
+            probe_error: None,
             probing: None,
             lookup_at: now,
             looking_up: false,
@@ -117,7 +120,7 @@ impl Endpoint {
     /// Forgets what probes and requests have shown, where the settings don't ask for it any more.
     pub fn heed(&mut self, probes: bool, outliers: bool) {
         if !probes {
-            (self.vitals, self.probing) = (Vitals::default(), None);
+            (self.vitals, self.probe_error, self.probing) = (Vitals::default(), None, None);
         }
         if !outliers {
             (self.ejected_until, self.ejected, self.ejections) = (Instant::ZERO, false, 0);
@@ -170,8 +173,10 @@ impl Endpoint {
     }
 
     /// Takes the result of a probe; what has changed with it.
-    pub fn on_probe(&mut self, ok: bool, check: &config::HealthCheck) -> Option<What> {
+    pub fn on_probe(&mut self, result: Result<(), String>, check: &config::HealthCheck) -> Option<What> {
         self.probing = None;
+        let ok = result.is_ok();
+        self.probe_error = result.err();
         let changed = self.vitals.on_probe(ok, check.rise, check.fall);
         changed.then_some(if ok { What::Up } else { What::Down })
     }

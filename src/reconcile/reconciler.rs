@@ -14,7 +14,7 @@ use super::upstream::Upstream;
 use super::{Report, ShareGrant, ShareKey, ShareReport, Update, UpstreamTally};
 use crate::address::Address;
 use crate::clock::Instant;
-use crate::config::{Config, HealthCheck, ProxyProtocol};
+use crate::config::{Config, HealthCheck, Protocol, ProxyProtocol};
 use crate::metrics::Count;
 
 /// Whose probe.
@@ -41,6 +41,8 @@ pub struct Probe {
     pub host: String,
     /// What the connection begins with.
     pub proxy_protocol: ProxyProtocol,
+    /// What the endpoint speaks.
+    pub protocol: Protocol,
     /// What to ask for and to expect.
     pub settings: HealthCheck,
 }
@@ -71,6 +73,8 @@ pub struct State {
     pub resolved: bool,
     /// What the probes say; `true` if there are none.
     pub healthy: bool,
+    /// Why the last probe failed, if it did.
+    pub probe_error: Option<String>,
     /// Whether it is ejected for what requests showed.
     pub ejected: bool,
     /// Requests in flight.
@@ -209,14 +213,14 @@ impl Reconciler {
         self.counts.set(index, report.counts);
     }
 
-    /// A probe's result; whether the endpoint is up or down by it. That of a server which isn't the endpoint any more counts
-    /// for nothing.
-    pub fn on_probe(&mut self, id: &ProbeId, ok: bool) -> bool {
+    /// A probe's result, or why it failed; whether the endpoint is up or down by it. That of a server which isn't the endpoint any more
+    /// counts for nothing.
+    pub fn on_probe(&mut self, id: &ProbeId, result: Result<(), String>) -> bool {
         let Some((upstream, index)) = self.endpoint(&id.upstream, &id.endpoint) else { return false };
         let Upstream { endpoints, check, .. } = &mut *upstream;
         let endpoint = &mut endpoints[index];
         if endpoint.probing == Some(id.number)
-            && let Some(what) = endpoint.on_probe(ok, check)
+            && let Some(what) = endpoint.on_probe(result, check)
         {
             let change = upstream.change(Some(index), what);
             self.changes.push(change);
@@ -260,6 +264,7 @@ impl Reconciler {
                         url: endpoint.url.clone(),
                         host: endpoint.host(&upstream.host_header),
                         proxy_protocol: upstream.proxy_protocol,
+                        protocol: upstream.protocol,
                         settings: upstream.check.clone(),
                     });
                 }
@@ -325,6 +330,7 @@ impl Reconciler {
             url: endpoint.url().to_owned(),
             resolved: endpoint.is_resolved(),
             healthy: endpoint.is_healthy(),
+            probe_error: endpoint.probe_error.clone(),
             ejected: endpoint.ejected,
             in_flight: endpoint.in_flight(),
             breaker: endpoint.breaker.as_ref().map(Breaker::state),

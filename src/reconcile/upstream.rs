@@ -10,7 +10,7 @@ use super::division::Division;
 use super::endpoint::Endpoint;
 use super::{ShareGrant, ShareKey, ShareReport, UpstreamReport, UpstreamTally, UpstreamUpdate};
 use crate::clock::Instant;
-use crate::config::{self, BreakerMode, BreakerScope, CircuitBreaker, Config, HealthCheck, HostHeader, Outlier, ProxyProtocol};
+use crate::config::{self, BreakerMode, BreakerScope, CircuitBreaker, Config, HealthCheck, HostHeader, Outlier, Protocol, ProxyProtocol};
 use crate::health;
 use crate::limiter::{Grant, Share};
 
@@ -24,6 +24,7 @@ pub(super) struct Upstream {
     pub resolve_interval: Duration,
     pub host_header: HostHeader,
     pub proxy_protocol: ProxyProtocol,
+    pub protocol: Protocol,
     outlier: Outlier,
     pub endpoints: Vec<Endpoint>,
     by_name: HashMap<Arc<str>, usize>,
@@ -83,6 +84,7 @@ impl Upstream {
             resolve_interval: settings.resolve_interval.map_or(RESOLVE_INTERVAL, config::Time::get),
             host_header: settings.host_header.clone(),
             proxy_protocol: settings.proxy_protocol,
+            protocol: settings.protocol,
             outlier,
             by_name: endpoints.iter().map(|endpoint| Arc::clone(&endpoint.name)).zip(0..).collect(),
             endpoints,

@@ -3,17 +3,22 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{StatusRange, Time};
+use crate::config::{GrpcStatus, StatusRange, Time};
 use crate::error::Fault;
 
 fn settings() -> config::Retry {
-    config::Retry { on_status: vec![StatusRange { low: 502, high: 504 }, StatusRange { low: 429, high: 429 }], ..config::Retry::default() }
+    config::Retry {
+        on_status: vec![StatusRange { low: 502, high: 504 }, StatusRange { low: 429, high: 429 }],
+        on_grpc_status: vec![GrpcStatus::ResourceExhausted, GrpcStatus::Unavailable],
+        ..config::Retry::default()
+    }
 }
 
 /// Every situation there can be, and some that there can't.
 fn situations() -> impl Iterator<Item = Situation> {
     let answers = [200, 404, 428, 429, 430, 500, 501, 502, 504, 505].map(Ending::Answered);
-    let endings: Vec<Ending> = answers.into_iter().chain(Reason::ALL.iter().map(|&reason| Ending::Failed(reason))).collect();
+    let calls = (0..=16).map(|code| Ending::Called { code, counts_as: 503 });
+    let endings: Vec<Ending> = answers.into_iter().chain(calls).chain(Reason::ALL.iter().map(|&reason| Ending::Failed(reason))).collect();
     endings.into_iter().flat_map(|ending| {
         (0..128_u32).flat_map(move |bits| {
             [0, 1, 3].map(|retries_left| Situation {
@@ -55,9 +60,11 @@ fn nothing_unsafe_is_repeated() {
             continue;
         }
         assert!(!situation.relayed && !situation.body_lost, "{situation:?}");
-        assert!(situation.idempotent || !may_have_been_processed(&situation), "{situation:?}");
+        let called = matches!(situation.ending, Ending::Called { .. });
+        assert!(situation.idempotent || called || !may_have_been_processed(&situation), "{situation:?}");
         match situation.ending {
             Ending::Answered(status) => assert!([429, 502, 504].contains(&status), "{situation:?}"),
+            Ending::Called { code, .. } => assert!([8, 14].contains(&code), "{situation:?}"),
             Ending::Failed(reason) => assert_eq!(reason.fault(), Fault::Upstream, "{situation:?}"),
         }
         match verdict {
@@ -71,6 +78,7 @@ fn nothing_unsafe_is_repeated() {
 fn what_is_safe_and_may_help_is_repeated() {
     let can_help = |situation: &Situation| match situation.ending {
         Ending::Answered(status) => [429, 502, 504].contains(&status),
+        Ending::Called { code, .. } => [8, 14].contains(&code),
         Ending::Failed(reason) => matches!(
             reason,
             Reason::Unresolved
@@ -85,8 +93,10 @@ fn what_is_safe_and_may_help_is_repeated() {
                 | Reason::FirstByteTimeout
         ),
     };
-    let safe =
-        |situation: &Situation| !situation.relayed && !situation.body_lost && (situation.idempotent || !may_have_been_processed(situation));
+    let safe = |situation: &Situation| {
+        let repeatable = situation.idempotent || matches!(situation.ending, Ending::Called { .. }) || !may_have_been_processed(situation);
+        !situation.relayed && !situation.body_lost && repeatable
+    };
     for situation in situations().filter(|situation| can_help(situation) && safe(situation)) {
         let closed = matches!(situation.ending, Ending::Failed(Reason::SendFailed | Reason::ClosedBeforeHead | Reason::StreamRefused));
         let stale = closed && situation.reused && !situation.stale_retried && !situation.response_started;

@@ -30,6 +30,8 @@ pub struct Client {
     pub peer: SocketAddr,
     /// It is a stream of HTTP/2.
     pub http2: bool,
+    /// Why a stream's request can't be said in HTTP/1.1: what has come in its place is none.
+    pub untold: Option<Rc<Cell<Option<Reason>>>>,
     /// The address it connected to, where a proxy in front told that, or the link isn't the client's own socket.
     pub destination: Option<Box<SocketAddr>>,
     /// What is known of it by TLS, if the connection has that.
@@ -94,8 +96,6 @@ pub trait Service: 'static {
     fn http2(&self) -> Option<http2::Settings>;
     /// Something happened on an HTTP/2 connection.
     fn on_http2(&self, event: http2::Event);
-    /// A stream's request was answered with a refusal because it can't be understood.
-    fn on_refused(&self, reason: Reason);
     /// A buffer to receive into.
     fn take_buffer(&self) -> Vec<u8>;
     /// Gives a buffer back.
@@ -119,29 +119,32 @@ enum Spell {
     Http2(Box<(http2::Settings, Vec<u8>)>),
 }
 
-/// Serves a connection until it is closed.
-pub async fn serve<S: Service>(service: Rc<S>, client: Client) {
-    let mut first = true;
-    loop {
-        // Boxed, so that a connection that waits keeps none of it.
-        match Box::pin(warm(&*service, &client, first)).await {
-            Spell::Closed => return,
-            Spell::Cold => {}
-            Spell::Http2(begun) => {
-                let (settings, first) = *begun;
-                return Box::pin(http2::serve(service, client, settings, first)).await;
+/// Serves a connection until it is closed. A block, as an `async fn` would hold its arguments twice.
+#[allow(clippy::manual_async_fn)]
+pub fn serve<S: Service>(service: Rc<S>, client: Client) -> impl Future<Output = ()> {
+    async move {
+        let mut first = true;
+        loop {
+            // Boxed, so that a connection that waits keeps none of it.
+            match Box::pin(warm(&*service, &client, first)).await {
+                Spell::Closed => return,
+                Spell::Cold => {}
+                Spell::Http2(begun) => {
+                    let (settings, first) = *begun;
+                    return Box::pin(http2::serve(service, client, settings, first)).await;
+                }
             }
+            first = false;
+            if service.draining() {
+                return;
+            }
+            let idle = service.timing().idle;
+            client.timer.close_idle_at(if idle.is_zero() { Instant::MAX - Duration::from_nanos(1) } else { service.now() + idle });
+            if client.link.readable().await.is_err() || client.timer.expired() {
+                return;
+            }
+            service.woke();
         }
-        first = false;
-        if service.draining() {
-            return;
-        }
-        let idle = service.timing().idle;
-        client.timer.close_idle_at(if idle.is_zero() { Instant::MAX - Duration::from_nanos(1) } else { service.now() + idle });
-        if client.link.readable().await.is_err() || client.timer.expired() {
-            return;
-        }
-        service.woke();
     }
 }
 
@@ -160,13 +163,16 @@ async fn requests<S: Service>(service: &S, client: &Client, session: &mut S::Ses
         if inbound.bytes().is_empty() {
             // Draining too: what the client has sent already is served, and who sends nothing is ended with all that are idle.
             let buf = inbound.lend(RECEIVE_MIN);
-            let (result, buf) = if first || service.connections() <= WARM_ALWAYS {
-                let Timing { read, idle } = service.timing();
-                client.timer.hush_idle_at(service.now() + or_forever(if first { read } else { idle }));
-                client.link.recv(buf).await
-            } else {
-                client.timer.wake_at(service.now() + WARM);
-                client.link.recv_idle(buf, &client.timer).await
+            let (result, buf) = match if first { None } else { cools_at(service) } {
+                None => {
+                    let Timing { read, idle } = service.timing();
+                    client.timer.hush_idle_at(service.now() + or_forever(if first { read } else { idle }));
+                    client.link.recv(buf).await
+                }
+                Some(at) => {
+                    client.timer.wake_at(at);
+                    client.link.recv_idle(buf, &client.timer).await
+                }
             };
             inbound.restore(buf);
             service.woke();
@@ -191,7 +197,10 @@ async fn requests<S: Service>(service: &S, client: &Client, session: &mut S::Ses
             {
                 return Spell::Http2(Box::new((settings, inbound.bytes().to_vec())));
             }
-            Err(reason) => Box::pin(service.refuse(client, session, reason)).await,
+            Err(reason) => {
+                let untold = client.untold.as_ref().and_then(|untold| untold.take());
+                Box::pin(service.refuse(client, session, untold.unwrap_or(reason))).await
+            }
         };
         match next {
             Next::KeepAlive => begins = false,
@@ -202,6 +211,11 @@ async fn requests<S: Service>(service: &S, client: &Client, session: &mut S::Ses
             }
         }
     }
+}
+
+/// When a connection that waits gives its buffer back; `None` if it may keep it.
+pub(super) fn cools_at<S: Service>(service: &S) -> Option<Instant> {
+    (service.connections() > WARM_ALWAYS).then(|| service.now() + WARM)
 }
 
 /// Parses a head, receiving more as needed. `Ok(false)`: the client left in the middle of it.

@@ -70,7 +70,17 @@ fn welcome(core: &Rc<Core>, link: Link, peer: SocketAddr, tls: bool) {
     }
     core.counters.connections.add(1);
     let timer = core.deadlines.timer(&link);
-    let client = Client { timer, link, peer, destination: None, http2: false, secured: None, sent: Cell::new(0), received: Cell::new(0) };
+    let client = Client {
+        timer,
+        link,
+        peer,
+        destination: None,
+        http2: false,
+        untold: None,
+        secured: None,
+        sent: Cell::new(0),
+        received: Cell::new(0),
+    };
     let core = core.clone();
     if introduced::is_due(&core, peer) {
         net::spawn(async move {
@@ -85,11 +95,18 @@ fn welcome(core: &Rc<Core>, link: Link, peer: SocketAddr, tls: bool) {
 
 /// Serves a client.
 fn attend(core: Rc<Core>, client: Client, tls: bool) {
-    let peer = client.peer;
+    let (peer, of) = (client.peer, core.clone());
+    let ended = move |panicked| {
+        count_end(&of.counters, peer, panicked);
+        if panicked {
+            of.waiters.wake_all();
+        }
+    };
     if tls {
-        return net::spawn(async move { run(&core, peer, secure_and_serve(core.clone(), client)).await });
+        net::spawn(alone(secure_and_serve(core, client), ended));
+    } else {
+        net::spawn(alone(server::serve(core, client), ended));
     }
-    net::spawn(async move { run(&core, peer, server::serve(core.clone(), client)).await });
 }
 
 /// Serves a client once its handshake is done.
@@ -99,21 +116,18 @@ async fn secure_and_serve(core: Rc<Core>, client: Client) {
     }
 }
 
-async fn run(core: &Core, peer: SocketAddr, task: impl Future<Output = ()>) {
-    if !alone(&core.counters, peer, task).await {
-        core.waiters.wake_all();
-    }
+/// Runs a connection's task to its end; a panic ends it alone, and `ended` hears of it. Each `async fn` around a task would hold its
+/// state once more, in each connection that waits.
+fn alone(task: impl Future<Output = ()>, ended: impl FnOnce(bool)) -> impl Future<Output = ()> {
+    AssertUnwindSafe(task).catch_unwind().map(|result| ended(result.is_err()))
 }
 
-/// Runs a connection's task to its end; a panic ends it alone. Whether it ended without one.
-async fn alone(counters: &metrics::Core, peer: SocketAddr, task: impl Future<Output = ()>) -> bool {
-    let ended = AssertUnwindSafe(task).catch_unwind().await;
+fn count_end(counters: &metrics::Core, peer: SocketAddr, panicked: bool) {
     counters.connections.sub(1);
-    if ended.is_err() {
+    if panicked {
         counters.panics.add(1);
         tracing::error!(%peer, "a connection's task ended by a panic");
     }
-    ended.is_ok()
 }
 
 /// Says why, to a client that is one too many.
@@ -203,11 +217,11 @@ mod tests {
                     let (link, peer) = acceptor.next().await.unwrap().unwrap();
                     counters.connections.add(1);
                     let (counters, ended) = (counters.clone(), ended.clone());
-                    net::spawn(async move {
-                        let well = alone(&counters, peer, serve(link)).await;
+                    net::spawn(alone(serve(link), move |panicked| {
+                        count_end(&counters, peer, panicked);
                         let (good, bad) = ended.get();
-                        ended.set((good + usize::from(well), bad + usize::from(!well)));
-                    });
+                        ended.set((good + usize::from(!panicked), bad + usize::from(panicked)));
+                    }));
                 }
                 while ended.get().0 + ended.get().1 < 2 {
                     net::pause(Duration::from_millis(1)).await;

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, Origin, directory, get, until};
+use crate::harness::http2::request;
+use crate::harness::{Frames, Gateway, Http2, Origin, directory, get, until};
 
 /// A file in a directory of its own, which goes with it.
 struct Kept(PathBuf);
@@ -113,6 +114,34 @@ fn refusals_say_why_and_pages_are_left_out() {
     assert!(all.iter().all(|line| line["status_origin"] == "gateway"));
     let told: Vec<_> = all.iter().map(|line| (line["route"].as_str(), line["attempts"].as_u64().unwrap(), line["path"].as_str())).collect();
     assert_eq!(told, [(Some("/up"), 1, Some("/up")), (None, 0, Some("/nowhere")), (None, 0, None)]);
+}
+
+#[test]
+fn what_cannot_be_said_in_http1_is_refused_and_logged_like_the_rest() {
+    let origin = Origin::start();
+    let (gateway, file) = logged(&origin.address, json!({ "fields": ["status", "reason", "request_id", "protocol"] }), json!({}));
+    let client = Http2::connect(&gateway.address);
+    let refused = [
+        (request("GET", "/", &[("host", "b.example")]), "authority_differs_from_host"),
+        (request("GET", "/", &[("host", "a.example"), ("host", "a.example")]), "repeated_host"),
+        (request("POST", "/", &[("http2-settings", "AAMAAABk")]), "connection_specific_field"),
+    ];
+    let count = refused.len();
+    for (number, (request, reason)) in refused.into_iter().enumerate() {
+        let answer = client.ask(request, if number == 2 { b"a body" } else { b"" }, None).unwrap();
+        assert_eq!((answer.status(), answer.reason(), gateway.refusals(reason)), (400, reason, 1.0));
+        let line = &lines(&file, number + 1)[number];
+        let told = ["status", "reason", "protocol", "request_id"].map(|name| line[name].clone());
+        assert_eq!(told, [json!(400), json!(reason), json!("HTTP/2.0"), json!(answer.field("x-request-id"))]);
+    }
+    assert_eq!(gateway.metric("gateway_http_requests_total{status_class=\"4xx\"}"), count as f64);
+    assert_eq!(client.get("/").status(), 200, "the connection goes on");
+    gateway.wait_idle();
+    assert_eq!(gateway.metric("gateway_http2_protocol_errors_total"), 0.0);
+    let mut frames = Frames::connect(&gateway.address);
+    frames.send(0, 0, 0, b"of no stream").unwrap();
+    assert_eq!(frames.goaway(), Some(1));
+    gateway.wait("gateway_http2_protocol_errors_total", 1.0);
 }
 
 #[test]

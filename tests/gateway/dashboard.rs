@@ -12,7 +12,7 @@ use crate::harness::{Gateway, Hostile, Wire, get, until};
 /// Opens it, presses each of its buttons, and says what there is to be seen.
 fn seen(gateway: &Gateway) -> Value {
     let python = Command::new("python3")
-        .args(["tests/dashboard.py", &format!("http://{}/dashboard", gateway.admin)])
+        .args(["-B", "tests/dashboard.py", &format!("http://{}/dashboard", gateway.admin)])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();

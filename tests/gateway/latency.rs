@@ -67,6 +67,9 @@ fn each_phase_takes_what_it_took() {
     assert_eq!(metric("gateway_http_request_duration_seconds_bucket{route=\"/\",le=\"0.01\"}"), 0.0);
     assert_eq!(metric("gateway_upstream_connect_duration_seconds_count{upstream=\"up\"}"), 1.0);
     assert!(metric("gateway_upstream_ttfb_seconds_sum{upstream=\"up\"}") >= 0.79);
+    // The endpoint's first bytes and bodies took as long as it was told to, half of the 40 each.
+    assert!(metric("gateway_upstream_request_duration_seconds_sum{upstream=\"up\"}") >= 1.78);
+    assert_eq!(metric("gateway_upstream_request_duration_seconds_count{upstream=\"up\"}"), 40.0);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{DRIVERS, End, Gateway, Hostile, Wire, config, settled, until, up};
+use crate::harness::{Authority, DRIVERS, End, Gateway, Hostile, Wire, config, settled, until, up};
 
 const ASK: &str = "GET /chat HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -14,16 +14,17 @@ const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\
     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
 /// `tests/websockets.py`, until the test ends.
-struct Python {
+pub struct Python {
     process: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
 
 impl Python {
-    fn start(args: &[&str]) -> Python {
+    pub fn start(args: &[&str]) -> Python {
         let mut command = Command::new("python3");
         command.arg("tests/websockets.py").args(args).current_dir(env!("CARGO_MANIFEST_DIR"));
+        command.env("SSL_CERT_FILE", &Authority::ours().file);
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (input, output) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
         Python { process, input, output: BufReader::new(output) }
@@ -31,7 +32,7 @@ impl Python {
 
     /// The next line it says.
     #[track_caller]
-    fn line(&mut self) -> String {
+    pub fn line(&mut self) -> String {
         let mut line = String::new();
         self.output.read_line(&mut line).unwrap();
         assert!(line.ends_with('\n'), "it has ended (or the websockets package is missing: run tools/check tools)");
@@ -51,7 +52,7 @@ impl Drop for Python {
 }
 
 /// An endpoint, and its address.
-fn endpoint() -> (Python, String) {
+pub fn endpoint() -> (Python, String) {
     let mut python = Python::start(&["serve"]);
     let port = python.line();
     (python, format!("127.0.0.1:{port}"))
@@ -105,6 +106,24 @@ fn a_whole_client_is_content() {
             gateway.wait("gateway_upgraded_connections", 0.0);
             assert_eq!(gateway.metric("gateway_upgrades_total"), 103.0);
         }
+    }
+}
+
+#[test]
+fn endpoints_of_http2_carry_them_as_streams() {
+    let (_endpoint, address) = endpoint();
+    for driver in DRIVERS {
+        let routes = json!([{ "path": "/chat", "upstream": "up" }]);
+        let behind = Gateway::with(&address, json!({ "runtime": { "driver": driver }, "routes": routes }));
+        let upstream = json!({ "id": "up", "protocol": "h2", "endpoints": [{ "url": format!("http://{}", behind.address) }] });
+        let gateway = Gateway::with("", json!({ "runtime": { "driver": driver }, "upstreams": [upstream] }));
+        let mut client = Python::start(&["check", &format!("ws://{}/chat", gateway.address)]);
+        assert_eq!(client.line(), "good");
+        for gateway in [&gateway, &behind] {
+            gateway.wait("gateway_upgraded_connections", 0.0);
+            assert_eq!(gateway.metric("gateway_upgrades_total"), 103.0);
+        }
+        assert!(behind.metric("gateway_http2_connections_total") < 10.0);
     }
 }
 

@@ -175,7 +175,7 @@ impl World {
             Event::Probed(id, port) => {
                 let cores = self.cores.len();
                 let ok = self.servers.at(port, cores).is_well(&mut self.chance, self.now);
-                self.reconciler.on_probe(&id, ok);
+                self.reconciler.on_probe(&id, if ok { Ok(()) } else { Err("unwell".into()) });
             }
             Event::Resolved(lookup) => self.resolved(&lookup),
             Event::Turn => self.turn(),

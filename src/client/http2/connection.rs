@@ -15,6 +15,7 @@ use super::lane::lane;
 use crate::client::Key;
 use crate::clock::Instant;
 use crate::http1::Limits;
+use crate::http2::{Greeting, Keepalive, Pace, Silent};
 use crate::net::{self, Link, Polled, Timer, pipe};
 
 /// What a connection to an endpoint may carry.
@@ -28,6 +29,8 @@ pub struct Settings {
     pub connection_window: u32,
     /// How long the endpoint may take for what is sent to it; zero is for ever.
     pub write: Duration,
+    /// How it is asked whether it is there, if it is.
+    pub pace: Option<Pace>,
     /// Limits of answers' heads and of chunked coding within the core.
     pub limits: Limits,
 }
@@ -35,6 +38,14 @@ pub struct Settings {
 /// A connection, or one that is being opened.
 pub(super) struct Shared {
     key: Key,
+    /// It is spoken over TLS.
+    pub(super) secure: Cell<bool>,
+    /// Its endpoint's settings have come.
+    greeted: Cell<bool>,
+    /// Lanes that wait for them.
+    waiting: RefCell<Vec<Waker>>,
+    /// Requests that it carries.
+    pub(super) busy: Cell<u32>,
     /// Lanes that use it.
     lanes: Cell<u32>,
     stage: RefCell<Stage>,
@@ -126,6 +137,7 @@ impl Shared {
             waiting.into_iter().for_each(Waker::wake);
         }
         self.idle.borrow_mut().drain(..).for_each(|(_, waker)| waker.wake());
+        self.let_go();
     }
 
     /// Where requests are sent.
@@ -134,6 +146,23 @@ impl Shared {
             Stage::Open(sender) => Some(sender.clone()),
             _ => None,
         }
+    }
+
+    /// Waits until it is known what its endpoint takes, or that it ends.
+    pub(super) async fn greeted(&self) {
+        poll_fn(|cx| {
+            if self.greeted.get() || matches!(*self.stage.borrow(), Stage::Closed(_)) {
+                return Poll::Ready(());
+            }
+            self.waiting.borrow_mut().push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Lets go on who waits for that.
+    fn let_go(&self) {
+        self.waiting.borrow_mut().drain(..).for_each(Waker::wake);
     }
 
     /// It takes no further requests: its endpoint said so, or it broke.
@@ -156,7 +185,7 @@ impl Shared {
 
 impl Connections {
     /// One end of a pipe that carries requests to the endpoint, over a connection that has room or a new one, which `connect` opens;
-    /// whether it had to be opened.
+    /// whether it had to be opened. `on_silent` is called if it ends because its endpoint said nothing, though it was asked.
     ///
     /// # Errors
     /// What `connect` says.
@@ -164,7 +193,8 @@ impl Connections {
         self: &Rc<Self>,
         key: Key,
         settings: Settings,
-        now: impl Fn() -> Instant + 'static,
+        now: impl Fn() -> Instant + Clone + 'static,
+        on_silent: impl Fn() + 'static,
         connect: impl Future<Output = io::Result<(Link, Timer)>>,
     ) -> io::Result<(Link, bool)> {
         let there = self.all.borrow().iter().find(|shared| shared.takes(key, settings.streams)).cloned();
@@ -174,6 +204,10 @@ impl Connections {
             None => {
                 let shared = Rc::new(Shared {
                     key,
+                    secure: Cell::new(false),
+                    greeted: Cell::new(false),
+                    waiting: RefCell::default(),
+                    busy: Cell::new(0),
                     lanes: Cell::new(0),
                     stage: RefCell::new(Stage::Opening(Vec::new())),
                     idle: RefCell::default(),
@@ -183,7 +217,7 @@ impl Connections {
                 let seat = Seat::take(shared.clone());
                 let place = Place { connections: self.clone(), shared: shared.clone() };
                 match connect.await {
-                    Ok((link, timer)) => self.start(place, link, timer, settings, now),
+                    Ok((link, timer)) => self.start(place, link, timer, settings, now, on_silent),
                     Err(error) => {
                         shared.close(Some(error.kind()));
                         return Err(error);
@@ -199,9 +233,30 @@ impl Connections {
     }
 
     /// Runs a connection, in a task of its own.
-    fn start(self: &Rc<Self>, place: Place, link: Link, timer: Timer, settings: Settings, now: impl Fn() -> Instant + 'static) {
+    fn start(
+        self: &Rc<Self>,
+        place: Place,
+        link: Link,
+        timer: Timer,
+        settings: Settings,
+        now: impl Fn() -> Instant + Clone + 'static,
+        on_silent: impl Fn() + 'static,
+    ) {
+        place.shared.secure.set(link.is_secure());
         net::spawn(async move {
-            let io = Polled::new(link, Vec::new(), Box::new(|_| ()));
+            let heard = Rc::new(Cell::new(now()));
+            let (hears, clock, shared) = (heard.clone(), now.clone(), place.shared.clone());
+            let mut greeting = Greeting::default();
+            let paced = settings.pace.is_some();
+            let tap = move |bytes: &[u8]| {
+                if paced {
+                    hears.set(clock());
+                }
+                if !shared.greeted.get() {
+                    shared.greeted.set(greeting.take(bytes));
+                }
+            };
+            let io = Polled::new(link, Vec::new(), Box::new(tap));
             let progress = io.progress();
             let mut builder = h2::client::Builder::new();
             builder
@@ -212,7 +267,7 @@ impl Connections {
                 .data_frame_budget(SMALL_DATA * settings.connection_window as usize)
                 .enable_push(false);
             // The limit on connecting is the limit on this as well.
-            let (sender, connection) = match builder.handshake::<_, Bytes>(io).await {
+            let (sender, mut connection) = match builder.handshake::<_, Bytes>(io).await {
                 Ok(both) => both,
                 Err(_) => {
                     let why = if timer.expired() { io::ErrorKind::TimedOut } else { io::ErrorKind::ConnectionReset };
@@ -228,17 +283,57 @@ impl Connections {
                 // Who wanted it has left meanwhile.
                 place.shared.close(None);
             }
-            drive(connection, &timer, settings.write, &progress, now).await;
+            let keepalive = settings.pace.zip(connection.ping_pong()).map(|(pace, ping)| Keepalive::new(pace, ping, heard));
+            let mut pulse = Pulse { shared: place.shared.clone(), keepalive, alarm: timer.alarm().await, beats: false };
+            if drive(connection, &timer, settings.write, &progress, now, &mut pulse).await.is_err() {
+                on_silent();
+            }
         });
     }
 }
 
-/// Moves a connection's frames until it ends. What is sent has to be taken in time.
-async fn drive(connection: Connection<Polled, Bytes>, timer: &Timer, write: Duration, progress: &net::Progress, now: impl Fn() -> Instant) {
+/// Looks after an endpoint that is silent while requests wait for it.
+struct Pulse {
+    shared: Rc<Shared>,
+    keepalive: Option<Keepalive>,
+    alarm: Timer,
+    /// The alarm is set.
+    beats: bool,
+}
+
+impl Pulse {
+    fn look(&mut self, cx: &mut Context<'_>, now: &impl Fn() -> Instant) -> Result<(), Silent> {
+        let Some(keepalive) = &mut self.keepalive else { return Ok(()) };
+        let busy = self.shared.busy.get() > 0;
+        if std::mem::replace(&mut self.beats, busy) == busy && !self.alarm.expired() {
+            return Ok(());
+        }
+        if busy {
+            self.alarm.close_at(keepalive.look(cx, now())?);
+        } else {
+            keepalive.rest();
+            self.alarm.clear();
+        }
+        Ok(())
+    }
+}
+
+/// Moves a connection's frames until it ends, or its endpoint is gone without a word. What is sent has to be taken in time.
+async fn drive(
+    connection: Connection<Polled, Bytes>,
+    timer: &Timer,
+    write: Duration,
+    progress: &net::Progress,
+    now: impl Fn() -> Instant,
+    pulse: &mut Pulse,
+) -> Result<(), Silent> {
     let mut connection = pin!(connection);
     let mut limited = None;
     poll_fn(|cx| {
         let ended = connection.as_mut().poll(cx);
+        if pulse.shared.greeted.get() {
+            pulse.shared.let_go();
+        }
         let sending = progress.sending.get().then(|| progress.sent.get());
         if sending != std::mem::replace(&mut limited, sending) {
             match sending {
@@ -246,9 +341,13 @@ async fn drive(connection: Connection<Polled, Bytes>, timer: &Timer, write: Dura
                 _ => timer.clear(),
             }
         }
-        ended.map(|_| ())
+        if ended.is_pending() {
+            // A PING that is due goes out when this is polled next, for which it wakes the task.
+            pulse.look(cx, &now)?;
+        }
+        ended.map(|_| Ok(()))
     })
-    .await;
+    .await
 }
 
 /// Bytes that a lane's pipe holds each way.

@@ -10,10 +10,11 @@ use h2::client::SendRequest;
 use super::connection::Seat;
 use super::reply::reply;
 use super::request::{Sent, send_body};
+use super::switch::switch;
 use crate::http::{Framing, RequestHead};
 use crate::http1::{Limits, parse_request};
 use crate::http2::request_of;
-use crate::net::{Link, Stream};
+use crate::net::{Link, Stream, Told};
 
 /// How a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub(super) enum Ended {
     Refused,
     /// The same, and it takes no more on this connection (section 6.8).
     Goodbye,
+    /// The endpoint doesn't switch to other protocols.
+    Unsupported,
     /// It broke off.
     Broken,
 }
@@ -39,13 +42,22 @@ pub(super) async fn lane(seat: Seat, far: Link, limits: Limits) {
         && let Some(sender) = seat.shared.sender()
         && read_head(&seat, &far, &mut buf, &limits, &mut head).await
     {
-        ended = Box::pin(stream(sender, &far, &mut buf, &head, &limits)).await;
+        let busy = &seat.shared.busy;
+        busy.set(busy.get() + 1);
+        if head.connection.upgrade {
+            ended = Box::pin(switch(sender, &seat.shared, &far, &mut buf, &head)).await;
+            busy.set(busy.get() - 1);
+            break;
+        }
+        ended = Box::pin(stream(sender, seat.shared.secure.get(), &far, &mut buf, &head, &limits)).await;
+        busy.set(busy.get() - 1);
         if ended == Ended::Goodbye {
             seat.shared.retire();
         }
     }
     match ended {
-        Ended::Refused | Ended::Goodbye => far.say_unprocessed(),
+        Ended::Refused | Ended::Goodbye => far.tell(Told::Unprocessed),
+        Ended::Unsupported => far.tell(Told::Unsupported),
         Ended::Broken => far.reset_on_close(),
         Ended::Whole | Ended::Early => {}
     }
@@ -73,8 +85,8 @@ async fn read_head(seat: &Seat, far: &Link, buf: &mut Vec<u8>, limits: &Limits, 
     }
 }
 
-async fn stream(mut sender: SendRequest<Bytes>, far: &Link, buf: &mut Vec<u8>, head: &RequestHead, limits: &Limits) -> Ended {
-    let Some(request) = request_of(head, buf) else { return Ended::Broken };
+async fn stream(mut sender: SendRequest<Bytes>, secure: bool, far: &Link, buf: &mut Vec<u8>, head: &RequestHead, limits: &Limits) -> Ended {
+    let Some(request) = request_of(head, buf, secure) else { return Ended::Broken };
     let (method, framing) = (head.method, head.framing);
     buf.drain(..head.length);
     // The endpoint may allow fewer streams than the core uses: they wait.

@@ -10,5 +10,6 @@ mod connection;
 mod lane;
 mod reply;
 mod request;
+mod switch;
 
 pub use connection::{Connections, Settings};

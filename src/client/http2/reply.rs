@@ -5,7 +5,8 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use h2::client::ResponseFuture;
-use h2::{Error, Reason};
+use h2::{Error, Reason, RecvStream};
+use http::Response;
 
 use super::lane::Ended;
 use crate::http::Method;
@@ -14,7 +15,15 @@ use crate::http2::{Body, write_fields, write_response};
 use crate::net::{Link, Stream};
 
 /// Passes the answer on.
-pub(super) async fn reply(far: &Link, mut response: ResponseFuture, method: Method) -> Ended {
+pub(super) async fn reply(far: &Link, response: ResponseFuture, method: Method) -> Ended {
+    match final_head(far, response, method).await {
+        Ok(response) => pass(far, response, method).await,
+        Err(ended) => ended,
+    }
+}
+
+/// Waits for the head of the final answer, and passes those on that come before it.
+pub(super) async fn final_head(far: &Link, mut response: ResponseFuture, method: Method) -> Result<Response<RecvStream>, Ended> {
     let mut buf = Vec::with_capacity(1024);
     let answered = loop {
         let next = poll_fn(|cx| {
@@ -29,21 +38,24 @@ pub(super) async fn reply(far: &Link, mut response: ResponseFuture, method: Meth
             Err(interim) => {
                 let head = interim.into_parts().0;
                 if write_response(&mut buf, head.status, &head.headers, method, true).is_err() {
-                    return Ended::Broken;
+                    return Err(Ended::Broken);
                 }
                 let sent;
                 (sent, buf) = far.send(buf, 0).await;
                 buf.clear();
                 if sent.is_err() {
-                    return Ended::Early;
+                    return Err(Ended::Early);
                 }
             }
         }
     };
-    let (head, mut body) = match answered {
-        Ok(response) => response.into_parts(),
-        Err(error) => return unanswered(&error),
-    };
+    answered.map_err(|error| unanswered(&error))
+}
+
+/// Passes a final answer on.
+pub(super) async fn pass(far: &Link, response: Response<RecvStream>, method: Method) -> Ended {
+    let mut buf = Vec::with_capacity(1024);
+    let (head, mut body) = response.into_parts();
     let Ok(framing) = write_response(&mut buf, head.status, &head.headers, method, body.is_end_stream()) else { return Ended::Broken };
     drop(head);
     let mut taken = 0;

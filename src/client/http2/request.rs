@@ -57,7 +57,7 @@ fn gone(send: &mut SendStream<Bytes>) -> Sent {
 }
 
 /// Sends a piece, as the endpoint lets it; whether it took it.
-async fn data(send: &mut SendStream<Bytes>, mut piece: &[u8], last: bool) -> bool {
+pub(super) async fn data(send: &mut SendStream<Bytes>, mut piece: &[u8], last: bool) -> bool {
     while !piece.is_empty() {
         send.reserve_capacity(piece.len());
         let Some(Ok(room)) = poll_fn(|cx| send.poll_capacity(cx)).await else { return false };

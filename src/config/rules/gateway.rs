@@ -103,6 +103,7 @@ fn runtime_and_limits(rules: &mut Rules<'_>) {
     rules.size(&|| "http2.connection_window".into(), http2.connection_window, (64 << 10) - 1, 1 << 30);
     rules.size(&|| "http2.max_frame".into(), http2.max_frame, 16 << 10, 1 << 20);
     rules.size(&|| "http2.send_buffer".into(), http2.send_buffer, 4 << 10, 16 << 20);
+    rules.at_least(&|| "http2.ping_timeout".into(), http2.ping_timeout, PING_TIMEOUT_MIN);
 }
 
 fn built_in(rules: &mut Rules<'_>) {
@@ -125,3 +126,6 @@ fn is_pseudonym(byte: u8) -> bool {
 
 /// The least time between two probes of an endpoint.
 pub(super) const PROBE_INTERVAL_MIN: Time = Time::from_millis(10);
+
+/// The least time for the answer to a PING.
+pub(super) const PING_TIMEOUT_MIN: Time = Time::from_millis(10);

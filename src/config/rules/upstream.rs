@@ -1,8 +1,8 @@
 //! Rules of upstreams and their endpoints.
 
-use super::gateway::PROBE_INTERVAL_MIN;
+use super::gateway::{PING_TIMEOUT_MIN, PROBE_INTERVAL_MIN};
 use super::{Rules, request_path};
-use crate::config::{HealthCheck, Protocol, ProxyProtocol, Target, Time, Upstream, UpstreamTls};
+use crate::config::{ProbeKind, Protocol, ProxyProtocol, Target, Time, Upstream, UpstreamTls};
 use crate::http::is_token;
 use crate::tls::client_problems;
 
@@ -28,19 +28,12 @@ fn check(rules: &mut Rules<'_>, upstream: &Upstream, at: &dyn Fn(&str) -> String
         rules.name(&|| at("id"), &upstream.id);
     }
     endpoints(rules, upstream, at);
-    health_check(rules, &upstream.health_check, &|setting| at(&format!("health_check.{setting}")));
+    health_check(rules, upstream, &|setting| at(&format!("health_check.{setting}")));
     if upstream.protocol == Protocol::H2 && upstream.proxy_protocol != ProxyProtocol::Off {
         rules.broken(
             at("proxy_protocol"),
             "can't be used with \"protocol\": \"h2\": a connection carries requests of many clients",
             "endpoints are told the client's address by X-Forwarded-For",
-        );
-    }
-    if upstream.protocol == Protocol::H2 && upstream.health_check.enabled {
-        rules.broken(
-            at("health_check.enabled"),
-            "can't be used with \"protocol\": \"h2\": probes are requests of HTTP/1.1",
-            "\"outlier_detection\" ejects endpoints by what requests show",
         );
     }
     let outlier = &upstream.outlier_detection;
@@ -53,6 +46,7 @@ fn check(rules: &mut Rules<'_>, upstream: &Upstream, at: &dyn Fn(&str) -> String
         super::protection::adaptive(rules, adaptive, &at("adaptive_concurrency"));
     }
     rules.head(&|| at("keep_alive.head"), upstream.keep_alive.head);
+    rules.at_least(&|| at("keep_alive.ping_timeout"), upstream.keep_alive.ping_timeout, PING_TIMEOUT_MIN);
     if upstream.is_secure() {
         if let Some(wrong) = client_problems(&upstream.tls) {
             rules.wrong(&at("tls"), wrong);
@@ -94,7 +88,17 @@ fn endpoints(rules: &mut Rules<'_>, upstream: &Upstream, at: &dyn Fn(&str) -> St
     }
 }
 
-fn health_check(rules: &mut Rules<'_>, check: &HealthCheck, at: &dyn Fn(&str) -> String) {
+fn health_check(rules: &mut Rules<'_>, upstream: &Upstream, at: &dyn Fn(&str) -> String) {
+    let check = &upstream.health_check;
+    if check.kind == ProbeKind::Grpc && upstream.protocol != Protocol::H2 {
+        rules.broken(at("type"), "\"grpc\" needs HTTP/2", "give the upstream \"protocol\": \"h2\"");
+    }
+    if check.kind != ProbeKind::Grpc && !check.service.is_empty() {
+        rules.broken(at("service"), "is asked for by probes of gRPC alone", "write \"type\": \"grpc\", or leave it out");
+    }
+    if check.service.len() > SERVICE_MAX {
+        rules.broken(at("service"), format!("is longer than {SERVICE_MAX} bytes"), "");
+    }
     if let Some(message) = request_path(&check.path) {
         let shown = rules.source.shown(&at("path"), &check.path);
         rules.broken(at("path"), format!("{shown} {message}"), "");
@@ -111,3 +115,6 @@ fn health_check(rules: &mut Rules<'_>, check: &HealthCheck, at: &dyn Fn(&str) ->
     }
     rules.at_least(&|| at("timeout"), check.timeout, Time::from_millis(1));
 }
+
+/// Bytes of a gRPC service's name.
+const SERVICE_MAX: usize = 1024;

@@ -3,6 +3,7 @@
 mod cache;
 mod examples;
 mod formats;
+mod grpc;
 mod observing;
 mod problems;
 mod protection;

@@ -204,3 +204,28 @@ fn an_answer_that_breaks_off_counts_against_its_endpoint() {
         core.assert_idle("broke off");
     }
 }
+
+#[test]
+fn calls_are_repeated_and_held_against_their_endpoint_by_their_status() {
+    let mut config = config(&["/*"], 2);
+    config.upstreams[0].retry.on_grpc_status = vec![crate::config::GrpcStatus::Unavailable];
+    let core = Core::new(config);
+    let mut request = core.request("POST /");
+    let first = request.attempt(at(0)).endpoint;
+    request.called(14, 503, at(1));
+    let until = request.pause(at(1));
+    assert_ne!(request.attempt(until).endpoint, first, "another endpoint, though it is a POST");
+    request.called(5, 400, until);
+    assert!(matches!(request.step(until), Step::Relay), "nobody would know better");
+    request.exchange.ended(None, until);
+    assert_eq!(core.failures(), [(1, 1), (1, 0)]);
+    // One that fails behind its messages is relayed, and counts.
+    let mut request = core.request("POST /");
+    request.attempt(at(9));
+    request.answered(200, at(9));
+    request.exchange.called(500, at(9));
+    request.exchange.ended(None, at(9));
+    assert_eq!(core.failures().iter().map(|(_, failures)| failures).sum::<u64>(), 2);
+    drop(request);
+    core.assert_idle("called");
+}

@@ -15,6 +15,11 @@ fn probed(endpoints: &[(&str, &str)]) -> Config {
     })
 }
 
+/// What a probe came to.
+fn result(ok: bool) -> Result<(), String> {
+    if ok { Ok(()) } else { Err("it is unwell".into()) }
+}
+
 /// All probes due by then.
 fn due(reconciler: &mut Reconciler, millis: u64, draw: u64) -> Vec<Probe> {
     reconciler.due_probes(at(millis), draw)
@@ -32,7 +37,7 @@ fn first_probes_are_spread_and_later_ones_jitter() {
         assert!(probes.len() <= 3, "{} probes at once", probes.len());
         for probe in probes {
             times.entry(probe.id.endpoint.to_string()).or_default().push(millis);
-            reconciler.on_probe(&probe.id, true);
+            reconciler.on_probe(&probe.id, result(true));
         }
     }
     let mut gaps: Vec<u64> = Vec::new();
@@ -52,8 +57,8 @@ fn one_probe_at_a_time_and_rise_and_fall() {
     assert_eq!(due(&mut reconciler, 60 * SECOND, 0), [], "one is under way");
     let (mut now, mut before) = (60 * SECOND, true);
     for (ok, healthy) in [(false, true), (false, true), (false, false), (true, false), (true, true)] {
-        assert_eq!(reconciler.on_probe(&probe.id, ok), healthy != before, "whether it turned");
-        assert!(!reconciler.on_probe(&probe.id, ok), "it has been counted");
+        assert_eq!(reconciler.on_probe(&probe.id, result(ok)), healthy != before, "whether it turned");
+        assert!(!reconciler.on_probe(&probe.id, result(ok)), "it has been counted");
         assert_eq!(told(&mut reconciler, 0, at(now)).healthy, healthy);
         before = healthy;
         now += 11 * SECOND;
@@ -69,7 +74,7 @@ fn health_is_told_at_once() {
     for round in 0..3 {
         let probe = due(&mut reconciler, round * 11 * SECOND, 0).remove(0);
         reconciler.tick(at(round * 11 * SECOND));
-        reconciler.on_probe(&probe.id, false);
+        reconciler.on_probe(&probe.id, result(false));
     }
     assert_eq!(reconciler.tick(at(22 * SECOND + 50)).len(), 2, "a change does not wait for the next regular update");
     assert_eq!(reconciler.tick(at(22 * SECOND + 100)), [], "nothing new");
@@ -101,7 +106,7 @@ fn switched_off_is_healthy() {
     let mut reconciler = Reconciler::new(1, &config, 1, at(0));
     for round in 0..3 {
         let probe = due(&mut reconciler, round * 11 * SECOND, 0).remove(0);
-        reconciler.on_probe(&probe.id, false);
+        reconciler.on_probe(&probe.id, result(false));
     }
     assert!(!reconciler.snapshot()[0].healthy);
     config.features.health_checks = false;
@@ -120,7 +125,7 @@ fn another_server_is_judged_anew() {
     let mut reconciler = Reconciler::new(1, &config, 1, at(0));
     for round in 0..3 {
         for probe in due(&mut reconciler, 9 * SECOND + round * 11 * SECOND, 0) {
-            reconciler.on_probe(&probe.id, false);
+            reconciler.on_probe(&probe.id, result(false));
         }
     }
     let under_way = due(&mut reconciler, 60 * SECOND, 0);
@@ -132,7 +137,7 @@ fn another_server_is_judged_anew() {
     let probe = due(&mut reconciler, 65 * SECOND, 0).remove(0);
     assert_eq!(probe.address, Address::Tcp("127.0.0.1:3".parse().unwrap()));
     for probe in &under_way {
-        reconciler.on_probe(&probe.id, false);
+        reconciler.on_probe(&probe.id, result(false));
     }
     assert_eq!(due(&mut reconciler, 80 * SECOND, 0).len(), 1, "the old server's probe did not end the new one's");
 }

@@ -15,9 +15,9 @@ use http::Request;
 
 use super::lane::{Slot, lane};
 use super::{Event, Settings};
-use crate::http2::{Meter, PREFACE};
+use crate::http2::{Keepalive, Meter, PREFACE, Silent};
 use crate::net::{Polled, Progress, Timer};
-use crate::server::connection::or_forever;
+use crate::server::connection::{cools_at, or_forever};
 use crate::server::{Client, Service};
 
 /// What lanes and their connection share.
@@ -41,19 +41,24 @@ pub(super) type Opened = (Request<RecvStream>, SendResponse<Bytes>);
 pub async fn serve<S: Service>(service: Rc<S>, client: Client, settings: Settings, first: Vec<u8>) {
     service.on_http2(Event::Began);
     let flooded = Rc::new(Cell::new(false));
-    let (told, clock) = (flooded.clone(), service.clone());
+    let heard = Rc::new(Cell::new(service.now()));
+    let (told, hears, clock) = (flooded.clone(), heard.clone(), service.clone());
     let mut meter = Meter::new(settings.rates, PREFACE.len(), service.now());
     let tap = move |bytes: &[u8]| {
-        if meter.take(bytes, clock.woke()).is_err() {
+        hears.set(clock.woke());
+        if meter.take(bytes, hears.get()).is_err() {
             told.set(true);
         }
     };
-    let io = Polled::new(client.link.clone(), first, Box::new(tap));
+    let (timer, clock) = (service.deadlines().timer(&client.link), service.clone());
+    let io = Polled::new(client.link.clone(), first, Box::new(tap)).resting(timer, Box::new(move || cools_at(&*clock)));
     let progress = io.progress();
     client.timer.close_at(service.now() + or_forever(service.timing().read));
     let handshake = builder(&settings).handshake::<_, Bytes>(io);
-    let Ok(connection) = Box::pin(handshake).await else { return };
+    let Ok(mut connection) = Box::pin(handshake).await else { return };
     client.timer.clear();
+    let keepalive = settings.pace.zip(connection.ping_pong()).map(|(pace, ping)| Keepalive::new(pace, ping, heard));
+    let pulse = client.timer.alarm().await;
     let alarm = service.deadlines().alarm().await;
     let shared =
         Rc::new(Shared { service, client, write: settings.write, idle: RefCell::default(), busy: Cell::new(0), over: Cell::new(false) });
@@ -69,6 +74,10 @@ pub async fn serve<S: Service>(service: Rc<S>, client: Client, settings: Setting
         opened: 0,
         stage: Stage::Open,
         waits: false,
+        keepalive,
+        pulse,
+        pulses: false,
+        rests: false,
     };
     poll_fn(|cx| driver.poll(cx)).await;
     let Driver { connection, mut lanes, .. } = driver;
@@ -119,6 +128,13 @@ struct Driver<S: Service> {
     stage: Stage,
     /// The alarm is set, as no stream is under way.
     waits: bool,
+    keepalive: Option<Keepalive>,
+    /// Wakes this task when the client's silence is to be looked at.
+    pulse: Timer,
+    /// It is set, as streams are under way.
+    pulses: bool,
+    /// It holds nothing for streams, as none has come for a while.
+    rests: bool,
 }
 
 impl<S: Service> Driver<S> {
@@ -137,9 +153,10 @@ impl<S: Service> Driver<S> {
             match accepted {
                 Poll::Ready(Some(Ok(opened))) => self.open(opened),
                 Poll::Ready(Some(Err(error))) => {
-                    // What h2 itself counts.
-                    if error.is_library() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM) && self.stage != Stage::Cut {
-                        self.shared.service.on_http2(Event::Flood);
+                    if error.is_library() && self.stage != Stage::Cut {
+                        // What h2 itself counts.
+                        let flood = error.reason() == Some(Reason::ENHANCE_YOUR_CALM);
+                        self.shared.service.on_http2(if flood { Event::Flood } else { Event::Broken });
                     }
                     return Poll::Ready(());
                 }
@@ -148,7 +165,32 @@ impl<S: Service> Driver<S> {
             }
         }
         self.watch();
+        if self.is_silent(cx) {
+            self.shared.service.on_http2(Event::Silent);
+            return Poll::Ready(());
+        }
         Poll::Pending
+    }
+
+    /// Whether the client is gone, by its silence; it is looked at only while somebody waits for it.
+    fn is_silent(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(keepalive) = &mut self.keepalive else { return false };
+        let busy = self.shared.busy.get() > 0;
+        if std::mem::replace(&mut self.pulses, busy) == busy && !self.pulse.expired() {
+            return false;
+        }
+        if !busy {
+            keepalive.rest();
+            self.pulse.clear();
+            return false;
+        }
+        match keepalive.look(cx, self.shared.service.now()) {
+            Ok(at) => {
+                self.pulse.close_at(at);
+                false
+            }
+            Err(Silent) => true,
+        }
     }
 
     /// Ends the connection because of what the client sends.
@@ -210,6 +252,11 @@ impl<S: Service> Driver<S> {
                 Limit::Send(_) => timer.close_at(service.now() + or_forever(self.settings.write)),
                 Limit::Goodbye => timer.close_at(service.now() + GOODBYE),
             }
+        }
+        let rests = idle && self.progress.rests.get();
+        if std::mem::replace(&mut self.rests, rests) != rests && rests {
+            service.on_http2(Event::Rests);
+            self.shared.idle.borrow_mut().drain(..).for_each(|slot| slot.dismiss());
         }
         let waits = idle && self.stage == Stage::Open;
         if std::mem::replace(&mut self.waits, waits) != waits {

@@ -14,8 +14,9 @@ use super::Event;
 use super::answer::{Answer, Cut, Passed, Patience, answer, bytes};
 use super::connection::{Opened, Shared};
 use super::upload::upload;
+use crate::error::Reason;
 use crate::http::Method;
-use crate::http2::{Body, Switch, refusal, write_request};
+use crate::http2::{Body, Switch, write_request};
 use crate::net::{Link, Stream, both, pipe};
 use crate::server::connection::or_forever;
 use crate::server::{Client, Service};
@@ -39,6 +40,12 @@ impl Slot {
         self.wake();
     }
 
+    /// Ends its lane.
+    pub(super) fn dismiss(&self) {
+        *self.link.borrow_mut() = None;
+        self.wake();
+    }
+
     /// Lets it look whether it has something to do.
     pub(super) fn wake(&self) {
         if let Some(waker) = self.waker.borrow_mut().take() {
@@ -55,11 +62,14 @@ pub(super) async fn lane<S: Service>(shared: Rc<Shared<S>>, first: Opened) {
     let Client { peer, destination, secured, link, .. } = &shared.client;
     let destination = destination.clone().or_else(|| link.local_address().map(Box::new));
     let (peer, secured) = (*peer, secured.clone());
-    let client = Client { timer, link: far, peer, destination, http2: true, secured, sent: Cell::new(0), received: Cell::new(0) };
-    both(crate::server::serve(service.clone(), client), streams(&shared, near, first)).await;
+    let untold = Rc::new(Cell::new(None));
+    let told = Some(untold.clone());
+    let client =
+        Client { timer, link: far, peer, destination, http2: true, untold: told, secured, sent: Cell::new(0), received: Cell::new(0) };
+    both(crate::server::serve(service.clone(), client), streams(&shared, near, first, &untold)).await;
 }
 
-async fn streams<S: Service>(shared: &Rc<Shared<S>>, near: Link, first: Opened) {
+async fn streams<S: Service>(shared: &Rc<Shared<S>>, near: Link, first: Opened, untold: &Cell<Option<Reason>>) {
     let slot = Rc::new(Slot { next: RefCell::new(Some(first)), waker: RefCell::default(), link: RefCell::new(Some(near.clone())) });
     let (clock, write) = (shared.service.clone(), or_forever(shared.write) + STALLED);
     let patience = Patience { alarm: shared.service.deadlines().alarm().await, until: Box::new(move || clock.now() + write) };
@@ -75,7 +85,7 @@ async fn streams<S: Service>(shared: &Rc<Shared<S>>, near: Link, first: Opened) 
             closed.as_mut().poll(cx).map(|_| None)
         });
         let Some(opened) = next.await else { break };
-        let kept = stream(shared, &near, opened, &mut answering).await;
+        let kept = stream(shared, &near, opened, &mut answering, untold).await;
         shared.busy.set(shared.busy.get() - 1);
         if !kept || shared.over.get() || !slot.is_open() || shared.idle.borrow().len() >= KEPT {
             break;
@@ -93,7 +103,13 @@ async fn streams<S: Service>(shared: &Rc<Shared<S>>, near: Link, first: Opened) 
 }
 
 /// Carries one stream; whether the pipe can carry another.
-async fn stream<S: Service>(shared: &Shared<S>, near: &Link, (request, mut respond): Opened, answering: &mut Answer) -> bool {
+async fn stream<S: Service>(
+    shared: &Shared<S>,
+    near: &Link,
+    (request, mut respond): Opened,
+    answering: &mut Answer,
+    untold: &Cell<Option<Reason>>,
+) -> bool {
     let service = &*shared.service;
     let (parts, mut body) = request.into_parts();
     // What has come of the body by now is all of it, most often: then its length is known, and it can be sent again.
@@ -106,22 +122,18 @@ async fn stream<S: Service>(shared: &Shared<S>, near: &Link, (request, mut respo
     let protocol = parts.extensions.get::<Protocol>();
     let nonce = (u128::from(service.draw()) << 64 | u128::from(service.draw())).to_be_bytes();
     let switch = protocol.map(|protocol| Switch { protocol: protocol.as_str(), nonce });
-    let framing = match write_request(&mut head, &parts, whole, switch.as_ref()) {
-        Ok(framing) => framing,
-        Err(reason) => {
-            service.on_refused(reason);
-            let (response, text) = refusal(reason);
-            if let Ok(mut send) = respond.send_response(response, false) {
-                let _ = send.send_data(text.into(), true);
-            }
-            return true;
-        }
-    };
+    let translated = write_request(&mut head, &parts, whole, switch.as_ref());
+    let framing = translated.unwrap_or_else(|reason| {
+        // Whoever serves the other end answers, counts and logs it as what HTTP/1 refuses.
+        untold.set(Some(reason));
+        NO_REQUEST.clone_into(&mut head);
+        Body::None
+    });
     let method = if framing == Body::Switched { Method::Get } else { Method::from_bytes(parts.method.as_str().as_bytes()) };
     drop(parts);
     let switches = framing == Body::Switched;
-    let at_once = whole.is_some() && !switches && head.len() + first.len() <= CAPACITY;
-    if at_once {
+    let at_once = translated.is_err() || whole.is_some() && !switches && head.len() + first.len() <= CAPACITY;
+    if at_once && translated.is_ok() {
         head.extend_from_slice(&first);
     }
     let (sent, _) = near.send(head, 0).await;
@@ -179,6 +191,8 @@ async fn stream<S: Service>(shared: &Shared<S>, near: &Link, (request, mut respo
     })
 }
 
+/// What no request begins with.
+const NO_REQUEST: &[u8] = b"\0\r\n\r\n";
 /// Bytes that a pipe holds each way.
 const CAPACITY: usize = 16 << 10;
 /// The gateway's own limit, which knows the reason, comes before a lane's by so much.

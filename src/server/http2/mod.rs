@@ -16,7 +16,7 @@ use std::time::Duration;
 
 pub use connection::serve;
 
-use crate::http2::Rates;
+use crate::http2::{Pace, Rates};
 
 /// What a connection's client may have of the gateway.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +41,8 @@ pub struct Settings {
     pub requests: u32,
     /// How long the client may take for what is sent to it; zero is for ever.
     pub write: Duration,
+    /// How it is asked whether it is there, if it is.
+    pub pace: Option<Pace>,
 }
 
 /// What happened on a connection.
@@ -60,4 +62,10 @@ pub enum Event {
     GoAway,
     /// It ended because of frames that cost the client nothing.
     Flood,
+    /// It ended because the client said nothing, though it was asked.
+    Silent,
+    /// It ended because the client broke the protocol.
+    Broken,
+    /// Nothing has come on it for a while: it gives back the memory that it can do without.
+    Rests,
 }

@@ -241,6 +241,14 @@ impl Frames {
         Some((head[3], head[4], u32::from_be_bytes(head[5..].try_into().unwrap()), payload))
     }
 
+    /// Reads to the connection's end.
+    #[track_caller]
+    pub fn end(&mut self) {
+        if let Err(error) = self.stream.read_to_end(&mut Vec::new()) {
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "it hasn't ended");
+        }
+    }
+
     /// Reads until a GOAWAY; its error code, or none if the connection ends without one.
     pub fn goaway(&mut self) -> Option<u32> {
         loop {

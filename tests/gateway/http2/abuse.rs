@@ -101,14 +101,16 @@ fn empty_data() {
 
 #[test]
 fn streams_that_the_gateway_has_to_reset() {
-    // A window update of zero is a fault of its stream, which the gateway has to reset (CVE-2025-8671).
-    during(|frames| {
+    // A window above the largest is a fault of its stream, which the gateway has to reset (CVE-2025-8671).
+    let gateway = during(|frames| {
         until_gone(frames, |number| {
             let stream = 2 * number + 1;
             let opened = frame(HEADERS, END_HEADERS | END_STREAM, stream, &block(GET));
-            [opened, frame(WINDOW_UPDATE, 0, stream, &0u32.to_be_bytes())].concat()
+            [opened, frame(WINDOW_UPDATE, 0, stream, &0x7fff_ffffu32.to_be_bytes())].concat()
         });
     });
+    assert_eq!(gateway.metric("gateway_http2_floods_total"), 4.0);
+    assert!(gateway.metric("gateway_http2_streams_total") < 4.0 * 2000.0);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use serde_json::json;
 
-use crate::harness::http2::{END_HEADERS, END_STREAM, HEADERS, block, request, rest, send_all, whole};
+use crate::harness::http2::{DATA, END_HEADERS, END_STREAM, GET, HEADERS, block, request, rest, send_all, whole};
 use crate::harness::{Frames, Gateway, Hostile, Http2, Nginx, Origin, each_driver, run, until};
 
 #[test]
@@ -233,6 +233,23 @@ fn an_idle_connection_is_ended_in_order() {
     assert_eq!(frames.goaway(), Some(0));
     gateway.wait("gateway_active_connections", 0.0);
     assert_eq!(gateway.metric("gateway_http2_goaways_total"), 1.0);
+}
+
+#[test]
+fn connections_that_rest_go_on_where_they_were() {
+    let origin = Origin::start();
+    each_driver(&origin.address, |gateway| {
+        // More than may keep their buffers.
+        let mut clients: Vec<Frames> = (0..140).map(|_| Frames::connect(&gateway.address)).collect();
+        for stream in [1, 3] {
+            for client in &mut clients {
+                client.send(HEADERS, END_HEADERS | END_STREAM, stream, &block(GET)).unwrap();
+                while client.next().expect("an answer").0 != DATA {}
+            }
+            std::thread::sleep(Duration::from_millis(1300));
+        }
+        assert_eq!(gateway.metric("gateway_requests_failed_total"), 0.0);
+    });
 }
 
 #[test]

@@ -31,6 +31,10 @@ fn both_versions_are_spoken_and_told_about() {
         let trusting = Gateway::start(&next);
         assert!(trusting.get("/").field("strict-transport-security").is_some(), "a proxy that may speak TLS itself");
         assert_eq!((results(&gateway, "full"), gateway.metric("gateway_tls_handshakes_in_progress")), (2.0, 0.0));
+        let [count, within] =
+            ["count", "bucket{le=\"5\"}"].map(|part| gateway.metric(&format!("gateway_tls_handshake_duration_seconds_{part}")));
+        assert_eq!((count, within), (2.0, 2.0));
+        assert!(gateway.metric("gateway_tls_handshake_duration_seconds_sum") > 0.0);
     }
 }
 

@@ -1,9 +1,11 @@
 //! TLS, towards clients and towards endpoints, with curl, openssl and nginx on the other side.
 
+mod browser;
 mod clients;
 mod endpoints;
 mod http2;
 mod reloads;
+mod within;
 
 use std::process::{Command, Output, Stdio};
 

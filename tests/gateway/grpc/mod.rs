@@ -1,5 +1,9 @@
 //! gRPC from end to end: its own library as client and as endpoint.
 
+mod health;
+mod statuses;
+mod web;
+
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
@@ -15,8 +19,13 @@ struct Server {
 
 impl Server {
     fn start() -> Server {
+        Server::with(&[])
+    }
+
+    /// As `start`, with a certificate and a key.
+    fn with(files: &[&str]) -> Server {
         let mut command = Command::new("python3");
-        command.args(["tests/grpc_peer.py", "server"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args(["tests/grpc_peer.py", "server"]).args(files).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let mut port = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut port).unwrap();
