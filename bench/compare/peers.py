@@ -90,8 +90,7 @@ PEERS |= speaking("HAProxy", 19222, "h2", HAPROXY_H2)
 PEERS |= speaking("Envoy", 19223, "h2", ENVOY_H2)
 PEERS |= speaking("Caddy", 19224, "h2", CADDY_H2)
 
-# Ringway's probes are HTTP/1.1, which endpoints of HTTP/2 needn't speak.
-PEERS |= speaking("ringway", 19225, "gRPC", {'"health_check": { "enabled": true, "path": "/health" }': '"protocol": "h2"'})
+PEERS |= speaking("ringway", 19225, "gRPC", {'"health_check":': '"protocol": "h2", "health_check":'})
 PEERS |= speaking("nginx", 19226, "gRPC", NGINX_H2 | {"proxy_pass http://app": "grpc_pass grpc://app", "proxy_set_header": "grpc_set_header"})
 PEERS |= speaking("HAProxy", 19227, "gRPC", HAPROXY_H2 | {f"127.0.0.1:{port}": f"127.0.0.1:{port} proto h2" for port in ORIGIN_PORTS})
 UPSTREAM = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"

@@ -264,8 +264,7 @@ impl Coordinator {
     fn take_probes(&mut self, now: Instant) {
         for (id, result) in self.probes.take() {
             self.shared.registry.process.probes.add(if result.is_ok() { GOOD } else { BAD }, 1);
-            let failed = result.as_ref().err().map(ToString::to_string);
-            let turned = self.reconciler.on_probe(&id, failed.map_or(Ok(()), Err));
+            let turned = self.reconciler.on_probe(&id, result.as_ref().copied().map_err(ToString::to_string));
             if let Err(failure) = &result {
                 failure.tell(&id.upstream, &id.endpoint, turned);
             }

@@ -13,6 +13,7 @@ mod method;
 mod request_id;
 mod sender;
 mod token;
+mod websocket;
 
 pub use again::{RequestWriter, ResponseWriter, Rules};
 pub use changes::{Changes, Mark};
@@ -28,3 +29,4 @@ pub use method::Method;
 pub use request_id::RequestId;
 pub use sender::Sender;
 pub use token::{is_token, is_token_byte};
+pub use websocket::websocket_accept;

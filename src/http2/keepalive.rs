@@ -29,19 +29,41 @@ pub struct Keepalive {
     /// When the peer last said something.
     heard: Rc<Cell<Instant>>,
     asked: Option<Instant>,
+    /// Somebody waits for the peer.
+    busy: bool,
+}
+
+/// What is to be done with the alarm that has the peer looked at again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alarm {
+    /// It stays as it is.
+    Stays,
+    /// It is set to this moment.
+    At(Instant),
+    /// It isn't needed.
+    Off,
 }
 
 impl Keepalive {
     /// Of a connection by which bytes come at `heard`.
     pub fn new(pace: Pace, ping: PingPong, heard: Rc<Cell<Instant>>) -> Keepalive {
-        Keepalive { pace, ping, heard, asked: None }
+        Keepalive { pace, ping, heard, asked: None, busy: false }
     }
 
-    /// Asks if that is due; when to look again.
+    /// Looks after a peer that somebody waits for (`busy`), and asks it if that is due; to be called whenever the alarm `rang`, and when
+    /// that may have changed.
     ///
     /// # Errors
     /// When there was no answer in time.
-    pub fn look(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<Instant, Silent> {
+    pub fn look(&mut self, cx: &mut Context<'_>, busy: bool, rang: bool, now: impl FnOnce() -> Instant) -> Result<Alarm, Silent> {
+        if std::mem::replace(&mut self.busy, busy) == busy && !rang {
+            return Ok(Alarm::Stays);
+        }
+        if !busy {
+            self.asked = None;
+            return Ok(Alarm::Off);
+        }
+        let now = now();
         let before = self.asked;
         let at = next(&mut self.asked, self.heard.get(), self.pace, now)?;
         if self.asked.is_some() && self.asked != before {
@@ -49,12 +71,7 @@ impl Keepalive {
             let _ = self.ping.poll_pong(cx);
             let _ = self.ping.send_ping(Ping::opaque());
         }
-        Ok(at)
-    }
-
-    /// Nobody waits for the peer.
-    pub fn rest(&mut self) {
-        self.asked = None;
+        Ok(Alarm::At(at))
     }
 }
 

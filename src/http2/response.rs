@@ -2,14 +2,11 @@
 
 use ::http::header::SEC_WEBSOCKET_KEY;
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, uri};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use h2::ext::Protocol;
-use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 
 use super::request::{Body, body, sound};
 use crate::error::Reason;
-use crate::http::{Known, RequestHead, ResponseHead, is_token, write_line, write_status};
+use crate::http::{Known, RequestHead, ResponseHead, is_token, websocket_accept, write_line, write_status};
 
 /// A response's head, parsed from `bytes`, as HTTP/2 says it: without what belongs to a connection (RFC 9113 section 8.2.2).
 ///
@@ -85,9 +82,8 @@ pub fn write_switched(out: &mut Vec<u8>, fields: &HeaderMap, protocol: &str, key
     out.extend_from_slice(b"Connection: Upgrade\r\n");
     write_line(out, b"Upgrade", protocol.as_bytes());
     if let Some(key) = key {
-        // What shows that it was understood is not said over HTTP/2 (RFC 8441 section 5): RFC 6455 section 4.2.2.
-        let seen = digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key.as_bytes(), WEBSOCKET].concat());
-        write_line(out, b"Sec-WebSocket-Accept", STANDARD.encode(seen).as_bytes());
+        // What shows that it was understood is not said over HTTP/2 (RFC 8441 section 5).
+        write_line(out, b"Sec-WebSocket-Accept", websocket_accept(key.as_bytes()).as_bytes());
     }
     for (name, value) in fields {
         match name.as_str() {
@@ -99,9 +95,6 @@ pub fn write_switched(out: &mut Vec<u8>, fields: &HeaderMap, protocol: &str, key
     out.extend_from_slice(b"\r\n");
     Ok(())
 }
-
-/// What a key is followed by (RFC 6455 section 1.3).
-const WEBSOCKET: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// Appends an answer's head as HTTP/1.1; `ended` if its stream has ended with it.
 ///

@@ -253,6 +253,7 @@ mod tests {
         })
         .unwrap();
     }
+
     #[test]
     fn where_nothing_comes_it_rests_without_a_buffer() {
         run_on(&[Engine::Epoll], 16, |_| async {

@@ -5,11 +5,9 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use httparse::{EMPTY_HEADER, Response};
-use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use ringway::chance::Chance;
+use ringway::http::websocket_accept;
 
-/// Section 1.3.
-const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// Header fields of an answer, at most.
 const FIELDS_MAX: usize = 128;
 /// Opcodes (section 5.2).
@@ -64,7 +62,7 @@ pub fn accepted(head: &[u8], key: &str) -> Result<(), Refusal> {
         let lines = response.headers.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
         lines.flat_map(|field| field.value.split(|byte| *byte == b',')).any(|said| said.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
     };
-    let accept = STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, format!("{key}{GUID}").as_bytes()));
+    let accept = websocket_accept(key.as_bytes());
     let accepts = response
         .headers
         .iter()

@@ -15,7 +15,7 @@ use super::lane::lane;
 use crate::client::Key;
 use crate::clock::Instant;
 use crate::http1::Limits;
-use crate::http2::{Greeting, Keepalive, Pace, Silent};
+use crate::http2::{Alarm, Greeting, Keepalive, Pace, Silent};
 use crate::net::{self, Link, Polled, Timer, pipe};
 
 /// What a connection to an endpoint may carry.
@@ -284,7 +284,7 @@ impl Connections {
                 place.shared.close(None);
             }
             let keepalive = settings.pace.zip(connection.ping_pong()).map(|(pace, ping)| Keepalive::new(pace, ping, heard));
-            let mut pulse = Pulse { shared: place.shared.clone(), keepalive, alarm: timer.alarm().await, beats: false };
+            let mut pulse = Pulse { shared: place.shared.clone(), keepalive, alarm: timer.alarm().await };
             if drive(connection, &timer, settings.write, &progress, now, &mut pulse).await.is_err() {
                 on_silent();
             }
@@ -297,22 +297,15 @@ struct Pulse {
     shared: Rc<Shared>,
     keepalive: Option<Keepalive>,
     alarm: Timer,
-    /// The alarm is set.
-    beats: bool,
 }
 
 impl Pulse {
     fn look(&mut self, cx: &mut Context<'_>, now: &impl Fn() -> Instant) -> Result<(), Silent> {
         let Some(keepalive) = &mut self.keepalive else { return Ok(()) };
-        let busy = self.shared.busy.get() > 0;
-        if std::mem::replace(&mut self.beats, busy) == busy && !self.alarm.expired() {
-            return Ok(());
-        }
-        if busy {
-            self.alarm.close_at(keepalive.look(cx, now())?);
-        } else {
-            keepalive.rest();
-            self.alarm.clear();
+        match keepalive.look(cx, self.shared.busy.get() > 0, self.alarm.expired(), now)? {
+            Alarm::Stays => {}
+            Alarm::At(at) => self.alarm.close_at(at),
+            Alarm::Off => self.alarm.clear(),
         }
         Ok(())
     }

@@ -5,7 +5,9 @@ use std::pin::pin;
 use std::task::Poll;
 
 use bytes::Bytes;
-use h2::client::SendRequest;
+use h2::SendStream;
+use h2::client::{ResponseFuture, SendRequest};
+use http::Request;
 
 use super::connection::Seat;
 use super::reply::reply;
@@ -44,13 +46,16 @@ pub(super) async fn lane(seat: Seat, far: Link, limits: Limits) {
     {
         let busy = &seat.shared.busy;
         busy.set(busy.get() + 1);
-        if head.connection.upgrade {
-            ended = Box::pin(switch(sender, &seat.shared, &far, &mut buf, &head)).await;
-            busy.set(busy.get() - 1);
+        let switches = head.connection.upgrade;
+        ended = if switches {
+            Box::pin(switch(sender, &seat.shared, &far, &mut buf, &head)).await
+        } else {
+            Box::pin(stream(sender, seat.shared.secure.get(), &far, &mut buf, &head, &limits)).await
+        };
+        busy.set(busy.get() - 1);
+        if switches {
             break;
         }
-        ended = Box::pin(stream(sender, seat.shared.secure.get(), &far, &mut buf, &head, &limits)).await;
-        busy.set(busy.get() - 1);
         if ended == Ended::Goodbye {
             seat.shared.retire();
         }
@@ -85,32 +90,38 @@ async fn read_head(seat: &Seat, far: &Link, buf: &mut Vec<u8>, limits: &Limits, 
     }
 }
 
-async fn stream(mut sender: SendRequest<Bytes>, secure: bool, far: &Link, buf: &mut Vec<u8>, head: &RequestHead, limits: &Limits) -> Ended {
+/// Opens a stream by this request, which is all there is to send if it is `whole`; or why there is none.
+pub(super) async fn open(
+    mut sender: SendRequest<Bytes>,
+    far: &Link,
+    request: Request<()>,
+    whole: bool,
+) -> Result<(ResponseFuture, SendStream<Bytes>), Ended> {
+    // The endpoint may allow fewer streams than the core uses: they wait.
+    let mut left = pin!(far.left());
+    let ready = poll_fn(|cx| {
+        if left.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        sender.poll_ready(cx).map(Some)
+    });
+    match ready.await {
+        None => return Err(Ended::Early),
+        Some(Err(_)) => return Err(Ended::Goodbye),
+        Some(Ok(())) => {}
+    }
+    sender.send_request(request, whole).map_err(|error| if error.is_io() { Ended::Broken } else { Ended::Goodbye })
+}
+
+async fn stream(sender: SendRequest<Bytes>, secure: bool, far: &Link, buf: &mut Vec<u8>, head: &RequestHead, limits: &Limits) -> Ended {
     let Some(request) = request_of(head, buf, secure) else { return Ended::Broken };
     let (method, framing) = (head.method, head.framing);
     buf.drain(..head.length);
-    // The endpoint may allow fewer streams than the core uses: they wait.
-    let ready = {
-        let mut left = pin!(far.left());
-        poll_fn(|cx| {
-            if left.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(None);
-            }
-            sender.poll_ready(cx).map(Some)
-        })
-        .await
-    };
-    match ready {
-        None => return Ended::Early,
-        Some(Err(_)) => return Ended::Goodbye,
-        Some(Ok(())) => {}
-    }
     let bodiless = matches!(framing, Framing::None | Framing::Length(0));
-    let (response, send) = match sender.send_request(request, bodiless) {
+    let (response, send) = match open(sender, far, request, bodiless).await {
         Ok(both) => both,
-        Err(error) => return if error.is_io() { Ended::Broken } else { Ended::Goodbye },
+        Err(ended) => return ended,
     };
-    drop(sender);
     let mut sent = bodiless.then_some(Sent::Whole);
     let replied = {
         let mut sending = pin!(send_body(far, send, buf, framing, limits));

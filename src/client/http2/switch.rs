@@ -9,7 +9,7 @@ use h2::client::SendRequest;
 use h2::{Reason, RecvStream, SendStream};
 
 use super::connection::Shared;
-use super::lane::Ended;
+use super::lane::{Ended, open};
 use super::reply::{final_head, pass};
 use super::request::data;
 use crate::http::{Method, RequestHead};
@@ -17,7 +17,7 @@ use crate::http2::{connect_of, write_switched};
 use crate::net::{Link, Stream};
 
 /// Asks the endpoint to switch, as the request in `buf` says, and carries the protocol to its end.
-pub(super) async fn switch(mut sender: SendRequest<Bytes>, shared: &Shared, far: &Link, buf: &mut Vec<u8>, head: &RequestHead) -> Ended {
+pub(super) async fn switch(sender: SendRequest<Bytes>, shared: &Shared, far: &Link, buf: &mut Vec<u8>, head: &RequestHead) -> Ended {
     let Some((request, key)) = connect_of(head, buf, shared.secure.get()) else { return Ended::Unsupported };
     let protocol = head.header(buf, "upgrade").and_then(|name| std::str::from_utf8(name).ok()).unwrap_or_default().to_owned();
     buf.drain(..head.length);
@@ -25,16 +25,10 @@ pub(super) async fn switch(mut sender: SendRequest<Bytes>, shared: &Shared, far:
     if !sender.is_extended_connect_protocol_enabled() {
         return if shared.sender().is_some() { Ended::Unsupported } else { Ended::Broken };
     }
-    match unless_left(far, poll_fn(|cx| sender.poll_ready(cx))).await {
-        None => return Ended::Early,
-        Some(Err(_)) => return Ended::Goodbye,
-        Some(Ok(())) => {}
-    }
-    let (response, mut send) = match sender.send_request(request, false) {
+    let (response, mut send) = match open(sender, far, request, false).await {
         Ok(both) => both,
-        Err(error) => return if error.is_io() { Ended::Broken } else { Ended::Goodbye },
+        Err(ended) => return ended,
     };
-    drop(sender);
     let response = match unless_left(far, final_head(far, response, Method::Get)).await {
         None => return Ended::Early,
         Some(Err(ended)) => return ended,

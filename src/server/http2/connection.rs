@@ -15,7 +15,7 @@ use http::Request;
 
 use super::lane::{Slot, lane};
 use super::{Event, Settings};
-use crate::http2::{Keepalive, Meter, PREFACE, Silent};
+use crate::http2::{Alarm, Keepalive, Meter, PREFACE, Silent};
 use crate::net::{Polled, Progress, Timer};
 use crate::server::connection::{cools_at, or_forever};
 use crate::server::{Client, Service};
@@ -76,7 +76,6 @@ pub async fn serve<S: Service>(service: Rc<S>, client: Client, settings: Setting
         waits: false,
         keepalive,
         pulse,
-        pulses: false,
         rests: false,
     };
     poll_fn(|cx| driver.poll(cx)).await;
@@ -131,8 +130,6 @@ struct Driver<S: Service> {
     keepalive: Option<Keepalive>,
     /// Wakes this task when the client's silence is to be looked at.
     pulse: Timer,
-    /// It is set, as streams are under way.
-    pulses: bool,
     /// It holds nothing for streams, as none has come for a while.
     rests: bool,
 }
@@ -165,32 +162,22 @@ impl<S: Service> Driver<S> {
             }
         }
         self.watch();
-        if self.is_silent(cx) {
+        if self.look(cx).is_err() {
             self.shared.service.on_http2(Event::Silent);
             return Poll::Ready(());
         }
         Poll::Pending
     }
 
-    /// Whether the client is gone, by its silence; it is looked at only while somebody waits for it.
-    fn is_silent(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(keepalive) = &mut self.keepalive else { return false };
-        let busy = self.shared.busy.get() > 0;
-        if std::mem::replace(&mut self.pulses, busy) == busy && !self.pulse.expired() {
-            return false;
+    /// Looks after a client that is silent while streams are under way.
+    fn look(&mut self, cx: &mut Context<'_>) -> Result<(), Silent> {
+        let Some(keepalive) = &mut self.keepalive else { return Ok(()) };
+        match keepalive.look(cx, self.shared.busy.get() > 0, self.pulse.expired(), || self.shared.service.now())? {
+            Alarm::Stays => {}
+            Alarm::At(at) => self.pulse.close_at(at),
+            Alarm::Off => self.pulse.clear(),
         }
-        if !busy {
-            keepalive.rest();
-            self.pulse.clear();
-            return false;
-        }
-        match keepalive.look(cx, self.shared.service.now()) {
-            Ok(at) => {
-                self.pulse.close_at(at);
-                false
-            }
-            Err(Silent) => true,
-        }
+        Ok(())
     }
 
     /// Ends the connection because of what the client sends.

@@ -2,13 +2,11 @@
 
 use std::io;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use http::header::{CONNECTION, HeaderName, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use monoio::io::AsyncReadRent;
 use monoio_http::common::request::RequestHead;
 use monoio_http::h1::FramedRead;
-use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use ringway::http::websocket_accept;
 
 use super::Connection;
 use super::answer::write;
@@ -16,8 +14,6 @@ use super::upload::HeadDecoder;
 
 /// Bytes that are received at once.
 const WINDOW: usize = 64 << 10;
-/// Section 1.3.
-const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const CLOSE: u8 = 8;
 const PING: u8 = 9;
 const PONG: u8 = 10;
@@ -37,7 +33,7 @@ pub fn key(request: &RequestHead) -> Option<&str> {
 /// # Errors
 /// When the connection fails.
 pub async fn echo<S: Connection>(connection: &mut FramedRead<S, HeadDecoder>, key: &str) -> io::Result<()> {
-    let accept = STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, format!("{key}{GUID}").as_bytes()));
+    let accept = websocket_accept(key.as_bytes());
     let head = format!(
         "HTTP/1.1 101 Switching Protocols\r\nServer: ringorigin\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
     );
