@@ -146,6 +146,7 @@ impl Service for Core {
         session.scratch.id = self.request_id(self.view.borrow().plan.additions.uuid);
         // What was parsed before the mistake says nothing.
         session.head.forget();
+        session.grpc = false;
         session.scratch.notes.clear();
         self.counters.ended(reason.status(), Some(reason), std::time::Duration::ZERO);
         session.arrived = 0;
