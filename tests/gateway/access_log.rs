@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::harness::http2::request;
+use crate::harness::http2::{END_HEADERS, END_STREAM, GET, HEADERS, block, request};
 use crate::harness::{Frames, Gateway, Http2, Origin, directory, get, until};
 
 /// A file in a directory of its own, which goes with it.
@@ -186,11 +186,18 @@ fn what_cannot_be_said_in_http1_is_refused_and_logged_like_the_rest() {
     assert_eq!(gateway.metric("gateway_http_requests_total{status_class=\"4xx\"}"), count as f64);
     assert_eq!(client.get("/").status(), 200, "the connection goes on");
     gateway.wait_idle();
-    assert_eq!(gateway.metric("gateway_http2_protocol_errors_total"), 0.0);
+    let broken = |ended: &str| format!("gateway_http2_protocol_errors_total{{ended=\"{ended}\"}}");
+    assert_eq!(gateway.metric(&broken("stream")), 0.0);
+    // What is no request is counted, and has no line.
     let mut frames = Frames::connect(&gateway.address);
+    frames.send(HEADERS, END_HEADERS | END_STREAM, 1, &block(&GET[..3])).unwrap();
+    frames.send(HEADERS, END_HEADERS | END_STREAM, 3, &block(GET)).unwrap();
+    assert_eq!(frames.reset(), 1, "PROTOCOL_ERROR");
+    gateway.wait(&broken("stream"), 1.0);
+    assert_eq!(lines(&file, count + 2)[count + 1]["status"], 200);
     frames.send(0, 0, 0, b"of no stream").unwrap();
     assert_eq!(frames.goaway(), Some(1));
-    gateway.wait("gateway_http2_protocol_errors_total", 1.0);
+    gateway.wait(&broken("connection"), 1.0);
 }
 
 #[test]
