@@ -19,6 +19,8 @@ pub struct Agreed {
     pub certificate: Option<Vec<u8>>,
     /// An earlier session was resumed.
     pub resumed: bool,
+    /// What is spoken above it (ALPN, RFC 7301), if that was agreed on.
+    pub protocol: Option<Vec<u8>>,
 }
 
 /// Why a connection could not be made safe.
@@ -77,6 +79,7 @@ impl Link {
         Some(Agreed {
             certificate: session.peer_certificates().and_then(|chain| Some(chain.first()?.to_vec())),
             resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
+            protocol: session.alpn_protocol().map(<[u8]>::to_vec),
         })
     }
 }
