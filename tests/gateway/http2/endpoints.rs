@@ -197,3 +197,16 @@ fn who_is_slow_to_take_small_messages_holds_up_nobody_else() {
     assert!(all == b"a message".repeat(100_000));
     assert_eq!(origin.connections.load(SeqCst), 1);
 }
+
+#[test]
+fn more_trailers_than_http2_can_say_end_nothing() {
+    let origin = Http2Origin::start(mirror);
+    let mut config = upstream(&[&origin.address], json!({}));
+    config["limits"] = json!({ "trailers": "1MiB" });
+    let gateway = Gateway::with(&origin.address, config);
+    let lines: String = (0..40_000).map(|number| format!("{number:x}:\r\n")).collect();
+    let request = format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n{lines}\r\n");
+    // What an endpoint makes of so many is its own affair.
+    let _ = gateway.connect().send(request).try_message(true);
+    assert_eq!(gateway.get("/").status(), 200);
+}
