@@ -155,14 +155,14 @@ fn protocols(spoken: &Value) -> String {
         parts.push(format!("TLS {handshakes} handshakes, {} failed", count(&tls["failed"])));
     }
     if count(&http2["connections"]) > 0 {
-        parts.push(format!("HTTP/2 {} requests over {} connections", count(&http2["streams"]), count(&http2["connections"])));
+        parts.push(format!("HTTP/2 {} requests, {} connections", count(&http2["streams"]), count(&http2["connections"])));
+    }
+    if count(&upgraded["all"]) > 0 {
+        parts.push(format!("{} WebSockets", count(&upgraded["open"])));
     }
     let calls: Vec<String> = spoken["grpc"].as_object().into_iter().flatten().map(|(status, count)| format!("{status} {count}")).collect();
     if !calls.is_empty() {
         parts.push(format!("gRPC {}", calls.join(", ")));
-    }
-    if count(&upgraded["all"]) > 0 {
-        parts.push(format!("{} upgraded", count(&upgraded["open"])));
     }
     if parts.is_empty() { "HTTP/1.1 only".to_owned() } else { parts.join("   ") }
 }
