@@ -21,11 +21,11 @@ const PATH: &str = "/hello";
 /// Characters of a whole bar.
 const BAR: usize = 20;
 
-/// Sends requests and shows what comes of them until the gateway drains.
-pub fn run(running: &Running, endpoints: &[(&'static str, SocketAddr)], moved: bool) {
+/// Sends requests and shows what comes of them until the gateway drains. `without_tls` is why HTTPS isn't served, if it should be.
+pub fn run(running: &Running, endpoints: &[(&'static str, SocketAddr)], moved: bool, without_tls: Option<&str>) {
     let gateway = running.listener;
     let terminal = io::stdout().is_terminal();
-    put(&intro(running, endpoints, moved));
+    put(&intro(running, endpoints, moved, without_tls));
     let (began, mut tally) = (Instant::now(), Tally::new(endpoints.iter().map(|(name, _)| *name)));
     let (mut next_line, mut drawn) = (began + LINE, 0);
     while !running.shared.draining() {
@@ -50,14 +50,20 @@ pub fn run(running: &Running, endpoints: &[(&'static str, SocketAddr)], moved: b
 }
 
 /// Where everything is, and what to try.
-fn intro(running: &Running, endpoints: &[(&'static str, SocketAddr)], moved: bool) -> String {
+fn intro(running: &Running, endpoints: &[(&'static str, SocketAddr)], moved: bool, without_tls: Option<&str>) -> String {
     let gateway = running.listener;
     let mut text = String::from("\n");
     if moved {
         let _ = writeln!(text, "  Port {PORT} is taken, so the gateway has port {}; `--port` chooses another.\n", gateway.port());
     }
     let list: Vec<String> = endpoints.iter().map(|(name, address)| format!("{name} {address}")).collect();
-    let _ = writeln!(text, "  gateway    http://{gateway}\n  endpoints  {}", list.join(", "));
+    let _ = writeln!(text, "  gateway    http://{gateway}");
+    match (running.tls, without_tls) {
+        (Some(tls), _) => drop(writeln!(text, "             https://{tls}, with a certificate that nobody trusts: curl -k")),
+        (None, Some(why)) => drop(writeln!(text, "             no https: {why}")),
+        (None, None) => {}
+    }
+    let _ = writeln!(text, "  endpoints  {}", list.join(", "));
     let _ = writeln!(text, "  pages      http://{gateway}/gateway/health and /gateway/metrics");
     if let Some(admin) = running.admin {
         let _ = writeln!(text, "  operators  http://{admin}/dashboard, and / for all");
