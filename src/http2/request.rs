@@ -43,7 +43,8 @@ pub fn write_request(out: &mut Vec<u8>, head: &Parts, whole: Option<u64>, switch
     if !is_token(head.method.as_str()) {
         return Err(Reason::BadMethod);
     }
-    if !matches!(head.uri.scheme_str(), Some("http" | "https")) {
+    // h2, which insists on a scheme, tells it of requests with an authority only.
+    if !matches!(head.uri.scheme_str(), None | Some("http" | "https")) {
         return Err(Reason::BadTarget);
     }
     let target = head.uri.path_and_query().map_or("", |target| target.as_str()).as_bytes();

@@ -36,8 +36,9 @@ pub(super) fn is_of_connection(known: Known) -> bool {
     matches!(known, Known::Connection | Known::KeepAlive | Known::ProxyConnection | Known::TransferEncoding | Known::Upgrade)
 }
 
+/// Nothing, if it is no field, or one more than a map holds.
 fn append(fields: &mut HeaderMap, name: &[u8], value: &[u8]) -> Option<()> {
-    fields.append(HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?);
+    fields.try_append(HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?).ok()?;
     Some(())
 }
 
@@ -138,7 +139,7 @@ pub fn write_response(
     Ok(body)
 }
 
-/// Trailer lines, each with its line end, as HTTP/2 says them; a line that is none is left out.
+/// Trailer lines, each with its line end, as HTTP/2 says them; a line that is none is left out, and so are those behind the first 24,576.
 pub fn fields(lines: &[u8]) -> HeaderMap {
     let mut fields = HeaderMap::new();
     for line in lines.split(|&byte| byte == b'\n') {

@@ -8,7 +8,7 @@ use super::connect::ends;
 use super::core::{Core, Session, after};
 use super::note::micros;
 use super::upload::{Ended, Terms, Upload, beside_until};
-use crate::client::{Connection, HeadError, Key, read_head};
+use crate::client::{Connection, HeadError, INTERIM_MAX, Key, read_head};
 use crate::clock::Instant;
 use crate::config::HostHeader;
 use crate::error::{Fault, Reason};
@@ -328,6 +328,3 @@ pub(super) fn write_head(out: &mut Vec<u8>, session: &mut Session, bytes: &[u8],
 pub(super) fn key(attempt: &Attempt) -> Key {
     Key { upstream: attempt.pool, slot: attempt.endpoint.slot, generation: attempt.endpoint.generation }
 }
-
-/// Interim responses an endpoint may send before its answer.
-const INTERIM_MAX: u32 = 16;

@@ -113,6 +113,15 @@ fn a_request_that_can_be_read_in_two_ways_is_refused() {
     }
     let answer = client.ask(request("GET", "/%zz", &[]), b"", None).unwrap();
     assert_eq!(answer.status(), 400);
+    // A client may name the host as HTTP/1.1 does (RFC 9113 section 8.3.1).
+    let get = [(":method", "GET"), (":scheme", "http"), (":path", "/echo")];
+    for (host, status) in [(Some("a.example"), 200), (Some("a b"), 400), (None, 400)] {
+        let mut frames = Frames::connect(&gateway.address);
+        let fields: Vec<_> = get.into_iter().chain(host.map(|host| ("host", host))).collect();
+        frames.send(HEADERS, END_HEADERS | END_STREAM, 1, &block(&fields)).unwrap();
+        assert_eq!(frames.status(), status, "{host:?}");
+    }
+    assert_eq!((gateway.refusals("missing_host"), gateway.refusals("bad_host")), (1.0, 1.0));
     // What h2's client wouldn't send.
     let get = [(":method", "GET"), (":scheme", "http"), (":authority", "a.example")];
     let hostile: &[&[(&str, &str)]] = &[
