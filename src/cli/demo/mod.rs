@@ -56,8 +56,7 @@ pub fn run(options: Options) -> ExitCode {
     let shown = std::thread::spawn(move || {
         // Nothing comes if the gateway can't start.
         if let Ok(running) = wait.recv() {
-            let without_tls = made.and_then(Result::err);
-            show::run(&running, &endpoints, moved, without_tls.as_deref());
+            show::run(&running, &endpoints, moved, made.as_ref());
         }
     });
     let on_ready: run::OnReady = Box::new(move |running| drop(ready.send(running.clone())));

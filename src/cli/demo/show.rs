@@ -21,11 +21,11 @@ const PATH: &str = "/hello";
 /// Characters of a whole bar.
 const BAR: usize = 20;
 
-/// Sends requests and shows what comes of them until the gateway drains. `without_tls` is why HTTPS isn't served, if it should be.
-pub fn run(running: &Running, endpoints: &[(&'static str, SocketAddr)], moved: bool, without_tls: Option<&str>) {
+/// Sends requests and shows what comes of them until the gateway drains. `made` is the demo's own certificate, or why there is none.
+pub fn run(running: &Running, endpoints: &[(&'static str, SocketAddr)], moved: bool, made: Option<&Result<String, String>>) {
     let gateway = running.listener;
     let terminal = io::stdout().is_terminal();
-    put(&intro(running, endpoints, moved, without_tls));
+    put(&intro(running, endpoints, moved, made));
     let (began, mut tally) = (Instant::now(), Tally::new(endpoints.iter().map(|(name, _)| *name)));
     let (mut next_line, mut drawn) = (began + LINE, 0);
     while !running.shared.draining() {
@@ -50,7 +50,7 @@ pub fn run(running: &Running, endpoints: &[(&'static str, SocketAddr)], moved: b
 }
 
 /// Where everything is, and what to try.
-fn intro(running: &Running, endpoints: &[(&'static str, SocketAddr)], moved: bool, without_tls: Option<&str>) -> String {
+fn intro(running: &Running, endpoints: &[(&'static str, SocketAddr)], moved: bool, made: Option<&Result<String, String>>) -> String {
     let gateway = running.listener;
     let mut text = String::from("\n");
     if moved {
@@ -58,11 +58,12 @@ fn intro(running: &Running, endpoints: &[(&'static str, SocketAddr)], moved: boo
     }
     let list: Vec<String> = endpoints.iter().map(|(name, address)| format!("{name} {address}")).collect();
     let _ = writeln!(text, "  gateway    http://{gateway}");
-    match (running.tls, without_tls) {
-        (Some(tls), _) => drop(writeln!(text, "             https://{tls}, with a certificate that nobody trusts: curl -k")),
-        (None, Some(why)) => drop(writeln!(text, "             no https: {why}")),
-        (None, None) => {}
-    }
+    let _ = match (running.tls, made) {
+        (Some(tls), Some(_)) => writeln!(text, "             https://{tls}, with a certificate that nobody trusts: curl -k"),
+        (Some(tls), None) => writeln!(text, "             https://{tls}"),
+        (None, Some(Err(why))) => writeln!(text, "             no https: {why}"),
+        (None, _) => Ok(()),
+    };
     let _ = writeln!(text, "  endpoints  {}", list.join(", "));
     let _ = writeln!(text, "  pages      http://{gateway}/gateway/health and /gateway/metrics");
     if let Some(admin) = running.admin {
