@@ -4,7 +4,7 @@ use ::http::header::SEC_WEBSOCKET_KEY;
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, uri};
 use h2::ext::Protocol;
 
-use super::request::{Body, body, sound};
+use super::request::{Body, Switch, body, sound};
 use crate::error::Reason;
 use crate::http::{Known, RequestHead, ResponseHead, is_token, websocket_accept, write_line, write_status};
 
@@ -23,8 +23,17 @@ pub fn head(head: &ResponseHead, bytes: &[u8]) -> Result<Response<()>, Reason> {
     Ok(response)
 }
 
-/// What an answer becomes that switches to another protocol (RFC 8441 section 5).
-pub fn switched(parsed: &ResponseHead, bytes: &[u8]) -> Result<Response<()>, Reason> {
+/// What an answer becomes that switches to the protocol asked for (RFC 8441 section 5).
+///
+/// # Errors
+/// When HTTP/2 can't say it, or it isn't that protocol; for a WebSocket, when it doesn't prove that the request was understood (RFC 6455
+/// section 4.1). Who asks over HTTP/2 sees no proof.
+pub fn switched(parsed: &ResponseHead, bytes: &[u8], asked: &Switch<'_>) -> Result<Response<()>, Reason> {
+    let protocol = parsed.known(bytes, Known::Upgrade).unwrap_or_default();
+    let proved = || parsed.header(bytes, "sec-websocket-accept") == Some(websocket_accept(asked.key().as_bytes()).as_bytes());
+    if !protocol.eq_ignore_ascii_case(asked.protocol.as_bytes()) || asked.is_websocket() && !proved() {
+        return Err(Reason::BadResponseHead);
+    }
     let mut response = head(parsed, bytes)?;
     *response.status_mut() = StatusCode::OK;
     response.headers_mut().remove("sec-websocket-accept");

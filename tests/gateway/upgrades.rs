@@ -14,8 +14,8 @@ const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\
 /// Switches protocols, greets in the same packet, then sends back what it gets, and says goodbye at the end.
 fn echo() -> Hostile {
     Hostile::start(|peer| {
-        peer.head();
-        peer.send(format!("{SWITCH}greetings"));
+        let switch = peer.head().unwrap().switch();
+        peer.send(switch + "greetings");
         loop {
             match peer.piece() {
                 piece if piece.is_empty() => break,
@@ -35,7 +35,7 @@ fn bytes_pass_both_ways_as_they_are() {
         // The first bytes right behind the request, as some clients do.
         let answer = client.ask(format!("{ASK}\x01ahead"));
         assert_eq!((answer.status(), answer.field("upgrade"), answer.field("connection")), (101, Some("websocket"), Some("upgrade")));
-        assert_eq!(answer.field("sec-websocket-accept"), Some("y"));
+        assert_eq!(answer.field("sec-websocket-accept"), Some("JVxkmtKFjDcI/Pm/AGPEKSN6wT8="));
         assert_eq!(client.bytes(15), b"greetings\x01ahead");
         let seen = endpoint.last();
         assert_eq!((seen.field("upgrade"), seen.field("connection")), (Some("websocket"), Some("upgrade")));
@@ -161,4 +161,23 @@ fn a_stream_of_http_2_switches_too() {
     });
     assert_eq!(client.get("/").status(), 403);
     assert!(endpoint.seen().iter().all(|request| request.target() != "/smuggled"));
+}
+
+#[test]
+fn a_stream_switches_only_to_what_it_asked_for() {
+    let unproved = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let other = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n";
+    // Success would tell the client that it has been switched, and what follows would pass for frames.
+    let whole = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let chunked = "HTTP/1.1 203 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
+    for answer in [unproved, SWITCH, other, whole, chunked, "HTTP/1.1 204 No Content\r\n\r\n"] {
+        let endpoint = Hostile::answering(answer);
+        let gateway = Gateway::to(&endpoint.address);
+        Http2::connect(&gateway.address).run(async |sender| {
+            let (response, _send) = switch(sender).await;
+            let (head, body) = response.await.unwrap().into_parts();
+            assert_eq!((head.status.as_u16(), body.is_end_stream()), (502, true), "{answer:?}");
+        });
+        gateway.wait_idle();
+    }
 }

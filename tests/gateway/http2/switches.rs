@@ -132,8 +132,8 @@ fn a_client_that_is_gone_takes_its_stream_along() {
 #[test]
 fn http2_passes_from_end_to_end() {
     let endpoint = Hostile::start(|peer| {
-        if peer.request().is_some() {
-            peer.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+        if let Some(request) = peer.request() {
+            peer.send(request.switch());
             let piece = peer.piece();
             peer.send(piece);
         }
