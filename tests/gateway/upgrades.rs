@@ -150,6 +150,26 @@ fn a_stream_of_http_2_switches_too() {
         gateway.wait_idle();
         assert_eq!(gateway.metric("gateway_upgrades_total"), 1.0);
     }
+    // One that is taken back once it has said its last ends all the same.
+    let endpoint = Hostile::start(|peer| {
+        let switch = peer.head().unwrap().switch();
+        peer.send(switch);
+        assert_eq!(peer.piece(), b"");
+        peer.wait_told();
+    });
+    let gateway = Gateway::to(&endpoint.address);
+    Http2::connect(&gateway.address).run(async |sender| {
+        let (response, mut send) = switch(sender).await;
+        let response = response.await.unwrap();
+        send.send_data(Bytes::new(), true).unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        assert_eq!(gateway.metric("gateway_upgraded_connections"), 1.0);
+        drop((response, send));
+        while gateway.metric("gateway_upgraded_connections") > 0.0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    });
+    endpoint.tell();
     // What is sent ahead of a refusal is never taken for a request.
     let endpoint = Hostile::answering("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
     let gateway = Gateway::to(&endpoint.address);

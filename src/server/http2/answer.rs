@@ -125,7 +125,7 @@ pub(super) async fn bytes(near: &Link, mut send: SendStream<Bytes>, with: &mut A
         data(&mut send, buf, false, patience).await?;
         buf.clear();
         let received;
-        (received, *buf) = near.recv(std::mem::take(buf)).await;
+        (received, *buf) = unless_reset(|cx| send.poll_reset(cx), near.recv(std::mem::take(buf))).await?;
         match received {
             Ok(0) => return data(&mut send, &[], true, patience).await,
             Ok(_) => {}
