@@ -96,6 +96,18 @@ impl Chunked {
         &self.trailers[..self.line]
     }
 
+    /// Leaves out the trailer fields of these names, once the body is done.
+    pub fn drop_trailers(&mut self, drops: impl Fn(&[u8]) -> bool) {
+        let lines = std::mem::take(&mut self.trailers);
+        for line in lines[..self.line].split_inclusive(|&byte| byte == b'\n') {
+            let colon = memchr(b':', line).expect("kept lines are fields");
+            if !drops(&line[..colon]) {
+                self.trailers.extend_from_slice(line);
+            }
+        }
+        self.line = self.trailers.len();
+    }
+
     /// Decodes the next bytes of the body. The data is moved to the start of `buf`.
     ///
     /// After an error the body can't be continued. Errors are named as a request's; `as_response` names them as a
