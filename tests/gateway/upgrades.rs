@@ -6,7 +6,7 @@ use h2::client::{ResponseFuture, SendRequest};
 use serde_json::json;
 
 use crate::harness::http2::{request, rest, send_all};
-use crate::harness::{DRIVERS, Gateway, Hostile, Http2, until};
+use crate::harness::{DRIVERS, Gateway, Hostile, Http2, Peer, until};
 
 const ASK: &str = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n";
 const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: y\r\n\r\n";
@@ -59,6 +59,47 @@ fn bytes_pass_both_ways_as_they_are() {
         assert_eq!(gateway.metric("gateway_upgrades_total"), 1.0);
         endpoint.wait_open(0);
     }
+}
+
+#[test]
+fn a_requests_body_goes_ahead_of_the_protocol_and_only_once() {
+    let echo = |peer: &mut Peer, switch: String| {
+        peer.send(switch);
+        loop {
+            match peer.piece() {
+                piece if piece.is_empty() => return,
+                piece => peer.send(piece),
+            };
+        }
+    };
+    let polite = Hostile::start(move |peer| {
+        let switch = peer.request().unwrap().switch();
+        echo(peer, switch);
+    });
+    let hasty = Hostile::start(move |peer| {
+        let switch = peer.head().unwrap().switch();
+        echo(peer, switch);
+    });
+    let head = |line: &str| ASK.replace("GET", "POST").replace("\r\n\r\n", &format!("\r\n{line}\r\n\r\n"));
+    let gateway = Gateway::to(&polite.address);
+    for (line, body) in [("Content-Length: 4", "body"), ("Transfer-Encoding: chunked", "4\r\nbody\r\n0\r\n\r\n")] {
+        for at in [0, 2, body.len()] {
+            let mut client = gateway.connect();
+            client.send(head(line) + &body[..at]);
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            let answer = client.ask(format!("{}ahead", &body[at..]));
+            assert_eq!((answer.status(), client.bytes(5)), (101, b"ahead".to_vec()), "{line} {at}");
+            client.send("hello");
+            assert_eq!(client.bytes(5), b"hello");
+        }
+        assert_eq!(polite.last().body, b"body");
+    }
+    // One that doesn't wait for the body gets it all the same.
+    let gateway = Gateway::to(&hasty.address);
+    let mut client = gateway.connect();
+    assert_eq!(client.ask(head("Content-Length: 4")).status(), 101);
+    client.send("bodyahead");
+    assert_eq!(client.bytes(9), b"bodyahead");
 }
 
 #[test]
