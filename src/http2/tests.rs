@@ -180,6 +180,19 @@ proptest! {
 }
 
 #[test]
+fn resets_that_are_sent_are_told_with_their_codes_however_they_are_cut() {
+    let frame = |kind: u8, payload: &[u8]| [&[0, 0, payload.len() as u8, kind, 0, 0, 0, 0, 1], payload].concat();
+    // What looks like a reset within another frame is none.
+    let bytes =
+        [frame(4, &[]), frame(3, &[0, 0, 0, 8]), frame(0, &frame(3, &[1; 4])), frame(3, &[0, 1, 2, 3]), frame(3, &[0, 0, 0, 1])].concat();
+    for cut in 1..bytes.len() {
+        let (mut resets, mut codes) = (Resets::default(), Vec::new());
+        bytes.chunks(cut).for_each(|piece| resets.take(piece, |code| codes.push(code)));
+        assert_eq!(codes, [8, 0x010203, 1], "{cut}");
+    }
+}
+
+#[test]
 fn a_second_later_frames_are_counted_anew() {
     let ping = [0, 0, 0, 6, 0, 0, 0, 0, 0];
     let mut meter = Meter::new(Rates { control: 2, resets: 0 }, 0, Instant::ZERO);

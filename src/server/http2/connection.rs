@@ -16,7 +16,7 @@ use http::Request;
 use super::lane::{Slot, lane};
 use super::{Event, Settings};
 use crate::clock::Instant;
-use crate::http2::{Alarm, Keepalive, Meter, PREFACE, Silent};
+use crate::http2::{Alarm, Keepalive, Meter, PREFACE, Resets, Silent};
 use crate::net::{Polled, Progress, Timer};
 use crate::server::connection::{cools_at, or_forever};
 use crate::server::{Client, Service};
@@ -51,8 +51,11 @@ pub async fn serve<S: Service>(service: Rc<S>, client: Client, settings: Setting
             told.set(true);
         }
     };
+    let (mut resets, tells) = (Resets::default(), service.clone());
+    let shown = move |bytes: &[u8]| resets.take(bytes, |code| reset(code.into()).into_iter().for_each(|event| tells.on_http2(event)));
     let (timer, clock) = (service.deadlines().timer(&client.link), service.clone());
-    let io = Polled::new(client.link.clone(), first, Box::new(tap)).resting(timer, Box::new(move || cools_at(&*clock)));
+    let io =
+        Polled::new(client.link.clone(), first, Box::new(tap)).showing(Box::new(shown)).resting(timer, Box::new(move || cools_at(&*clock)));
     let progress = io.progress();
     client.timer.close_at(service.now() + or_forever(service.timing().read));
     let handshake = builder(&settings).handshake::<_, Bytes>(io);
@@ -87,6 +90,16 @@ pub async fn serve<S: Service>(service: Rc<S>, client: Client, settings: Setting
     shared.over.set(true);
     shared.idle.borrow_mut().drain(..).for_each(|slot| slot.wake());
     while lanes.next().await.is_some() {}
+}
+
+/// What a reset with this code is that leaves the gateway, where nothing else tells of it: `h2` refuses streams, and resets what is malformed,
+/// without a word. STREAM_CLOSED says nothing of the client: it may have been sending when its stream ended.
+fn reset(code: Reason) -> Option<Event> {
+    match code {
+        Reason::REFUSED_STREAM => Some(Event::Refused),
+        Reason::PROTOCOL_ERROR | Reason::FLOW_CONTROL_ERROR => Some(Event::BrokenStream),
+        _ => None,
+    }
 }
 
 fn builder(settings: &Settings) -> h2::server::Builder {
@@ -203,7 +216,6 @@ impl<S: Service> Driver<S> {
         let shared = &self.shared;
         // Streams that were reset leave their lanes busy until what was begun for them has ended.
         if self.lanes.len() - shared.idle.borrow().len() >= 2 * self.settings.streams as usize {
-            shared.service.on_http2(Event::Refused);
             respond.send_reset(Reason::REFUSED_STREAM);
             return;
         }

@@ -124,6 +124,7 @@ fn more_streams_than_allowed() {
     }
     assert_eq!(frames.reset(), 7, "REFUSED_STREAM");
     gateway.wait_idle();
+    assert_eq!(gateway.metric("gateway_http2_resets_total{by=\"refused\"}"), 1.0);
     assert_eq!(gateway.metric("gateway_http_requests_total{status_class=\"2xx\"}"), 3.0);
 }
 
@@ -132,10 +133,14 @@ fn a_head_larger_than_allowed() {
     let origin = Origin::start();
     let gateway = Gateway::with(&origin.address, json!({ "limits": { "head": "4KiB", "uri": "1KiB" } }));
     let client = Http2::connect(&gateway.address);
-    let long = "x".repeat(5000);
-    let answer = client.ask(request("GET", "/", &[("x-long", &long)]), b"", None).unwrap();
-    assert_eq!(answer.status(), 431);
+    let ask = |length: usize| client.ask(request("GET", "/", &[("x-long", &"x".repeat(length))]), b"", None).unwrap();
+    assert_eq!(ask(4000).status(), 200);
+    let answer = ask(5000);
+    assert_eq!((answer.status(), answer.reason(), gateway.refusals("head_too_large")), (431, "head_too_large", 1.0));
+    // Of one that is larger by far, h2 keeps nothing that could be told of it.
+    assert_eq!(ask(9000).status(), 431);
     assert_eq!(client.get("/").status(), 200);
+    assert_eq!(gateway.refusals("head_too_large"), 1.0);
 }
 
 #[test]
