@@ -98,14 +98,18 @@ impl Chunked {
 
     /// Leaves out the trailer fields of these names, once the body is done.
     pub fn drop_trailers(&mut self, drops: impl Fn(&[u8]) -> bool) {
-        let lines = std::mem::take(&mut self.trailers);
-        for line in lines[..self.line].split_inclusive(|&byte| byte == b'\n') {
-            let colon = memchr(b':', line).expect("kept lines are fields");
-            if !drops(&line[..colon]) {
-                self.trailers.extend_from_slice(line);
+        let (mut at, mut kept) = (0, 0);
+        while let Some(length) = memchr(b'\n', &self.trailers[at..self.line]) {
+            let end = at + length + 1;
+            let colon = memchr(b':', &self.trailers[at..end]).expect("kept lines are fields");
+            if !drops(&self.trailers[at..at + colon]) {
+                self.trailers.copy_within(at..end, kept);
+                kept += end - at;
             }
+            at = end;
         }
-        self.line = self.trailers.len();
+        self.trailers.truncate(kept);
+        self.line = kept;
     }
 
     /// Decodes the next bytes of the body. The data is moved to the start of `buf`.
