@@ -15,6 +15,7 @@ use http::Request;
 
 use super::lane::{Slot, lane};
 use super::{Event, Settings};
+use crate::clock::Instant;
 use crate::http2::{Alarm, Keepalive, Meter, PREFACE, Resets, Silent};
 use crate::net::{Polled, Progress, Timer};
 use crate::server::connection::{cools_at, or_forever};
@@ -74,6 +75,7 @@ pub async fn serve<S: Service>(service: Rc<S>, client: Client, settings: Setting
         flooded,
         progress,
         limit: Limit::None,
+        latest: Instant::MAX,
         opened: 0,
         stage: Stage::Open,
         waits: false,
@@ -136,6 +138,8 @@ struct Driver<S: Service> {
     flooded: Rc<Cell<bool>>,
     progress: Rc<Progress>,
     limit: Limit,
+    /// When the connection ends, whatever the client still makes the gateway send, once nothing but its end is left.
+    latest: Instant,
     opened: u32,
     stage: Stage,
     /// The alarm is set, as no stream is under way.
@@ -239,6 +243,11 @@ impl<S: Service> Driver<S> {
     fn watch(&mut self) {
         let (service, timer) = (&self.shared.service, &self.shared.client.timer);
         let idle = self.shared.busy.get() == 0;
+        if self.stage != Stage::Leaving || !idle {
+            self.latest = Instant::MAX;
+        } else if self.latest == Instant::MAX {
+            self.latest = service.now() + or_forever(self.settings.write) + GOODBYE;
+        }
         let limit = match self.stage {
             Stage::Cut => Limit::Goodbye,
             _ if self.progress.sending.get() => Limit::Send(self.progress.sent.get()),
@@ -248,8 +257,8 @@ impl<S: Service> Driver<S> {
         if std::mem::replace(&mut self.limit, limit) != limit {
             match limit {
                 Limit::None => timer.clear(),
-                Limit::Send(_) => timer.close_at(service.now() + or_forever(self.settings.write)),
-                Limit::Goodbye => timer.close_at(service.now() + GOODBYE),
+                Limit::Send(_) => timer.close_at(self.latest.min(service.now() + or_forever(self.settings.write))),
+                Limit::Goodbye => timer.close_at(self.latest.min(service.now() + GOODBYE)),
             }
         }
         let rests = idle && self.progress.rests.get();

@@ -169,3 +169,17 @@ fn who_opens_streams_and_does_not_read_is_ended() {
     let grown = gateway.memory_peak().saturating_sub(before);
     assert!(grown < 64 << 20, "{grown} bytes more");
 }
+
+#[test]
+fn what_a_client_sends_is_not_the_logs_concern() {
+    let gateway = Gateway::to("127.0.0.1:1");
+    let mut frames = Frames::connect(&gateway.address);
+    const ACK: u8 = 1;
+    frames.send(PING, ACK, 0, b"unasked!").unwrap();
+    frames.send(PING, 0, 0, b"answered").unwrap();
+    while frames.next().expect("a frame").3 != b"answered" {}
+    // The log is written by a thread of its own, in order.
+    assert_eq!(gateway.reload(&json!({ "unknown": 1 })).status(), 422);
+    gateway.wait_log("reload failed");
+    assert!(!gateway.log().contains("PING"), "{}", gateway.log());
+}

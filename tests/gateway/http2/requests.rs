@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use serde_json::json;
 
-use crate::harness::http2::{DATA, END_HEADERS, END_STREAM, GET, HEADERS, block, request, rest, send_all, whole};
+use crate::harness::http2::{DATA, END_HEADERS, END_STREAM, GET, HEADERS, PING, block, request, rest, send_all, whole};
 use crate::harness::{Frames, Gateway, Hostile, Http2, Nginx, Origin, each_driver, run, until};
 
 #[test]
@@ -242,6 +242,16 @@ fn an_idle_connection_is_ended_in_order() {
     assert_eq!(frames.goaway(), Some(0));
     gateway.wait("gateway_active_connections", 0.0);
     assert_eq!(gateway.metric("gateway_http2_goaways_total"), 1.0);
+}
+
+#[test]
+fn pings_keep_no_idle_connection() {
+    let gateway = Gateway::with("127.0.0.1:1", json!({ "timeouts": { "idle": "300ms", "write": "500ms" } }));
+    let mut frames = Frames::connect(&gateway.address);
+    until("the connection's end", || {
+        std::thread::sleep(Duration::from_millis(100));
+        frames.send(PING, 0, 0, b"still up").is_err().then_some(())
+    });
 }
 
 #[test]
