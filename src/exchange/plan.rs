@@ -149,12 +149,13 @@ impl Plan {
         problems.extend(rewrite_problems(&config, &router));
         let mut logs = Vec::new();
         let unrouted_access = access(&config, &[], &mut logs);
+        let common = chained_edits(&config, &[]);
         let routes: Vec<RoutePlan> = config
             .routes
             .iter()
             .enumerate()
             .map(|(index, route)| {
-                let mirror = route.mirror.iter().map(|mirror| ("mirror.upstream".to_owned(), mirror.upstream.as_str()));
+                let mirror = route.mirror.iter().map(|mirror| ("mirror.upstream".into(), mirror.upstream.as_str()));
                 for (setting, upstream) in route.upstreams().chain(mirror).filter(|(_, upstream)| !by_id.contains_key(upstream)) {
                     // Without one, its chain answers every request.
                     if !upstream.is_empty() {
@@ -163,7 +164,7 @@ impl Plan {
                     }
                 }
                 let index = |upstream: &str| by_id.get(upstream).copied().unwrap_or_default();
-                RoutePlan { access: access(&config, &route.middlewares, &mut logs), ..RoutePlan::new(route, index, &config) }
+                RoutePlan { access: access(&config, &route.middlewares, &mut logs), ..RoutePlan::new(route, index, &config, &common) }
             })
             .collect();
         let tls = config.tls.listens().then(|| tls::Server::new(&config.tls, config.http2.enabled)).transpose().unwrap_or_else(|wrong| {
@@ -207,10 +208,7 @@ impl Plan {
             additions: additions(&config),
             registry: registry.clone(),
             secret: Secret::default(),
-            unrouted: {
-                let (_, response, bare) = chained_edits(&config, &[]);
-                Answers::new(response, bare)
-            },
+            unrouted: Answers::new(common.1, common.2),
             redirect: config.tls.redirect.then(|| config.tls.redirect_port.unwrap_or(config.tls.port)),
             tls,
             names: Arc::new(names),
@@ -262,9 +260,13 @@ impl Plan {
 }
 
 impl RoutePlan {
-    fn new(route: &Route, index: impl Fn(&str) -> usize, config: &Config) -> Self {
+    /// `common` are the edits of a route without middlewares of its own.
+    fn new(route: &Route, index: impl Fn(&str) -> usize, config: &Config, common: &(Edits, Edits, Edits)) -> Self {
         let first = route.upstreams().next().map_or(0, |(_, upstream)| index(upstream));
-        let (mut request, mut response, mut bare) = chained_edits(config, &route.middlewares);
+        let (mut request, mut response, mut bare) = match route.middlewares.is_empty() {
+            true => common.clone(),
+            false => chained_edits(config, &route.middlewares),
+        };
         route.request.put(&mut request);
         [&mut response, &mut bare].into_iter().for_each(|response| route.response.put(response));
         for (name, value) in &route.add_headers {
@@ -314,7 +316,8 @@ impl UpstreamPlan {
 
 /// What the middlewares that the program brings along say of their settings.
 fn custom_problems(config: &Config, registry: &Registry) -> Vec<PlanProblem> {
-    let own = config.routes.iter().enumerate().map(|(index, route)| (format!("routes[{index}].middlewares"), &route.middlewares));
+    let own = config.routes.iter().enumerate().filter(|(_, route)| !route.middlewares.is_empty());
+    let own = own.map(|(index, route)| (format!("routes[{index}].middlewares"), &route.middlewares));
     let lists = [("middlewares".to_owned(), &config.middlewares)].into_iter().chain(own);
     let entries =
         lists.flat_map(|(at, entries)| entries.iter().enumerate().map(move |(index, entry)| (format!("{at}[{index}].custom"), entry)));
