@@ -15,7 +15,7 @@ use crate::clock::Instant;
 /// An operation under way.
 type Moving = Pin<Box<dyn Future<Output = Moved>>>;
 
-/// Sees what is received, as it comes.
+/// Sees what is received as it comes, or what is sent as it goes.
 pub type Tap = Box<dyn FnMut(&[u8])>;
 
 /// How sending stands, for whoever limits it; and its turns, for whoever polls it more than once in one.
@@ -37,6 +37,8 @@ struct Out {
     next: Vec<u8>,
     spare: Vec<u8>,
     moving: Option<Moving>,
+    /// Sees what is sent.
+    tap: Option<Tap>,
     /// Why the end of a turn could send nothing.
     failed: Option<io::Error>,
 }
@@ -54,7 +56,7 @@ enum Turn {
 
 impl Progress {
     fn of(link: Link) -> Progress {
-        let out = Out { link, next: Vec::new(), spare: Vec::new(), moving: None, failed: None };
+        let out = Out { link, next: Vec::new(), spare: Vec::new(), moving: None, tap: None, failed: None };
         Progress {
             sending: Cell::new(false),
             sent: Cell::new(0),
@@ -113,6 +115,9 @@ impl Progress {
             return false;
         }
         let buf = std::mem::replace(&mut out.next, std::mem::take(&mut out.spare));
+        if let Some(tap) = &mut out.tap {
+            tap(&buf);
+        }
         let link = out.link.clone();
         out.moving = Some(Box::pin(async move { link.send(buf, 0).await }));
         self.sending.set(true);
@@ -151,6 +156,12 @@ impl Polled {
     /// Lets it rest where nothing comes; the timer is for nothing else.
     pub fn resting(mut self, timer: Timer, until: Until) -> Polled {
         self.rest = Some(Rc::new(Rest { timer, until }));
+        self
+    }
+
+    /// Shows to `tap` what is sent as well.
+    pub fn showing(self, tap: Tap) -> Polled {
+        self.progress.out.borrow_mut().tap = Some(tap);
         self
     }
 
@@ -262,19 +273,21 @@ const OUT_KEPT: usize = 2 * OUT_MAX;
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
     use std::future::poll_fn;
 
     use super::*;
     use crate::net::{Deadlines, Engine, both, pipe, run_on};
 
     #[test]
-    fn carries_what_is_polled_both_ways_and_shows_it_to_the_tap() {
+    fn carries_what_is_polled_both_ways_and_shows_it_to_taps() {
         run_on(&[Engine::Epoll], 16, |_| async {
             let (near, far) = pipe(1000);
             let bytes: Vec<u8> = (0..50_000u32).flat_map(u32::to_be_bytes).collect();
-            let seen = Rc::new(Cell::new(0));
-            let tap = seen.clone();
-            let mut polled = Polled::new(near, b"first".to_vec(), Box::new(move |bytes| tap.set(tap.get() + bytes.len())));
+            let (seen, shown) = (Rc::new(Cell::new(0)), Rc::new(RefCell::new(Vec::new())));
+            let (tap, sees) = (seen.clone(), shown.clone());
+            let mut polled = Polled::new(near, b"first".to_vec(), Box::new(move |bytes| tap.set(tap.get() + bytes.len())))
+                .showing(Box::new(move |bytes| sees.borrow_mut().extend_from_slice(bytes)));
             let progress = polled.progress();
             let echo = async {
                 let mut got = Vec::new();
@@ -314,7 +327,7 @@ mod tests {
             };
             let (echoed, got) = both(echo, there_and_back).await;
             assert!(echoed == bytes && got == [b"first", &bytes[..]].concat());
-            assert_eq!(seen.get(), bytes.len() + 5);
+            assert!(seen.get() == bytes.len() + 5 && *shown.borrow() == bytes);
             assert!(!progress.sending.get() && progress.sent.get() > 1);
         })
         .unwrap();

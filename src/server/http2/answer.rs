@@ -10,11 +10,12 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
+use http::{Response, StatusCode};
 
 use crate::clock::Instant;
 use crate::http::{Framing, Method, ResponseHead};
 use crate::http1::{Chunked, Limits, parse_response};
-use crate::http2::{Heads, switched};
+use crate::http2::{Heads, Switch, switched};
 use crate::net::{Link, Timer};
 
 /// What a lane reads answers with, from stream to stream.
@@ -72,11 +73,12 @@ struct Begun {
     keeps: bool,
 }
 
-/// Passes the answer on. What has come behind one that switches the protocol stays in `with`.
+/// Passes the answer on, to a request that may have asked for another protocol. What has come behind one that switches to it stays in `with`.
 pub(super) async fn answer(
     near: &Link,
     respond: &mut SendResponse<Bytes>,
     method: Method,
+    asked: Option<&Switch<'_>>,
     limits: Limits,
     reading: &RefCell<Reading>,
     with: &mut Answer,
@@ -86,16 +88,19 @@ pub(super) async fn answer(
     let mut buf = Vec::new();
     let Begun { mut send, framing, length, keeps } = loop {
         let more = unless_reset(|cx| respond.poll_reset(cx), near.recv_all()).await?;
+        if more.is_empty() {
+            return Err(Cut::Gateway);
+        }
         if buf.is_empty() {
             buf = more;
         } else {
             buf.extend_from_slice(&more);
         }
-        match begin(respond, method, &limits, &mut reading.borrow_mut(), &mut buf)? {
+        match begin(respond, method, asked, &limits, &mut reading.borrow_mut(), &mut buf)? {
             ControlFlow::Break(Ok(begun)) => break begun,
-            ControlFlow::Break(Err(switched)) => {
+            ControlFlow::Break(Err(passed)) => {
                 with.early = buf;
-                return Ok(Passed::Switched(switched));
+                return Ok(passed);
             }
             ControlFlow::Continue(()) => {}
         }
@@ -113,34 +118,45 @@ pub(super) async fn answer(
     Ok(if clean && keeps { Passed::Clean } else { Passed::Spent })
 }
 
-/// Passes the heads on that `buf` begins with; goes on with more of it, if none is the last, or breaks with what follows, which may be bytes
-/// of another protocol.
+/// Passes the heads on that `buf` begins with; goes on with more of it, if none is the last, or breaks with what follows, or why nothing does.
 fn begin(
     respond: &mut SendResponse<Bytes>,
     method: Method,
+    asked: Option<&Switch<'_>>,
     limits: &Limits,
     Reading { parsed, heads }: &mut Reading,
     buf: &mut Vec<u8>,
-) -> Result<ControlFlow<Result<Begun, SendStream<Bytes>>>, Cut> {
+) -> Result<ControlFlow<Result<Begun, Passed>>, Cut> {
     while parse_response(buf, method, limits, parsed).map_err(|_| Cut::Gateway)? {
+        if parsed.status == 101 {
+            let asked = asked.ok_or(Cut::Gateway)?;
+            let Ok(response) = switched(parsed, buf, asked) else { return not_switched(respond) };
+            let send = respond.send_response(response, false).map_err(|_| Cut::Client)?;
+            buf.drain(..parsed.length);
+            return Ok(ControlFlow::Break(Err(Passed::Switched(send))));
+        }
+        let response = heads.response(parsed, buf).map_err(|_| Cut::Gateway)?;
         if parsed.status >= 200 {
-            let response = heads.response(parsed, buf).map_err(|_| Cut::Gateway)?;
+            if asked.is_some() && response.status().is_success() {
+                return not_switched(respond);
+            }
             let bodiless = matches!(parsed.framing, Framing::None | Framing::Length(0));
             let send = respond.send_response(response, bodiless).map_err(|_| Cut::Client)?;
             let (framing, length, keeps) = (parsed.framing, parsed.length, parsed.connection.keep_alive);
             return Ok(ControlFlow::Break(Ok(Begun { send, framing, length, keeps })));
         }
-        if parsed.status == 101 {
-            let response = switched(parsed, buf).map_err(|_| Cut::Gateway)?;
-            let send = respond.send_response(response, false).map_err(|_| Cut::Client)?;
-            buf.drain(..parsed.length);
-            return Ok(ControlFlow::Break(Err(send)));
-        }
-        let interim = heads.response(parsed, buf).map_err(|_| Cut::Gateway)?;
-        respond.send_informational(interim).map_err(|_| Cut::Client)?;
+        respond.send_informational(response).map_err(|_| Cut::Client)?;
         buf.drain(..parsed.length);
     }
     Ok(ControlFlow::Continue(()))
+}
+
+/// Tells who asked for another protocol that it isn't spoken. Success would say that it is (RFC 8441 section 5), and the body would pass for it.
+fn not_switched<T>(respond: &mut SendResponse<Bytes>) -> Result<ControlFlow<Result<T, Passed>>, Cut> {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::BAD_GATEWAY;
+    respond.send_response(response, true).map_err(|_| Cut::Client)?;
+    Ok(ControlFlow::Break(Err(Passed::Spent)))
 }
 
 /// Passes the bytes of another protocol on, until the gateway's end.
@@ -148,7 +164,7 @@ pub(super) async fn bytes(near: &Link, mut send: SendStream<Bytes>, with: &mut A
     let mut piece = std::mem::take(&mut with.early);
     loop {
         data(&mut send, piece.into(), false, &with.patience).await?;
-        piece = near.recv_all().await.map_err(|_| Cut::Gateway)?;
+        piece = unless_reset(|cx| send.poll_reset(cx), near.recv_all()).await?;
         if piece.is_empty() {
             return data(&mut send, Bytes::new(), true, &with.patience).await;
         }
@@ -206,10 +222,11 @@ fn part(buf: Vec<u8>, from: usize, count: usize) -> Bytes {
 
 /// Receives the next piece.
 async fn more(near: &Link, send: &mut SendStream<Bytes>) -> Result<Vec<u8>, Cut> {
-    unless_reset(|cx| send.poll_reset(cx), near.recv_all()).await
+    let piece = unless_reset(|cx| send.poll_reset(cx), near.recv_all()).await?;
+    if piece.is_empty() { Err(Cut::Gateway) } else { Ok(piece) }
 }
 
-/// Receives something, unless the client resets the stream.
+/// Receives, nothing at the end, unless the client resets the stream.
 async fn unless_reset(
     mut poll_reset: impl FnMut(&mut Context<'_>) -> Poll<Result<Reason, h2::Error>>,
     receiving: impl Future<Output = io::Result<Vec<u8>>>,
@@ -217,8 +234,8 @@ async fn unless_reset(
     let mut receiving = pin!(receiving);
     poll_fn(|cx| match receiving.as_mut().poll(cx) {
         Poll::Ready(Ok(received)) if !received.is_empty() => Poll::Ready(Ok(received)),
-        Poll::Ready(_) => Poll::Ready(Err(if poll_reset(cx).is_ready() { Cut::Client } else { Cut::Gateway })),
-        Poll::Pending => poll_reset(cx).map(|_| Err(Cut::Client)),
+        _ if poll_reset(cx).is_ready() => Poll::Ready(Err(Cut::Client)),
+        ended => ended.map_err(|_| Cut::Gateway),
     })
     .await
 }

@@ -145,6 +145,18 @@ async fn streams<S: Service>(shared: &Shared<S>, near: Link, slot: &Rc<Slot>) {
     near.reset_on_close();
 }
 
+/// Another protocol that a stream asks for.
+struct Asked {
+    protocol: Protocol,
+    nonce: [u8; 16],
+}
+
+impl Asked {
+    fn switch(&self) -> Switch<'_> {
+        Switch { protocol: self.protocol.as_str(), nonce: self.nonce }
+    }
+}
+
 /// A stream whose request is in the pipe, or on its way into it.
 struct Begun {
     respond: SendResponse<Bytes>,
@@ -155,6 +167,7 @@ struct Begun {
     first: Bytes,
     framing: Body,
     method: Method,
+    asked: Option<Box<Asked>>,
     /// All of the request has been sent, or can't be.
     uploaded: bool,
     /// The pipe is served still.
@@ -173,9 +186,10 @@ fn begin(cx: &mut Context<'_>, service: &impl Service, near: &Link, untold: &Cel
     }
     let whole = body.is_end_stream().then_some(first.len() as u64);
     let mut head = Vec::with_capacity(1024);
-    let protocol = parts.extensions.get::<Protocol>();
-    let nonce = || (u128::from(service.draw()) << 64 | u128::from(service.draw())).to_be_bytes();
-    let switch = protocol.map(|protocol| Switch { protocol: protocol.as_str(), nonce: nonce() });
+    let protocol = parts.extensions.get::<Protocol>().cloned();
+    let asked = protocol
+        .map(|protocol| Box::new(Asked { protocol, nonce: (u128::from(service.draw()) << 64 | u128::from(service.draw())).to_be_bytes() }));
+    let switch = asked.as_ref().map(|asked| asked.switch());
     let translated = write_request(&mut head, &parts, whole, switch.as_ref());
     let framing = translated.unwrap_or_else(|reason| {
         // Whoever serves the other end answers, counts and logs it as what HTTP/1 refuses.
@@ -191,13 +205,14 @@ fn begin(cx: &mut Context<'_>, service: &impl Service, near: &Link, untold: &Cel
     let pushed = near.push(&head);
     let served = pushed.is_ok();
     let rest = head.split_off(pushed.unwrap_or(head.len()));
-    Begun { respond, uploaded: at_once && rest.is_empty() || !served, rest, body, first, framing, method, served }
+    Begun { respond, uploaded: at_once && rest.is_empty() || !served, rest, body, first, framing, method, asked, served }
 }
 
 /// Carries one stream; whether the pipe can carry another.
 async fn stream<S: Service>(shared: &Shared<S>, near: &Link, begun: Begun, answering: &mut Answer) -> bool {
     let service = &*shared.service;
-    let Begun { mut respond, rest, body, first, framing, method, mut uploaded, mut served } = begun;
+    let Begun { mut respond, rest, body, first, framing, method, asked, mut uploaded, mut served } = begun;
+    let switch = asked.as_ref().map(|asked| asked.switch());
     let switches = framing == Body::Switched;
     if !rest.is_empty() {
         served = near.send(rest, 0).await.0.is_ok();
@@ -207,7 +222,7 @@ async fn stream<S: Service>(shared: &Shared<S>, near: &Link, begun: Begun, answe
         let mut upload = pin!(upload(near, body, first, framing));
         // What is sent behind a request that may not be switched would be taken for the next one.
         let passed = {
-            let mut answer = pin!(answer(near, &mut respond, method, service.limits(), &shared.reading, answering));
+            let mut answer = pin!(answer(near, &mut respond, method, switch.as_ref(), service.limits(), &shared.reading, answering));
             poll_fn(|cx| {
                 if !uploaded
                     && !switches
