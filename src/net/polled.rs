@@ -360,4 +360,38 @@ mod tests {
         })
         .unwrap();
     }
+
+    #[test]
+    fn in_a_turn_what_is_flushed_is_gathered_and_what_has_come_is_looked_at_once() {
+        run_on(&[Engine::Epoll], 16, |_| async {
+            let (near, far) = pipe(1 << 20);
+            let mut polled = Polled::new(near, Vec::new(), Box::new(|_| {}));
+            let progress = polled.progress();
+            let mut room = [0; 9];
+            let mut room = ReadBuf::new(&mut room);
+            poll_fn(|cx| {
+                progress.begin_turn();
+                for piece in [&b"one, "[..], b"two, ", &vec![b'x'; OUT_MAX]] {
+                    assert!(Pin::new(&mut polled).poll_write(cx, piece).is_ready() && Pin::new(&mut polled).poll_flush(cx).is_ready());
+                    assert!(!far.readable_now() && !progress.sending.get());
+                }
+                assert!(Pin::new(&mut polled).poll_write(cx, b"three").is_ready() && progress.sending.get(), "so much isn't gathered");
+                assert!(Pin::new(&mut polled).poll_read(cx, &mut room).is_pending());
+                far.push(b"come").unwrap();
+                assert!(Pin::new(&mut polled).poll_read(cx, &mut room).is_pending());
+                progress.end_turn(cx);
+                assert!(Pin::new(&mut polled).poll_read(cx, &mut room).is_ready());
+                Poll::Ready(())
+            })
+            .await;
+            let sent = far.recv_all().await.unwrap();
+            assert!(sent.starts_with(b"one, two, xx") && sent.ends_with(b"xxthree") && progress.sent.get() == 2);
+            drop(far);
+            progress.begin_turn();
+            poll_fn(|cx| Pin::new(&mut polled).poll_write(cx, b"late")).await.unwrap();
+            poll_fn(|cx| Poll::Ready(progress.end_turn(cx))).await;
+            assert!(poll_fn(|cx| Pin::new(&mut polled).poll_flush(cx)).await.is_err(), "who polls learns that it can't be sent");
+        })
+        .unwrap();
+    }
 }
