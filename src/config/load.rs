@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use super::check::{self, Finding};
 use super::expand::{self, Environment};
 use super::schema::SHAPE;
 use super::tree::{Kind, Value, quoted};
-use super::{Config, Problem, Problems, json, rules, toml, yaml};
+use super::{Config, Problem, Problems, json, meaning, rules, toml, yaml};
 
 /// What some editors begin a file with.
 const BYTE_ORDER_MARK: char = '\u{feff}';
@@ -232,25 +231,10 @@ impl Default for Source {
 
 /// Hash of a configuration's meaning. Where its schema is found says nothing about it.
 fn hash(config: &mut Config) -> u64 {
-    struct Sink<H>(H);
-
-    impl<H: Hasher> io::Write for Sink<H> {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.write(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     let schema = config.schema.take();
-    let mut sink = Sink(foldhash::quality::FixedState::default().build_hasher());
-    let written = serde_json::to_writer(&mut sink, config);
-    debug_assert!(written.is_ok(), "settings can always be written");
+    let hash = meaning::hash(config);
     config.schema = schema;
-    sink.0.finish()
+    hash
 }
 
 /// Bytes of a value from outside below which it is no secret worth hiding in other settings' messages.

@@ -14,6 +14,7 @@ mod http2;
 mod json;
 mod latency;
 mod load;
+mod meaning;
 mod mirror;
 mod problem;
 mod protection;

@@ -1,5 +1,6 @@
 //! Settings of a route: what it matches, where it leads, what it changes.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -86,9 +87,9 @@ impl Route {
     }
 
     /// The upstreams it leads to, with the setting that says so.
-    pub fn upstreams(&self) -> impl Iterator<Item = (String, &str)> {
-        let arms = self.split.iter().enumerate().map(|(index, arm)| (format!("split[{index}].upstream"), arm.upstream.as_str()));
-        let one = self.split.is_empty().then(|| ("upstream".to_owned(), self.upstream.as_str()));
+    pub fn upstreams(&self) -> impl Iterator<Item = (Cow<'static, str>, &str)> {
+        let arms = self.split.iter().enumerate().map(|(index, arm)| (format!("split[{index}].upstream").into(), arm.upstream.as_str()));
+        let one = self.split.is_empty().then(|| ("upstream".into(), self.upstream.as_str()));
         one.into_iter().chain(arms)
     }
 }

@@ -8,6 +8,7 @@ use super::answers::{Answers, chained_edits};
 use super::{MirrorPlan, Page, SplitPlan};
 use crate::access::Names;
 use crate::cache;
+use crate::clock::write_rfc3339;
 use crate::config::{Cidr, Config, HostHeader, RequestIdFormat, Route, Time, Upstream, Wrong};
 use crate::http::{Additions, Edits};
 use crate::http1;
@@ -148,12 +149,13 @@ impl Plan {
         problems.extend(rewrite_problems(&config, &router));
         let mut logs = Vec::new();
         let unrouted_access = access(&config, &[], &mut logs);
+        let common = chained_edits(&config, &[]);
         let routes: Vec<RoutePlan> = config
             .routes
             .iter()
             .enumerate()
             .map(|(index, route)| {
-                let mirror = route.mirror.iter().map(|mirror| ("mirror.upstream".to_owned(), mirror.upstream.as_str()));
+                let mirror = route.mirror.iter().map(|mirror| ("mirror.upstream".into(), mirror.upstream.as_str()));
                 for (setting, upstream) in route.upstreams().chain(mirror).filter(|(_, upstream)| !by_id.contains_key(upstream)) {
                     // Without one, its chain answers every request.
                     if !upstream.is_empty() {
@@ -162,7 +164,7 @@ impl Plan {
                     }
                 }
                 let index = |upstream: &str| by_id.get(upstream).copied().unwrap_or_default();
-                RoutePlan { access: access(&config, &route.middlewares, &mut logs), ..RoutePlan::new(route, index, &config) }
+                RoutePlan { access: access(&config, &route.middlewares, &mut logs), ..RoutePlan::new(route, index, &config, &common) }
             })
             .collect();
         let tls = config.tls.listens().then(|| tls::Server::new(&config.tls, config.http2.enabled)).transpose().unwrap_or_else(|wrong| {
@@ -206,10 +208,7 @@ impl Plan {
             additions: additions(&config),
             registry: registry.clone(),
             secret: Secret::default(),
-            unrouted: {
-                let (_, response, bare) = chained_edits(&config, &[]);
-                Answers::new(response, bare)
-            },
+            unrouted: Answers::new(common.1, common.2),
             redirect: config.tls.redirect.then(|| config.tls.redirect_port.unwrap_or(config.tls.port)),
             tls,
             names: Arc::new(names),
@@ -224,6 +223,17 @@ impl Plan {
     /// Until when each certificate of the TLS listener is good, in seconds since 1970 began, by its name.
     pub fn certificates(&self) -> Vec<(String, i64)> {
         self.tls.as_ref().map(|tls| tls.expiries.clone()).unwrap_or_default()
+    }
+
+    /// A sentence about each of them whose time is over: it is served all the same. `now` is in seconds since 1970 began.
+    pub fn ended_certificates(&self, now: u64) -> Vec<String> {
+        let ended = |end: &i64| u64::try_from(*end).unwrap_or(0) <= now;
+        let tell = |(name, end): &(String, i64)| {
+            let mut date = String::new();
+            write_rfc3339(&mut date, u64::try_from(*end).unwrap_or(0) * 1000);
+            format!("the certificate of {name:?} has ended on {}: clients refuse it", &date[..10])
+        };
+        self.certificates().iter().filter(|(_, end)| ended(end)).map(tell).collect()
     }
 
     /// Whether this peer's word about the client is believed.
@@ -250,9 +260,13 @@ impl Plan {
 }
 
 impl RoutePlan {
-    fn new(route: &Route, index: impl Fn(&str) -> usize, config: &Config) -> Self {
+    /// `common` are the edits of a route without middlewares of its own.
+    fn new(route: &Route, index: impl Fn(&str) -> usize, config: &Config, common: &(Edits, Edits, Edits)) -> Self {
         let first = route.upstreams().next().map_or(0, |(_, upstream)| index(upstream));
-        let (mut request, mut response, mut bare) = chained_edits(config, &route.middlewares);
+        let (mut request, mut response, mut bare) = match route.middlewares.is_empty() {
+            true => common.clone(),
+            false => chained_edits(config, &route.middlewares),
+        };
         route.request.put(&mut request);
         [&mut response, &mut bare].into_iter().for_each(|response| route.response.put(response));
         for (name, value) in &route.add_headers {
@@ -302,7 +316,8 @@ impl UpstreamPlan {
 
 /// What the middlewares that the program brings along say of their settings.
 fn custom_problems(config: &Config, registry: &Registry) -> Vec<PlanProblem> {
-    let own = config.routes.iter().enumerate().map(|(index, route)| (format!("routes[{index}].middlewares"), &route.middlewares));
+    let own = config.routes.iter().enumerate().filter(|(_, route)| !route.middlewares.is_empty());
+    let own = own.map(|(index, route)| (format!("routes[{index}].middlewares"), &route.middlewares));
     let lists = [("middlewares".to_owned(), &config.middlewares)].into_iter().chain(own);
     let entries =
         lists.flat_map(|(at, entries)| entries.iter().enumerate().map(move |(index, entry)| (format!("{at}[{index}].custom"), entry)));

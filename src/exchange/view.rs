@@ -46,8 +46,8 @@ pub struct View {
     chains: Vec<Chain>,
     /// Requests of each arm of each route's split.
     arms: Vec<Box<[Rc<Cell<u64>>]>>,
-    /// Calls of gRPC by their status, of each route and of none.
-    pub(super) calls: Vec<Rc<Calls>>,
+    /// Calls of gRPC by their status.
+    pub(super) calls: Rc<Calls>,
     /// Copies of each route's requests.
     pub(super) copies: Vec<Option<Rc<Copies>>>,
     states: States,
@@ -81,7 +81,7 @@ impl View {
             members: Vec::new(),
             chains: Vec::new(),
             arms: Vec::new(),
-            calls: vec![Rc::default()],
+            calls: Rc::default(),
             copies: Vec::new(),
             states: States::default(),
             limiters: Rc::new(RefCell::new(Limiters::new(seat.core))),
@@ -135,7 +135,7 @@ impl View {
             &mut limiters.borrow_mut(),
         );
         let arms = plan.routes.iter().map(|route| self.arms_of(&plan, route)).collect();
-        let calls = self.next_calls(&plan);
+        self.calls.keep(&plan);
         let copies = plan.routes.iter().map(|route| self.copies_of(route)).collect();
         View {
             gateway: self.gateway.clone(),
@@ -143,7 +143,7 @@ impl View {
             members,
             chains,
             arms,
-            calls,
+            calls: self.calls.clone(),
             copies,
             states,
             limiters,

@@ -19,10 +19,9 @@ use crate::latency::{Board, SERIES, SlowLog};
 
 use cells::{Cell, cells};
 pub use cells::{Counter, Counters, Durations, Gauge, Gauges, Kind, Meta, Nanos};
-use handshakes::TLS_RESULTS;
 pub use handshakes::{
-    TLS_CLOSED, TLS_FULL, TLS_INCOMPATIBLE, TLS_MALFORMED, TLS_NOT_TRUSTED, TLS_OFF, TLS_PLAIN, TLS_RESUMED, TLS_TIMEOUT, TLS_TOO_LARGE,
-    TLS_TOO_MANY, TLS_UNTRUSTED,
+    TLS_CLOSED, TLS_FULL, TLS_INCOMPATIBLE, TLS_MALFORMED, TLS_NOT_TRUSTED, TLS_OFF, TLS_PLAIN, TLS_RESULTS, TLS_RESUMED, TLS_TIMEOUT,
+    TLS_TOO_LARGE, TLS_TOO_MANY, TLS_UNTRUSTED,
 };
 pub use http2::{BROKEN_CONNECTION, BROKEN_STREAM, RESET_BY_CLIENT, RESET_BY_GATEWAY, RESET_REFUSED, SILENT_CLIENT, SILENT_ENDPOINT};
 use http2::{HTTP2_ENDED, HTTP2_PEERS, HTTP2_RESETS};
@@ -310,6 +309,11 @@ impl Registry {
             access_log: Arc::default(),
             spans: Arc::default(),
         }
+    }
+
+    /// What all cores have of that in sum.
+    pub fn sum(&self, read: impl Fn(&Core) -> u64) -> u64 {
+        self.cores.iter().map(|core| read(core)).sum()
     }
 
     /// The totals of all cores. Cells are read one by one while they are written: sums can be a request apart.

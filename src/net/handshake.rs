@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
 use rustls::server::{Accepted, Acceptor};
-use rustls::{ClientConfig, ClientConnection, HandshakeKind, ServerConfig};
+use rustls::{ClientConfig, ClientConnection, Connection, HandshakeKind, ServerConfig};
 
 use super::Link;
 use super::tls::{Tls, give_scratch, scratch};
@@ -57,6 +57,21 @@ impl From<Unsafe> for io::Error {
     }
 }
 
+/// A client's handshake that failed.
+#[derive(Debug)]
+pub struct Failed {
+    /// Why.
+    pub why: Unsafe,
+    /// The name that the client had asked for (SNI), if it came to that.
+    pub asked: Option<String>,
+}
+
+impl From<Unsafe> for Failed {
+    fn from(why: Unsafe) -> Self {
+        Failed { why, asked: None }
+    }
+}
+
 /// Whether the peer isn't who it should be, as its certificate goes.
 pub fn is_untrusted(error: &rustls::Error) -> bool {
     use rustls::Error::{InvalidCertificate, NoCertificatesPresented};
@@ -88,19 +103,25 @@ impl Link {
 ///
 /// # Errors
 /// Why not. The client has been told by an alert where there is one for it.
-pub async fn secure(link: &Link, config: Arc<ServerConfig>) -> Result<Link, Unsafe> {
+pub async fn secure(link: &Link, config: Arc<ServerConfig>) -> Result<Link, Failed> {
     let wire = link.wire().expect("a socket without TLS").clone();
     let (accepted, left) = hello(&wire).await?;
     let tls = match accepted.into_connection(config) {
         Ok(session) => Tls::new(wire, session.into()),
         Err((error, mut alert)) => {
             let mut out = Vec::new();
-            alert.write_all(&mut out)?;
+            alert.write_all(&mut out).map_err(Unsafe::from)?;
             let _ = wire.send(out, 0).await;
-            return Err(Unsafe::Refused(error));
+            return Err(Unsafe::Refused(error).into());
         }
     };
-    tls.handshake(&left).await?;
+    if let Err(error) = tls.handshake(&left).await {
+        let asked = match &*tls.session().borrow() {
+            Connection::Server(session) => session.server_name().map(str::to_owned),
+            Connection::Client(_) => None,
+        };
+        return Err(Failed { why: error.into(), asked });
+    }
     Ok(Link::of_tls(tls))
 }
 

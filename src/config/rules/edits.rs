@@ -7,6 +7,11 @@ use crate::config::{HeaderEdits, Wrong};
 use crate::http::{Edits, Known, is_token};
 
 impl HeaderEdits {
+    /// Whether they change nothing.
+    pub fn is_empty(&self) -> bool {
+        self.remove_headers.is_empty() && self.set_headers.is_empty() && self.add_headers.is_empty()
+    }
+
     /// What is wrong with them, as settings below `at`.
     pub fn problems(&self, at: &str) -> Vec<Wrong> {
         let mut wrongs = Vec::new();

@@ -6,6 +6,7 @@ use super::{Rules, edits, middleware, mirror, split};
 use crate::config::problem::meant;
 use crate::middleware::{Settings, merged};
 
+/// A file may have many thousands of routes: the path of a setting is made only where something is said about it.
 pub(super) fn check_all(rules: &mut Rules<'_>) {
     let config = rules.config;
     if config.routes.is_empty() {
@@ -51,19 +52,25 @@ pub(super) fn check_all(rules: &mut Rules<'_>) {
             rules.broken(at("path"), format!("is never reached: the gateway answers it itself (built_in.{page})"), hint);
         }
         for (way, edits) in [("request", &route.request), ("response", &route.response)] {
-            edits.problems(&at(way)).into_iter().for_each(|wrong| rules.wrong("", wrong));
+            if !edits.is_empty() {
+                edits.problems(&at(way)).into_iter().for_each(|wrong| rules.wrong("", wrong));
+            }
         }
-        edits::check_added(rules, &route.add_headers, &at("add_headers"));
+        if !route.add_headers.is_empty() {
+            edits::check_added(rules, &route.add_headers, &at("add_headers"));
+        }
         if route.cache_ttl.is_some() && !route.is_cached() {
             rules.broken(at("cache_ttl"), "has no effect: this route has no cache", "add \"cache_enabled\": true");
         }
         if let Some(cache) = &route.cache {
             cache.key.problems(&at("cache.key")).into_iter().for_each(|wrong| rules.wrong("", wrong));
         }
-        if named {
-            middleware::check_upstreams(rules, &route.middlewares, &ids, &at("middlewares"));
+        if !route.middlewares.is_empty() {
+            if named {
+                middleware::check_upstreams(rules, &route.middlewares, &ids, &at("middlewares"));
+            }
+            middleware::check_all(rules, &route.middlewares, Some(&config.middlewares), &at("middlewares"));
         }
-        middleware::check_all(rules, &route.middlewares, Some(&config.middlewares), &at("middlewares"));
     }
     let ids = config.routes.iter().enumerate().filter_map(|(index, route)| Some((index, route.id.as_deref()?)));
     rules.unique(ids, &|index| format!("routes[{index}].id"), "rename one of them");

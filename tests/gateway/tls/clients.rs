@@ -198,6 +198,14 @@ fn handshakes_are_few_enough_and_short_enough() {
 }
 
 #[test]
+fn the_log_says_which_name_was_asked_for_where_a_handshake_failed() {
+    let endpoint = Hostile::answering(OK);
+    let gateway = gateway(&endpoint.address, json!({ "logging": { "level": "debug" } }));
+    assert!(!curl(&gateway, "b.example", "/", &["--cacert", &Authority::new("other").file]).status.success());
+    gateway.wait_log("asked=b.example");
+}
+
+#[test]
 fn the_least_version_is_kept_to() {
     let endpoint = Hostile::answering(OK);
     let gateway = gateway(&endpoint.address, json!({ "tls": { "min_version": "1.3" } }));
