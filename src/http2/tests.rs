@@ -97,7 +97,7 @@ fn what_has_no_meaning_or_two_is_refused() {
     }
     let mut nameless = parts("GET", url, &[]);
     nameless.uri = "/".parse().unwrap();
-    assert_eq!(written(&nameless, true).unwrap_err(), Reason::BadTarget);
+    assert_eq!(written(&nameless, true).unwrap_err(), Reason::MissingHost);
     let mut anything = parts("OPTIONS", url, &[]);
     let mut uri = anything.uri.clone().into_parts();
     uri.path_and_query = Some("*".parse().unwrap());
