@@ -389,8 +389,11 @@ mod tests {
             drop(far);
             progress.begin_turn();
             poll_fn(|cx| Pin::new(&mut polled).poll_write(cx, b"late")).await.unwrap();
-            poll_fn(|cx| Poll::Ready(progress.end_turn(cx))).await;
-            assert!(poll_fn(|cx| Pin::new(&mut polled).poll_flush(cx)).await.is_err(), "who polls learns that it can't be sent");
+            let flushed = poll_fn(|cx| {
+                progress.end_turn(cx);
+                Pin::new(&mut polled).poll_flush(cx)
+            });
+            assert!(flushed.await.is_err(), "who polls learns that it can't be sent");
         })
         .unwrap();
     }
