@@ -10,7 +10,7 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use core_affinity::CoreId;
 use crossbeam_channel::bounded;
@@ -118,6 +118,7 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
     let registry = metrics::Registry { latency: Arc::new(Board::new(config.latency.series)), ..metrics::Registry::new(seats.len()) };
     let shared = Arc::new(Shared::new(registry, path, loaded.hash, SystemTime::now()));
     shared.set_certificates(plan.certificates());
+    plan.ended_certificates(seconds(SystemTime::now())).iter().for_each(|ended| tracing::warn!("{ended}"));
     let (outbox, reports) = bounded(REPORTS * seats.len());
     let (limits, limit_reports) = bounded(REPORTS * seats.len());
     let (coordinator, doorbell) = Bell::new().map_err(|error| StartError::Process { what: "make a doorbell", error })?;
@@ -269,6 +270,11 @@ fn secret() -> Secret {
     bytes[..8].copy_from_slice(&word());
     bytes[8..].copy_from_slice(&word());
     Secret(bytes)
+}
+
+/// Seconds since 1970 began.
+pub fn seconds(moment: SystemTime) -> u64 {
+    moment.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Prints where it listens, for people and for programs that started it.

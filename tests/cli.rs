@@ -82,6 +82,27 @@ fn a_good_file_is_said_to_be_good() {
 }
 
 #[test]
+fn a_certificate_whose_time_is_over_is_told_of_and_no_problem() {
+    let pair = ["cert", "key"].map(|part| {
+        let ending = if part == "cert" { "pem" } else { part };
+        format!("\"{part}\": \"${{file:{}/tests/gateway/auth/tls/ended.{ending}}}\"", env!("CARGO_MANIFEST_DIR"))
+    });
+    let content = format!(
+        "{{ \"tls\": {{ \"certificates\": [{{ {} }}] }}, \"upstreams\": [{{ \"id\": \"a\", \"endpoints\": [{{ \"url\": \"http://a\" }}] }}], \
+         \"routes\": [{{ \"path\": \"/\", \"upstream\": \"a\" }}] }}",
+        pair.join(", ")
+    );
+    let path = file("ended.json", &content);
+    let path = path.to_str().unwrap();
+    let output = ringway(&["validate", "-c", path]);
+    let told = "the certificate of \"old.example\" has ended on 2025-01-01: clients refuse it";
+    assert_eq!(text(&output.stdout), format!("{path}: warning: {told}\n{path}: ok, 1 upstream, 1 endpoint, 1 route\n"));
+    assert_eq!(code(&output), 0);
+    let json: serde_json::Value = serde_json::from_slice(&ringway(&["-t", "-c", path, "--format", "json"]).stdout).unwrap();
+    assert_eq!(json["warnings"], serde_json::json!([told]));
+}
+
+#[test]
 fn a_bad_file_ends_with_1_whatever_is_done_with_it() {
     let path = file("bad.json", "{\n  \"listner\": {}\n}\n");
     let path = path.to_str().unwrap();

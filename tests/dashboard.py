@@ -13,7 +13,7 @@ from browser import opened
 SIZES = [("desk", 1400, 1500), ("phone", 390, 2600)]
 
 TILES = "Object.fromEntries([...document.querySelectorAll('[data-value]')].map(b => [b.dataset.value, b.textContent]))"
-ROWS = "Object.fromEntries(['cores', 'series', 'upstreams', 'limits', 'slow'].map(id => [id, [...document.querySelectorAll(`#${id} tr`)].map(row => row.innerText)]))"
+ROWS = "Object.fromEntries(['cores', 'series', 'upstreams', 'limits', 'protocols', 'slow'].map(id => [id, [...document.querySelectorAll(`#${id} tr`)].map(row => row.innerText)]))"
 
 
 def look(page, url, shots):

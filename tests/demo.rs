@@ -22,12 +22,11 @@ impl Drop for Demo {
 
 /// Starts it: its lines, as they come.
 fn start() -> (Demo, Receiver<String>) {
-    let mut process = Command::new(env!("CARGO_BIN_EXE_ringway"))
-        .args(["demo", "--port", "0"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .spawn()
-        .unwrap();
+    launch(Command::new(env!("CARGO_BIN_EXE_ringway")).args(["demo", "--port", "0"]))
+}
+
+fn launch(command: &mut Command) -> (Demo, Receiver<String>) {
+    let mut process = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
     let lines = BufReader::new(process.stdout.take().unwrap()).lines();
     let (send, receive) = channel();
     std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| send.send(line)));
@@ -76,6 +75,15 @@ fn it_shows_what_it_does_and_ends_when_asked() {
     wait(&lines, &["Stopping", " 0 failed"]);
     while lines.recv_timeout(BOUND).is_ok() {}
     assert_eq!(demo.0.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn without_openssl_it_serves_all_but_https() {
+    let (_demo, lines) = launch(Command::new(env!("CARGO_BIN_EXE_ringway")).args(["demo", "--port", "0"]).env("PATH", "/nowhere"));
+    let listening = wait(&lines, &["listening on http://"]);
+    wait(&lines, &["no https: openssl, which makes its certificate, can't be run"]);
+    let address = listening.strip_prefix("listening on http://").unwrap();
+    assert!(get(address, "/hello").starts_with("HTTP/1.1 200 "));
 }
 
 #[test]

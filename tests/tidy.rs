@@ -35,7 +35,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("breaker", &["clock", "config", "error", "health", "limiter"]),
     // Each kind owns its settings, which the configuration lists; in return it uses the configuration's words.
     ("middleware", &["auth", "clock", "config", "error", "http", "http2", "limiter", "router"]),
-    ("access", &["clock", "error", "http", "middleware"]),
+    ("access", &["clock", "error", "http", "http2", "middleware"]),
     ("balancer", &["chance", "clock", "config"]),
     ("reconcile", &["address", "balancer", "breaker", "cache", "clock", "config", "error", "health", "limiter", "metrics"]),
     (

@@ -16,8 +16,8 @@ impl Drop for Demo {
     }
 }
 
-/// Starts it: itself, where its gateway listens, and where its operators do.
-fn start(log: &str) -> (Demo, String, String) {
+/// Starts it: itself, the ports on which its gateway listens without TLS and with it, and its operators'.
+fn start(log: &str) -> (Demo, [String; 3]) {
     let mut process = Command::new(env!("CARGO_BIN_EXE_ringway"))
         .args(["demo", "--port", "0"])
         .env("RINGWAY_DEMO_LOG", log)
@@ -31,9 +31,9 @@ fn start(log: &str) -> (Demo, String, String) {
         let line = lines.by_ref().map_while(Result::ok).find(|line| line.starts_with(start));
         line.unwrap_or_else(|| panic!("the demo says `{start}`"))[start.len()..].to_owned()
     };
-    let (gateway, admin) = (after("listening on http://127.0.0.1"), after("admin on http://127.0.0.1"));
+    let ports = ["listening on http://127.0.0.1", "listening on https://127.0.0.1", "admin on http://127.0.0.1"].map(&mut after);
     std::thread::spawn(move || lines.for_each(drop));
-    (demo, gateway, admin)
+    (demo, ports)
 }
 
 #[test]
@@ -42,11 +42,12 @@ fn every_line_shows_what_it_says() {
     let (_, tour) = readme.split_once("```sh\n").expect("the tour");
     let (tour, _) = tour.split_once("```").expect("its end");
     let log = std::env::temp_dir().join(format!("ringway-tour-{}.log", std::process::id())).display().to_string();
-    let (_demo, gateway, admin) = start(&log);
+    let (_demo, [gateway, tls, admin]) = start(&log);
     let mut failed = Vec::new();
     for line in tour.lines().filter(|line| !line.starts_with("# ")) {
         let (command, seen) = line.rsplit_once(SEEN).unwrap_or_else(|| panic!("what to see: {line}"));
         let command = command.replace("curl ", "curl -s --max-time 10 ").replace("localhost:9901", &format!("localhost{admin}"));
+        let command = command.replace("localhost:8443", &format!("localhost{tls}"));
         let command = command.replace("localhost:8080", &format!("localhost{gateway}")).replace("/tmp/ringway-demo.log", &log);
         let command = command.replace("/tmp/ringway-demo-latency", &format!("{log}.latency"));
         let command = command.replace("target/release/ringway ", concat!(env!("CARGO_BIN_EXE_ringway"), " "));

@@ -8,12 +8,14 @@ import shutil
 import subprocess
 
 from figure import Figure, Target
+from h2load import CONNECTIONS, STREAMS, counts
 from load import raise_descriptors, url
 from peers import ORIGIN_PORTS, PROXY_CORE
 from processes import Failure
 from rounds import fill, play
 
 GENERATORS = ["ringload", "wrk", "oha"]
+HTTP2_GENERATORS = ["ringload", "h2load", "oha"]
 # Where `cargo install oha --locked --root /tmp/oha` puts it; Debian has none.
 OHA = shutil.which("oha", path=os.environ["PATH"] + ":/tmp/oha/bin")
 URL = url(ORIGIN_PORTS[0], "/")
@@ -21,28 +23,41 @@ URL = url(ORIGIN_PORTS[0], "/")
 
 def generators(bench, connections):
     """A closed loop of each in turn, one thread on the load's core; the endpoint has the other core to itself."""
-    title = f"CPU per request of the load generator, {connections} connections"
+    return compared(bench, f"{connections} connections", [Target(1 / 1.2, "wrk"), Target(1 / 3, "oha")], GENERATORS, connections)
+
+
+def http2_generators(bench):
+    """The same with many streams on each connection."""
+    title = f"HTTP/2, {CONNECTIONS} connections × {STREAMS} streams"
+    return compared(bench, title, [Target(1 / 3, "oha")], HTTP2_GENERATORS, CONNECTIONS, STREAMS)
+
+
+def compared(bench, title, targets, names, connections, streams=0):
+    """What a request costs each of them, and how many there are in a second."""
     note = f"{bench.rounds} rounds of {bench.seconds} s"
-    spent = Figure(title, "µs", [Target(1 / 1.2, "wrk"), Target(1 / 3, "oha")], names=GENERATORS, note=note)
-    speed = Figure(f"Requests per second, {connections} connections", "/s", names=GENERATORS)
+    spent = Figure(f"CPU per request of the load generator, {title}", "µs", targets, names=names, note=note)
+    speed = Figure(f"Requests per second, {title}", "/s", names=names)
     raise_descriptors()
-    origin = bench.peers.start_origin(cores={PROXY_CORE})
+    origin = bench.peers.start_origin(cores={PROXY_CORE}, scripted=streams > 0)
+    run = lambda name, number: one(bench.peers, name, bench.seconds if number else 1, connections, streams)
     try:
-        kept, _, failed = play(title, GENERATORS, lambda name, number: one(bench.peers, name, connections, bench.seconds if number else 1), bench.rounds)
+        kept, _, failed = play(spent.title, names, run, bench.rounds)
     finally:
         origin.end()
     fill((spent, speed), kept, failed)
     return [spent, speed]
 
 
-def one(peers, name, connections, seconds):
-    """Microseconds on a core of one request, and requests per second, of one generator's run."""
+def one(peers, name, seconds, connections, streams):
+    """Microseconds on a core of one request, and requests per second, of one generator's run; with streams by HTTP/2."""
     length, many = f"{seconds}s", str(connections)
+    http2, oha_http2 = (["--http2", "--streams", streams], ["--http2", "-p", streams]) if streams else ([], [])
     commands = {
         # However late the machine makes it, it counts the same.
-        "ringload": [peers.ringload, "--json", "-", "--quiet", "--max-lag", "1h", "-c", many, "-d", length, URL],
+        "ringload": [peers.ringload, "--json", "-", "--quiet", "--max-lag", "1h", "-c", many, "-d", length, *http2, URL],
         "wrk": ["wrk", "-t1", "-c", many, "-d", length, URL],
-        "oha": [OHA, "--no-tui", "--output-format", "json", "-c", many, "-z", length, URL],
+        "h2load": ["h2load", "-t1", "-c", many, "-m", streams, "-D", seconds, URL],
+        "oha": [OHA, "--no-tui", "--output-format", "json", "-c", many, "-z", length, *oha_http2, URL],
     }
     if commands[name][0] is None:
         raise Failure("missing; try: cargo install oha --locked --root /tmp/oha")
@@ -57,6 +72,8 @@ def one(peers, name, connections, seconds):
             if "Socket errors" in done.stdout or "Non-2xx" in done.stdout:
                 raise Failure("it counted errors")
             requests, rate = int(re.search(r"(\d+) requests in", done.stdout)[1]), float(re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)[1])
+        elif name == "h2load":
+            requests, rate = counts(done.stdout)
         elif name == "oha":
             said = json.loads(done.stdout)
             requests, rate = said["statusCodeDistribution"]["200"], said["summary"]["requestsPerSec"]

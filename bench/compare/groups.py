@@ -6,7 +6,7 @@ import protocols
 from counts import GATE_CONNECTIONS, instructions
 from cpu import cpu
 from figure import FEATURES, REAL, Figure, Target
-from generators import generators
+from generators import generators, http2_generators
 from latency import latency, saturation
 from peers import KEYS, Peers
 from reload import reload
@@ -136,7 +136,7 @@ def websocket(bench):
 
 
 def ringload(bench):
-    return sum((generators(bench, connections) for connections in bench.connections), []), [
+    return sum((generators(bench, connections) for connections in bench.connections), http2_generators(bench)), [
         "The load generators' CPU per request is user and system time of the whole process. Their requests per second are also "
         "the endpoint's, which has one core as well; where that is full first, only the CPU tells."
     ]
@@ -162,5 +162,5 @@ GROUPS = {
     "memory": (memories, ["nginx", "haproxy", "envoy", "caddy", "wrk"]),
     "start": (cold_start, ["nginx", "haproxy", "envoy", "caddy"]),
     "routes": (many_routes, ["nginx", "haproxy"]),
-    "ringload": (ringload, ["wrk"]),
+    "ringload": (ringload, ["wrk", "h2load"]),
 }

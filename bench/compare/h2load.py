@@ -25,10 +25,15 @@ def h2load(port, request, *length, message=None):
         text = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=40, check=True).stdout
     except (OSError, subprocess.SubprocessError) as error:
         raise Failure(f"h2load: {error}") from error
-    counts = re.search(r"(\d+) failed, (\d+) errored, (\d+) timeout\s+status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", text)
-    if not counts or any(int(counts[place]) for place in (1, 2, 3, 5, 6, 7)):
-        raise Failure(f"h2load: {counts[0] if counts else text[-200:]!r}")
-    return int(counts[4]), float(re.search(r"([\d.]+) req/s", text)[1])
+    return counts(text)
+
+
+def counts(text):
+    """Those two numbers of what it printed."""
+    kinds = re.search(r"(\d+) failed, (\d+) errored, (\d+) timeout\s+status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", text)
+    if not kinds or any(int(kinds[place]) for place in (1, 2, 3, 5, 6, 7)):
+        raise Failure(f"h2load: {kinds[0] if kinds else text[-200:]!r}")
+    return int(kinds[4]), float(re.search(r"([\d.]+) req/s", text)[1])
 
 
 def answers(port, request, message=None):

@@ -8,6 +8,7 @@ use super::query::hidden;
 use super::{Names, Record};
 use crate::clock::write_rfc3339;
 use crate::http::Version;
+use crate::http2::grpc;
 use crate::middleware::{Field, LineFormat};
 
 /// Makes lines, and remembers what the one before had in common with the next.
@@ -165,6 +166,7 @@ fn value<'a>(field: Field, names: &'a Names, record: &Record<'a>, query: &'a [u8
         Field::Protocol if record.line.method().is_empty() => None,
         Field::Protocol => word(if record.version == Version::Http11 { "HTTP/1.1" } else { "HTTP/1.0" }),
         Field::Status => (record.status != 0).then_some(Value::Number(record.status.into())),
+        Field::GrpcStatus => record.grpc_status.and_then(|status| word(grpc::name(status))),
         Field::StatusOrigin => word(if record.upstream_status { "upstream" } else { "gateway" }),
         Field::Reason => record.reason.and_then(|reason| word(reason.code())),
         Field::BytesIn => number(record.bytes_in),

@@ -16,6 +16,8 @@ pub struct Record<'a> {
     pub at_us: u64,
     /// The answer's status; 0 if there was none.
     pub status: u16,
+    /// The status of a call of gRPC, if it was one.
+    pub grpc_status: Option<u8>,
     /// An endpoint chose the status.
     pub upstream_status: bool,
     /// Why it ended otherwise than by an endpoint's whole answer.
@@ -128,7 +130,7 @@ impl<'a> Record<'a> {
         let flags = u8::from(self.upstream_status) | u8::from(self.version == Version::Http10) << 1 | u8::from(self.http2) << 2;
         let mut head = [0; HEAD];
         put(&mut head, 0, (length as u32).to_le_bytes());
-        put(&mut head, 4, [self.log, flags, self.reason.map_or(NONE, |reason| reason as u8), 0]);
+        put(&mut head, 4, [self.log, flags, self.reason.map_or(NONE, |reason| reason as u8), self.grpc_status.unwrap_or(NONE)]);
         put(&mut head, 8, self.core.to_le_bytes());
         put(&mut head, 10, self.status.to_le_bytes());
         put(&mut head, 12, self.attempts.to_le_bytes());
@@ -165,7 +167,7 @@ impl<'a> Record<'a> {
             let length = u16::from_le_bytes(of(head, 98 + 2 * index));
             (*text, behind) = behind.split_at_checked(length.into())?;
         }
-        let [log, flags, reason, _] = of(head, 4);
+        let [log, flags, reason, call] = of(head, 4);
         let half = |at| u16::from_le_bytes(of(head, at));
         let word = |at| u32::from_le_bytes(of(head, at));
         let double = |at| u64::from_le_bytes(of(head, at));
@@ -178,6 +180,7 @@ impl<'a> Record<'a> {
             core: half(8),
             at_us: double(36),
             status: half(10),
+            grpc_status: Some(call).filter(|&call| call != NONE),
             upstream_status: flags & 1 != 0,
             reason: Reason::ALL.get(usize::from(reason)).copied(),
             version: if flags & 2 != 0 { Version::Http10 } else { Version::Http11 },
@@ -239,7 +242,7 @@ fn bits(address: IpAddr) -> u128 {
     }
 }
 
-/// In place of a reason.
+/// In place of a reason, or the status of a call.
 const NONE: u8 = u8::MAX;
 /// How many texts a record has.
 const TEXTS: usize = 9;

@@ -12,6 +12,7 @@ use super::record::TEXT_MAX;
 use super::*;
 use crate::error::Reason;
 use crate::http::{RequestHead, Span, Version};
+use crate::http2::grpc;
 use crate::middleware::{AccessLog, Field, LineFormat};
 
 /// What texts are made of: words, quotes, line ends, bytes that are no UTF-8.
@@ -30,16 +31,17 @@ fn address() -> impl Strategy<Value = IpAddr> {
 /// The numbers of a record; its texts come from elsewhere.
 fn numbers() -> impl Strategy<Value = Record<'static>> {
     let some = (any::<u16>(), 0..4_000_000_000_000_000u64, 0..1000u16, any::<bool>(), any::<bool>());
-    let reason = prop::option::of(prop::sample::select(Reason::ALL));
+    let reason = (prop::option::of(prop::sample::select(Reason::ALL)), prop::option::of(0..17u8));
     let time = || prop::option::of(0..u32::MAX);
     let rest = (reason, any::<u32>(), any::<u64>(), any::<u64>(), any::<u32>(), time(), time(), address(), address());
     (some, rest).prop_map(|((core, at_us, status, upstream_status, old), rest)| {
-        let (reason, attempts, bytes_in, bytes_out, all, connect, first_byte, client, peer) = rest;
+        let ((reason, grpc_status), attempts, bytes_in, bytes_out, all, connect, first_byte, client, peer) = rest;
         Record {
             log: 0,
             core,
             at_us,
             status,
+            grpc_status,
             upstream_status,
             reason,
             version: if old { Version::Http10 } else { Version::Http11 },
@@ -150,6 +152,7 @@ proptest! {
         prop_assert_eq!(read["dur_us"].as_u64(), Some(u64::from(record.times.all)));
         prop_assert_eq!(read["ttfb_us"].as_u64(), record.times.first_byte.map(u64::from));
         prop_assert_eq!(read["reason"].as_str(), record.reason.map(Reason::code));
+        prop_assert_eq!(read["grpc_status"].as_str(), record.grpc_status.map(|status| grpc::NAMES[usize::from(status)]));
         prop_assert_eq!(read["client_ip"].as_str(), Some(&*record.client.to_string()));
         prop_assert_eq!(read["peer_ip"].as_str(), Some(&*record.peer.to_string()));
         let mut moment = String::new();

@@ -6,6 +6,7 @@ mod latency;
 mod limits;
 mod listener;
 mod pages;
+mod protocols;
 mod purge;
 mod shared;
 mod status;

@@ -128,7 +128,7 @@ fn process(shared: &Shared, text: &mut Text) {
     text.single("gateway_config_last_reload_failed", "gauge", help, f64::from(u8::from(failing)));
     text.single("gateway_draining", "gauge", "1 once the gateway is about to stop.", f64::from(u8::from(shared.draining())));
     let help = "1 if any worker runs on epoll because io_uring is switched off or refused.";
-    let epoll: u64 = shared.registry.cores.iter().map(|core| core.driver.at(DRIVER_EPOLL).count()).sum();
+    let epoll = shared.registry.sum(|core| core.driver.at(DRIVER_EPOLL).count());
     text.single("gateway_epoll_fallback", "gauge", help, f64::from(u8::from(epoll > 0)));
     type Read = fn(&CorePace) -> f64;
     let shown: [(&str, &str, Read); 2] = [

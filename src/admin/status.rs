@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use hdrhistogram::Histogram;
 use serde_json::{Map, Value, json};
 
-use super::{Shared, latency, upstreams};
+use super::{Shared, latency, protocols, upstreams};
 use crate::latency::{History, Phase, Series, Window};
 use crate::log::rfc3339;
 
@@ -54,6 +54,7 @@ pub(super) fn value(shared: &Shared) -> Value {
         "series": series,
         "upstreams": upstreams::value(shared)["upstreams"],
         "cache": cache(shared),
+        "protocols": protocols::value(shared),
         "rate_limits": shared.rate_limits().iter().map(|limit| {
             json!({
                 "limiter": limit.limiter, "allowed": limit.decisions[0], "limited": limit.decisions[1], "shadow": limit.decisions[2],
@@ -113,12 +114,10 @@ fn series(history: &History) -> Vec<Value> {
 }
 
 fn cache(shared: &Shared) -> Value {
-    let cores = &shared.registry.cores;
-    let sum = |read: &dyn Fn(&crate::metrics::Core) -> u64| cores.iter().map(|core| read(core)).sum::<u64>();
-    let results: Map<String, Value> = crate::metrics::CACHE_RESULTS
-        .iter()
-        .enumerate()
-        .map(|(at, name)| ((*name).to_owned(), sum(&|core| core.cache_requests.count(at)).into()))
-        .collect();
-    json!({ "results": results, "objects": sum(&|core| core.cache_objects.count()), "bytes": sum(&|core| core.cache_bytes.count()) })
+    let registry = &shared.registry;
+    let count = |(at, name): (usize, &&str)| ((*name).to_owned(), registry.sum(|core| core.cache_requests.count(at)).into());
+    let results: Map<String, Value> = crate::metrics::CACHE_RESULTS.iter().enumerate().map(count).collect();
+    json!({
+        "results": results, "objects": registry.sum(|core| core.cache_objects.count()), "bytes": registry.sum(|core| core.cache_bytes.count()),
+    })
 }

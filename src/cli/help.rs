@@ -4,7 +4,8 @@ use super::args::Topic;
 
 /// The program as a whole.
 const PROGRAM: &str = "\
-ringway: an HTTP gateway. It takes requests on one port and passes each to one of your servers (endpoints).
+ringway: an HTTP gateway. It takes requests (HTTP/1.1, HTTP/2, gRPC, WebSockets; with TLS on a port of its own) and passes
+each to one of your servers (endpoints).
 
 USAGE
     ringway COMMAND [OPTIONS]
@@ -51,11 +52,13 @@ OPTIONS
     -c, --config FILE   the configuration: JSON (comments allowed), YAML or TOML, by its ending
 
 It checks the whole configuration first and does not start with a bad one. Once clients can connect it prints
-`listening on http://ADDRESS` to standard output; log lines go to standard error.
+`listening on http://ADDRESS` to standard output, and `listening on https://ADDRESS` if `tls` has certificates; log lines go
+to standard error.
 
 SIGNALS
-    SIGHUP    read the file again and put it in force without dropping a connection; a bad file changes nothing.
-              Settings under `listener`, `admin` and `runtime` wait for a restart; the log names them.
+    SIGHUP    read the file again, and the files of certificates and keys that it names, and put it in force without
+              dropping a connection; a bad file changes nothing. Settings under `listener`, `admin` and `runtime`, and
+              `tls.enabled`, `tls.address` and `tls.port`, wait for a restart; the log names them.
     SIGTERM   stop: /readyz fails at once; connections are accepted for `timeouts.drain_delay` more, so that
               balancers in front notice; then requests under way get up to `timeouts.drain` to finish.
     SIGINT    (Ctrl-C) the same without `timeouts.drain_delay`. A signal during the last part stops at once.
@@ -68,6 +71,8 @@ IF IT DOES NOT DO WHAT YOU EXPECT
     curl http://127.0.0.1:9901/config          which configuration is in force, how did the last reload go?
     curl http://127.0.0.1:9901/metrics         gateway_refusals_total counts requests by the reason they were refused
     curl http://127.0.0.1:9901/latency         which phase takes the time? /slow has the slowest, each with its cause
+    openssl s_client -connect HOST:8443 -servername NAME     which certificate is a client shown that asks for NAME?
+                                               gateway_tls_handshakes_total counts why handshakes fail; docs/tls.md
 ";
 
 const VALIDATE: &str = "\
@@ -81,8 +86,9 @@ OPTIONS
     -c, --config FILE   the configuration to check
     --format FORMAT     text (for people, the default) or json (for programs)
 
-It prints every problem at once, each with file, line, column, the setting and a hint. Exit code 0 means the gateway
-would start with this file, 1 that it would not.
+It prints every problem at once, each with file, line, column, the setting and a hint. Certificates and keys are read and
+held against each other; one whose time is over gets a warning. Exit code 0 means the gateway would start with this file,
+1 that it would not.
 ";
 
 const HEALTH: &str = "\
@@ -117,7 +123,8 @@ OPTIONS
     -p, --port PORT   the gateway's port; else 8080, or a free one if that is taken
 
 It starts three small servers and the gateway in front of them, prints addresses and `curl` lines to try, sends a few
-requests a second and shows how they are spread. Ctrl-C ends it, without losing a request. It writes no files.
+requests a second and shows how they are spread. Ctrl-C ends it, without losing a request. It writes no files. For HTTPS
+(port 8443, or a free one) it has `openssl` make a certificate that nobody trusts; without openssl there is no HTTPS.
 ";
 
 const TOP: &str = "\

@@ -16,6 +16,8 @@ pub const ADMIN: &str = "127.0.0.1:9901";
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Rows of each table.
 const ROWS: usize = 8;
+/// Seconds of a day.
+const DAY: i64 = 86_400;
 /// Columns of a line at most.
 const WIDTH: usize = 110;
 
@@ -124,6 +126,15 @@ fn draw(status: &Value) -> String {
         };
         line(format!("  {upstream} / {} {}: {why}", text(&endpoint["id"]), text(&endpoint["url"])));
     }
+    for certificate in each(&status["protocols"]["tls"]["certificates"]) {
+        let left = certificate["seconds_left"].as_i64().unwrap_or(0);
+        if left < 14 * DAY {
+            let hours = left.max(0) / 3600;
+            let how = if left < 0 { "has expired".to_owned() } else { format!("expires in {} days, {} hours", hours / 24, hours % 24) };
+            line(format!("  the certificate of {} {how}", text(&certificate["name"])));
+        }
+    }
+    line(format!("PROTOCOLS   {}", protocols(&status["protocols"])));
     line(String::new());
     line(format!("{:<14}{:>10}  {:<48}{:<24}{}", "SLOW", "took", "what took so long", "request", "id"));
     for slow in each(&status["slow"]).iter().take(ROWS) {
@@ -132,6 +143,28 @@ fn draw(status: &Value) -> String {
         line(format!("{:<14}{took:>10}  {cause:<48}{request:<24}{}", at.get(11..23).unwrap_or(""), text(&slow["request_id"])));
     }
     screen
+}
+
+/// What is spoken beside HTTP/1.1.
+fn protocols(spoken: &Value) -> String {
+    let count = |value: &Value| value.as_u64().unwrap_or(0);
+    let (tls, http2, upgraded) = (&spoken["tls"], &spoken["http2"], &spoken["upgraded"]);
+    let handshakes = count(&tls["full"]) + count(&tls["resumed"]);
+    let mut parts = Vec::new();
+    if handshakes + count(&tls["failed"]) > 0 {
+        parts.push(format!("TLS {handshakes} handshakes, {} failed", count(&tls["failed"])));
+    }
+    if count(&http2["connections"]) > 0 {
+        parts.push(format!("HTTP/2 {} requests, {} connections", count(&http2["streams"]), count(&http2["connections"])));
+    }
+    if count(&upgraded["all"]) > 0 {
+        parts.push(format!("{} WebSockets", count(&upgraded["open"])));
+    }
+    let calls: Vec<String> = spoken["grpc"].as_object().into_iter().flatten().map(|(status, count)| format!("{status} {count}")).collect();
+    if !calls.is_empty() {
+        parts.push(format!("gRPC {}", calls.join(", ")));
+    }
+    if parts.is_empty() { "HTTP/1.1 only".to_owned() } else { parts.join("   ") }
 }
 
 /// The text, cut to so many characters.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use ringway::config::{Config, Loaded, Problems};
 use ringway::exchange::Plan;
@@ -19,18 +20,20 @@ pub fn load(path: &Path) -> Result<(Loaded, Arc<Plan>), Problems> {
 
 /// Whether the file is good, and what there is to say about it.
 pub fn report(path: &Path, format: Format) -> (bool, String) {
-    let checked = load(path).map(|(loaded, _)| loaded);
+    let checked = load(path).map(|(loaded, plan)| (loaded, plan.ended_certificates(run::seconds(SystemTime::now()))));
     let file = path.display();
     match (checked, format) {
-        (Ok(loaded), Format::Text) => {
+        (Ok((loaded, warnings)), Format::Text) => {
             let (upstreams, endpoints, routes) = sizes(&loaded.config);
-            (true, format!("{file}: ok, {}, {}, {}", count(upstreams, "upstream"), count(endpoints, "endpoint"), count(routes, "route")))
+            let warnings: String = warnings.iter().map(|warning| format!("{file}: warning: {warning}\n")).collect();
+            let sizes = [count(upstreams, "upstream"), count(endpoints, "endpoint"), count(routes, "route")].join(", ");
+            (true, format!("{warnings}{file}: ok, {sizes}"))
         }
-        (Ok(loaded), Format::Json) => {
+        (Ok((loaded, warnings)), Format::Json) => {
             let (upstreams, endpoints, routes) = sizes(&loaded.config);
             let value = json!({
                 "file": file.to_string(), "ok": true, "hash": format!("{:016x}", loaded.hash),
-                "upstreams": upstreams, "endpoints": endpoints, "routes": routes,
+                "upstreams": upstreams, "endpoints": endpoints, "routes": routes, "warnings": warnings,
             });
             (true, format!("{value:#}"))
         }

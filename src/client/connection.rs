@@ -61,3 +61,6 @@ impl Connection {
         }
     }
 }
+
+/// Interim responses an endpoint may send before its answer.
+pub const INTERIM_MAX: u32 = 16;

@@ -4,5 +4,5 @@ mod connection;
 pub mod http2;
 mod pool;
 
-pub use connection::{Connection, HeadError, read_head};
+pub use connection::{Connection, HeadError, INTERIM_MAX, read_head};
 pub use pool::{KeepAlive, Key, Pool};

@@ -85,7 +85,7 @@ fn read(path: &str) -> Result<String, String> {
     if content.len() as u64 > FILE_MAX {
         return Err(format!("it is larger than {FILE_MAX} bytes"));
     }
-    let mut content = String::from_utf8(content).map_err(|_| "it is not UTF-8".to_string())?;
+    let mut content = String::from_utf8(content).map_err(|_| "it is not text in UTF-8".to_string())?;
     if content.ends_with('\n') {
         content.truncate(content.len() - 1);
         if content.ends_with('\r') {

@@ -1,7 +1,7 @@
 //! What a reload may change: everything but what was settled when threads and listeners were made.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Sender, bounded};
 
@@ -75,6 +75,8 @@ impl Coordinator {
         let (upstreams, routes) = (self.config.upstreams.len(), self.config.routes.len());
         tracing::info!(hash = format_args!("{hash:016x}"), upstreams, routes, "reloaded: a new configuration is in force");
         super::show::warn_of_trials(&self.config);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        plan.ended_certificates(now).iter().for_each(|ended| tracing::warn!("{ended}"));
         Some(hash)
     }
 

@@ -8,6 +8,7 @@ use super::answers::{Answers, chained_edits};
 use super::{MirrorPlan, Page, SplitPlan};
 use crate::access::Names;
 use crate::cache;
+use crate::clock::write_rfc3339;
 use crate::config::{Cidr, Config, HostHeader, RequestIdFormat, Route, Time, Upstream, Wrong};
 use crate::http::{Additions, Edits};
 use crate::http1;
@@ -222,6 +223,17 @@ impl Plan {
     /// Until when each certificate of the TLS listener is good, in seconds since 1970 began, by its name.
     pub fn certificates(&self) -> Vec<(String, i64)> {
         self.tls.as_ref().map(|tls| tls.expiries.clone()).unwrap_or_default()
+    }
+
+    /// A sentence about each of them whose time is over: it is served all the same. `now` is in seconds since 1970 began.
+    pub fn ended_certificates(&self, now: u64) -> Vec<String> {
+        let ended = |end: &i64| u64::try_from(*end).unwrap_or(0) <= now;
+        let tell = |(name, end): &(String, i64)| {
+            let mut date = String::new();
+            write_rfc3339(&mut date, u64::try_from(*end).unwrap_or(0) * 1000);
+            format!("the certificate of {name:?} has ended on {}: clients refuse it", &date[..10])
+        };
+        self.certificates().iter().filter(|(_, end)| ended(end)).map(tell).collect()
     }
 
     /// Whether this peer's word about the client is believed.

@@ -9,7 +9,7 @@ pub(super) fn are_alike(one: &[u8], other: &[u8]) -> bool {
 }
 
 /// Whether a name with `_` would pass for that of a request header which only the gateway may write, or which it reads for its framing.
-pub(super) fn is_disguised(name: &[u8]) -> bool {
+pub fn is_disguised(name: &[u8]) -> bool {
     let mut plain = [0; LONGEST];
     let Some(plain) = plain.get_mut(..name.len()).filter(|_| name.contains(&b'_')) else { return false };
     plain.iter_mut().zip(name).for_each(|(plain, &byte)| *plain = folded(byte));

@@ -16,6 +16,7 @@ mod token;
 mod websocket;
 
 pub use again::{RequestWriter, ResponseWriter, Rules};
+pub use alike::is_disguised;
 pub use changes::{Changes, Mark};
 pub use date::parse_date;
 pub use edits::{Edits, name_hash};

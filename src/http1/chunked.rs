@@ -96,6 +96,22 @@ impl Chunked {
         &self.trailers[..self.line]
     }
 
+    /// Leaves out the trailer fields of these names, once the body is done.
+    pub fn drop_trailers(&mut self, drops: impl Fn(&[u8]) -> bool) {
+        let (mut at, mut kept) = (0, 0);
+        while let Some(length) = memchr(b'\n', &self.trailers[at..self.line]) {
+            let end = at + length + 1;
+            let colon = memchr(b':', &self.trailers[at..end]).expect("kept lines are fields");
+            if !drops(&self.trailers[at..at + colon]) {
+                self.trailers.copy_within(at..end, kept);
+                kept += end - at;
+            }
+            at = end;
+        }
+        self.trailers.truncate(kept);
+        self.line = kept;
+    }
+
     /// Decodes the next bytes of the body. The data is moved to the start of `buf`.
     ///
     /// After an error the body can't be continued. Errors are named as a request's; `as_response` names them as a

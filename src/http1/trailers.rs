@@ -2,7 +2,7 @@
 
 use super::grammar::is_control;
 use crate::error::Reason;
-use crate::http::is_token_byte;
+use crate::http::{is_disguised, is_token_byte};
 
 /// Whether to forward this line, given with its line end: true, or false if a field of this name says nothing in
 /// trailers. A malformed line is refused, and so is a field that a recipient which merges trailers into the headers
@@ -17,7 +17,7 @@ pub(super) fn keep(line: &[u8]) -> Result<bool, Reason> {
     if names(REFUSED) {
         return Err(Reason::BadTrailer);
     }
-    Ok(!names(DROPPED))
+    Ok(!names(DROPPED) && !is_disguised(&line[..colon]))
 }
 
 /// Framing, routing, connections, credentials.

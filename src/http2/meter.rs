@@ -1,6 +1,6 @@
-//! Frames that cost a peer little and the gateway work, counted as their bytes come by: settings, pings, priorities, unknown ones, resets.
-//!
-//! The `h2` crate bounds memory, and what CONTINUATION and small DATA frames may cost; it doesn't bound these, which move nothing.
+//! Frames, seen as their bytes pass by. Of those received are counted what costs a peer little and the gateway work: settings, pings, priorities,
+//! unknown ones, resets. The `h2` crate bounds memory, and what CONTINUATION and small DATA frames may cost; it doesn't bound these, which move
+//! nothing. Of those sent are told the streams that are reset: some of them `h2` resets without a word.
 
 use std::time::Duration;
 
@@ -23,11 +23,7 @@ pub struct Flood;
 #[derive(Clone, Debug)]
 pub struct Meter {
     rates: Rates,
-    /// Bytes until the next frame's head.
-    skip: usize,
-    /// The part of a frame's head that has come.
-    head: [u8; HEAD],
-    have: usize,
+    heads: Heads,
     /// Since when is counted.
     since: Instant,
     control: u32,
@@ -37,7 +33,7 @@ pub struct Meter {
 impl Meter {
     /// At the beginning of a connection, of which `preface` bytes are no frames.
     pub fn new(rates: Rates, preface: usize, now: Instant) -> Meter {
-        Meter { rates, skip: preface, head: [0; HEAD], have: 0, since: now, control: 0, resets: 0 }
+        Meter { rates, heads: Heads { skip: preface, ..Heads::default() }, since: now, control: 0, resets: 0 }
     }
 
     /// Takes what has been received, cut anywhere.
@@ -48,22 +44,7 @@ impl Meter {
         if now.since(self.since) >= Duration::from_secs(1) {
             (self.since, self.control, self.resets) = (now, 0, 0);
         }
-        loop {
-            let skipped = self.skip.min(bytes.len());
-            self.skip -= skipped;
-            bytes = &bytes[skipped..];
-            let count = (HEAD - self.have).min(bytes.len());
-            if count == 0 {
-                break;
-            }
-            self.head[self.have..self.have + count].copy_from_slice(&bytes[..count]);
-            self.have += count;
-            bytes = &bytes[count..];
-            if self.have < HEAD {
-                break;
-            }
-            let [a, b, c, kind, ..] = self.head;
-            (self.skip, self.have) = (usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c), 0);
+        while let Some(kind) = self.heads.next(&mut bytes) {
             match kind {
                 DATA | HEADERS | WINDOW_UPDATE | CONTINUATION => {}
                 RST_STREAM => self.resets += 1,
@@ -71,6 +52,65 @@ impl Meter {
             }
         }
         if self.control > self.rates.control || self.resets > self.rates.resets { Err(Flood) } else { Ok(()) }
+    }
+}
+
+/// Sees which streams are reset in what is sent.
+#[derive(Clone, Debug, Default)]
+pub struct Resets {
+    heads: Heads,
+    /// A reset's error code, of which so many bytes are still to come.
+    code: u32,
+    missing: usize,
+}
+
+impl Resets {
+    /// Takes what is sent, cut anywhere, and tells the error code of each reset (RFC 9113 section 7).
+    pub fn take(&mut self, mut bytes: &[u8], mut tell: impl FnMut(u32)) {
+        loop {
+            while self.missing > 0 {
+                let Some((&byte, rest)) = bytes.split_first() else { return };
+                (self.code, self.missing, bytes) = (self.code << 8 | u32::from(byte), self.missing - 1, rest);
+                if self.missing == 0 {
+                    tell(self.code);
+                }
+            }
+            match self.heads.next(&mut bytes) {
+                // Its code is all that it has.
+                Some(RST_STREAM) => self.missing = std::mem::take(&mut self.heads.skip),
+                Some(_) => {}
+                None => return,
+            }
+        }
+    }
+}
+
+/// The heads of one direction's frames.
+#[derive(Clone, Debug, Default)]
+struct Heads {
+    /// Bytes until the next frame's head.
+    skip: usize,
+    /// The part of a frame's head that has come.
+    head: [u8; HEAD],
+    have: usize,
+}
+
+impl Heads {
+    /// The type of the next frame whose head is complete in `bytes`, from which it is taken.
+    fn next(&mut self, bytes: &mut &[u8]) -> Option<u8> {
+        let skipped = self.skip.min(bytes.len());
+        self.skip -= skipped;
+        *bytes = &bytes[skipped..];
+        let count = (HEAD - self.have).min(bytes.len());
+        self.head[self.have..self.have + count].copy_from_slice(&bytes[..count]);
+        self.have += count;
+        *bytes = &bytes[count..];
+        if self.have < HEAD {
+            return None;
+        }
+        let [a, b, c, kind, ..] = self.head;
+        (self.skip, self.have) = (usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c), 0);
+        Some(kind)
     }
 }
 

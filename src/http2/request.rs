@@ -31,6 +31,17 @@ pub struct Switch<'a> {
     pub nonce: [u8; 16],
 }
 
+impl Switch<'_> {
+    pub(super) fn is_websocket(&self) -> bool {
+        self.protocol.eq_ignore_ascii_case("websocket")
+    }
+
+    /// What a WebSocket's handshake has as its key (RFC 6455 section 4.1).
+    pub(super) fn key(&self) -> String {
+        STANDARD.encode(self.nonce)
+    }
+}
+
 /// Appends a request's head as HTTP/1.1; `whole` is the length of its body, if all of it is there. One that asks to switch to another
 /// protocol becomes what HTTP/1.1 has for that; nothing may be sent behind it before it has switched.
 ///
@@ -43,7 +54,8 @@ pub fn write_request(out: &mut Vec<u8>, head: &Parts, whole: Option<u64>, switch
     if !is_token(head.method.as_str()) {
         return Err(Reason::BadMethod);
     }
-    if !matches!(head.uri.scheme_str(), Some("http" | "https")) {
+    // h2, which insists on a scheme, tells it of requests with an authority only.
+    if !matches!(head.uri.scheme_str(), None | Some("http" | "https")) {
         return Err(Reason::BadTarget);
     }
     let target = head.uri.path_and_query().map_or("", |target| target.as_str()).as_bytes();
@@ -99,8 +111,8 @@ fn write_switch(out: &mut Vec<u8>, switch: &Switch<'_>) -> Result<(), Reason> {
     }
     out.extend_from_slice(b"Connection: Upgrade\r\n");
     write_line(out, b"Upgrade", switch.protocol.as_bytes());
-    if switch.protocol.eq_ignore_ascii_case("websocket") {
-        write_line(out, b"Sec-WebSocket-Key", STANDARD.encode(switch.nonce).as_bytes());
+    if switch.is_websocket() {
+        write_line(out, b"Sec-WebSocket-Key", switch.key().as_bytes());
     }
     Ok(())
 }

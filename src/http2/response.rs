@@ -1,12 +1,12 @@
 //! Responses' heads, trailers, and requests of the gateway's own, between HTTP/1.1 and HTTP/2.
 
-use ::http::header::SEC_WEBSOCKET_KEY;
+use ::http::header::{CONTENT_LENGTH, SEC_WEBSOCKET_KEY};
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, uri};
 use h2::ext::Protocol;
 
-use super::request::{Body, body, sound};
+use super::request::{Body, Switch, body, sound};
 use crate::error::Reason;
-use crate::http::{Known, RequestHead, ResponseHead, is_token, websocket_accept, write_line, write_status};
+use crate::http::{Framing, Known, RequestHead, ResponseHead, is_token, websocket_accept, write_line, write_status};
 
 /// A response's head, parsed from `bytes`, as HTTP/2 says it: without what belongs to a connection (RFC 9113 section 8.2.2).
 ///
@@ -23,8 +23,17 @@ pub fn head(head: &ResponseHead, bytes: &[u8]) -> Result<Response<()>, Reason> {
     Ok(response)
 }
 
-/// What an answer becomes that switches to another protocol (RFC 8441 section 5).
-pub fn switched(parsed: &ResponseHead, bytes: &[u8]) -> Result<Response<()>, Reason> {
+/// What an answer becomes that switches to the protocol asked for (RFC 8441 section 5).
+///
+/// # Errors
+/// When HTTP/2 can't say it, or it isn't that protocol; for a WebSocket, when it doesn't prove that the request was understood (RFC 6455
+/// section 4.1). Who asks over HTTP/2 sees no proof.
+pub fn switched(parsed: &ResponseHead, bytes: &[u8], asked: &Switch<'_>) -> Result<Response<()>, Reason> {
+    let protocol = parsed.known(bytes, Known::Upgrade).unwrap_or_default();
+    let proved = || parsed.header(bytes, "sec-websocket-accept") == Some(websocket_accept(asked.key().as_bytes()).as_bytes());
+    if !protocol.eq_ignore_ascii_case(asked.protocol.as_bytes()) || asked.is_websocket() && !proved() {
+        return Err(Reason::BadResponseHead);
+    }
     let mut response = head(parsed, bytes)?;
     *response.status_mut() = StatusCode::OK;
     response.headers_mut().remove("sec-websocket-accept");
@@ -36,8 +45,9 @@ pub(super) fn is_of_connection(known: Known) -> bool {
     matches!(known, Known::Connection | Known::KeepAlive | Known::ProxyConnection | Known::TransferEncoding | Known::Upgrade)
 }
 
+/// Nothing, if it is no field, or one more than a map holds.
 fn append(fields: &mut HeaderMap, name: &[u8], value: &[u8]) -> Option<()> {
-    fields.append(HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?);
+    fields.try_append(HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?).ok()?;
     Some(())
 }
 
@@ -65,8 +75,13 @@ pub fn request_of(head: &RequestHead, bytes: &[u8], secure: bool) -> Option<Requ
 /// The request to switch to another protocol that an upgrade of HTTP/1.1 becomes (RFC 8441 section 4), and the key that its answer is to
 /// prove to have seen, if it is a WebSocket's; nothing, if it can't be said.
 pub fn connect_of(head: &RequestHead, bytes: &[u8], secure: bool) -> Option<(Request<()>, Option<HeaderValue>)> {
+    // A stream of another protocol has none of HTTP's framing.
+    if !matches!(head.framing, Framing::None | Framing::Length(0)) {
+        return None;
+    }
     let protocol = head.header(bytes, "upgrade").and_then(|protocol| std::str::from_utf8(protocol).ok()).filter(|name| is_token(name))?;
     let mut request = request_of(head, bytes, secure)?;
+    request.headers_mut().remove(CONTENT_LENGTH);
     *request.method_mut() = Method::CONNECT;
     request.extensions_mut().insert(Protocol::from(protocol));
     let key = request.headers_mut().remove(SEC_WEBSOCKET_KEY);
@@ -107,6 +122,10 @@ pub fn write_response(
     method: crate::http::Method,
     ended: bool,
 ) -> Result<Body, Reason> {
+    // There is none in HTTP/2 (RFC 9113 section 8.6).
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(Reason::BadResponseHead);
+    }
     write_status(out, status.as_u16(), status.canonical_reason().unwrap_or_default().as_bytes());
     for (name, value) in fields {
         match name.as_str() {
@@ -138,7 +157,7 @@ pub fn write_response(
     Ok(body)
 }
 
-/// Trailer lines, each with its line end, as HTTP/2 says them; a line that is none is left out.
+/// Trailer lines, each with its line end, as HTTP/2 says them; a line that is none is left out, and so are those behind the first 24,576.
 pub fn fields(lines: &[u8]) -> HeaderMap {
     let mut fields = HeaderMap::new();
     for line in lines.split(|&byte| byte == b'\n') {

@@ -1,7 +1,7 @@
 //! What may become of a TLS handshake.
 
 /// Labels of `tls_handshakes`, in order of the constants that begin so.
-pub(super) const TLS_RESULTS: &[&str] = &[
+pub const TLS_RESULTS: &[&str] = &[
     "full",
     "resumed",
     "timeout",

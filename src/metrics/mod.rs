@@ -6,6 +6,7 @@
 
 mod cells;
 mod handshakes;
+mod http2;
 mod labelled;
 pub mod text;
 
@@ -18,11 +19,12 @@ use crate::latency::{Board, SERIES, SlowLog};
 
 use cells::{Cell, cells};
 pub use cells::{Counter, Counters, Durations, Gauge, Gauges, Kind, Meta, Nanos};
-use handshakes::TLS_RESULTS;
 pub use handshakes::{
-    TLS_CLOSED, TLS_FULL, TLS_INCOMPATIBLE, TLS_MALFORMED, TLS_NOT_TRUSTED, TLS_OFF, TLS_PLAIN, TLS_RESUMED, TLS_TIMEOUT, TLS_TOO_LARGE,
-    TLS_TOO_MANY, TLS_UNTRUSTED,
+    TLS_CLOSED, TLS_FULL, TLS_INCOMPATIBLE, TLS_MALFORMED, TLS_NOT_TRUSTED, TLS_OFF, TLS_PLAIN, TLS_RESULTS, TLS_RESUMED, TLS_TIMEOUT,
+    TLS_TOO_LARGE, TLS_TOO_MANY, TLS_UNTRUSTED,
 };
+pub use http2::{BROKEN_CONNECTION, BROKEN_STREAM, RESET_BY_CLIENT, RESET_BY_GATEWAY, RESET_REFUSED, SILENT_CLIENT, SILENT_ENDPOINT};
+use http2::{HTTP2_ENDED, HTTP2_PEERS, HTTP2_RESETS};
 pub use labelled::{Count, Family, write_labelled};
 
 cells! {
@@ -85,8 +87,8 @@ cells! {
         pub http2_floods: Counter = "gateway_http2_floods_total",
         /// HTTP/2 connections that were closed because their peer said nothing, though it was asked by a PING, by who it was.
         pub http2_silent: Counters<2> = "gateway_http2_silent_total" by "peer" in HTTP2_PEERS,
-        /// Connections that were ended because the client broke the rules of HTTP/2.
-        pub http2_errors: Counter = "gateway_http2_protocol_errors_total",
+        /// Connections, and streams of connections that went on, that were ended because the client broke the rules of HTTP/2.
+        pub http2_errors: Counters<2> = "gateway_http2_protocol_errors_total" by "ended" in HTTP2_ENDED,
         /// Bytes received from clients.
         pub bytes_in: Counter = "gateway_received_bytes_total",
         /// Bytes sent to clients.
@@ -181,15 +183,6 @@ pub const CACHE_RESULTS: &[&str] = &["hit", "stale", "collapsed", "revalidated",
 const CODINGS: &[&str] = &["gzip", "br", "zstd"];
 /// Labels of `upstream_connections`, in order of [`UPSTREAM_ACTIVE`] and [`UPSTREAM_IDLE`].
 const UPSTREAM_STATES: &[&str] = &["active", "idle"];
-/// Labels of `http2_silent`, in order of [`SILENT_CLIENT`] and [`SILENT_ENDPOINT`].
-const HTTP2_PEERS: &[&str] = &["client", "endpoint"];
-/// A client.
-pub const SILENT_CLIENT: usize = 0;
-/// An endpoint.
-pub const SILENT_ENDPOINT: usize = 1;
-
-/// Labels of `http2_resets`, in order of [`RESET_BY_CLIENT`], [`RESET_BY_GATEWAY`] and [`RESET_REFUSED`].
-const HTTP2_RESETS: &[&str] = &["client", "gateway", "refused"];
 /// Labels of `driver`, in order of [`DRIVER_IO_URING`] and [`DRIVER_EPOLL`].
 const DRIVERS: &[&str] = &["io_uring", "epoll"];
 /// Labels of `reloads`, in order of [`GOOD`] and [`BAD`].
@@ -211,12 +204,6 @@ const REASONS: &[&str] = &{
 pub const UPSTREAM_ACTIVE: usize = 0;
 /// Connections to endpoints kept for the next request.
 pub const UPSTREAM_IDLE: usize = 1;
-/// The client ended a stream.
-pub const RESET_BY_CLIENT: usize = 0;
-/// The gateway did.
-pub const RESET_BY_GATEWAY: usize = 1;
-/// The gateway didn't take it.
-pub const RESET_REFUSED: usize = 2;
 /// Workers on io_uring.
 pub const DRIVER_IO_URING: usize = 0;
 /// Workers on epoll.
@@ -322,6 +309,11 @@ impl Registry {
             access_log: Arc::default(),
             spans: Arc::default(),
         }
+    }
+
+    /// What all cores have of that in sum.
+    pub fn sum(&self, read: impl Fn(&Core) -> u64) -> u64 {
+        self.cores.iter().map(|core| read(core)).sum()
     }
 
     /// The totals of all cores. Cells are read one by one while they are written: sums can be a request apart.

@@ -18,7 +18,8 @@ pub struct AccessLog {
     pub path: String,
     /// The share of requests that get a line, from 0 to 1.
     pub sample: f64,
-    /// Requests that the gateway or an endpoint failed (status 500 and above, or cut short) get a line whatever `sample` says.
+    /// Requests that the gateway or an endpoint failed (status 500 and above, a `grpc_status` that says the same, or cut short) get a line
+    /// whatever `sample` says.
     pub failures: bool,
     /// The fields of a line, in this order; empty is all of them.
     pub fields: Vec<Field>,
@@ -92,6 +93,9 @@ fields! {
     Protocol = "protocol",
     /// The answer's status.
     Status = "status",
+    /// The status that a call of gRPC ended with, by its name, as in `gateway_grpc_calls_total`: that of the endpoint, in the answer's head or
+    /// behind its messages, else the gateway's own.
+    GrpcStatus = "grpc_status",
     /// Who chose the status: `upstream` or `gateway`.
     StatusOrigin = "status_origin",
     /// Why the request ended otherwise than by an endpoint's whole answer: a code of the closed list of reasons.

@@ -6,11 +6,11 @@ use std::rc::Rc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Encoding, Flow, Middleware, Request, Response, Scope, Settings};
+use super::{Encoding, Flow, Incoming, Middleware, Request, Response, Scope, Settings};
 use crate::clock::Instant;
 use crate::config::Size;
 use crate::error::Reason;
-use crate::http::{Framing, Known, Version};
+use crate::http::{Changes, Framing, Known, Version};
 use crate::http2::grpc::rest_of_kind;
 use crate::http2::web::{Form, decode};
 
@@ -34,6 +34,13 @@ impl Settings for GrpcWeb {
     }
 }
 
+/// Lets pages of other origins read a status that stands in the head, as it does where nothing else is told.
+pub fn expose_status(incoming: &Incoming<'_>, changes: &mut Changes) {
+    if incoming.head.known(incoming.bytes, Known::Origin).is_some() {
+        changes.add("Access-Control-Expose-Headers", b"grpc-status, grpc-message");
+    }
+}
+
 struct Translator {
     max_text: u64,
 }
@@ -54,10 +61,6 @@ impl Middleware for Translator {
         let notes = &mut *request.notes;
         notes.request.set("Content-Type", &[b"application/grpc", rest].concat());
         notes.web = Some(wanted);
-        // Where nothing but a status is told, it is in the head, which pages of other origins read only as far as they are let.
-        if head.header(bytes, "Origin").is_some() {
-            notes.response.add("Access-Control-Expose-Headers", b"grpc-status, grpc-message");
-        }
         Flow::Next
     }
 
@@ -65,6 +68,7 @@ impl Middleware for Translator {
         let (Some(form), Some((head, bytes))) = (response.notes.web, response.head) else { return };
         let Some(rest) = head.known(bytes, Known::ContentType).and_then(rest_of_kind) else { return };
         let changes = &mut response.notes.response;
+        expose_status(response.incoming, changes);
         changes.set("Content-Type", &form.kind(if rest.is_empty() { b"+proto" } else { rest }));
         if !matches!(head.framing, Framing::None | Framing::Length(0)) {
             changes.remove("Content-Length");

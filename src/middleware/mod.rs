@@ -42,6 +42,7 @@ pub use chain::{Answer, Denial, Encoding, Flow, Found, Marks, Middleware, Notes,
 pub use compress::Compression;
 pub use cors::preflight;
 pub use custom::{Custom, Factory, Registry};
+pub use grpc_web::expose_status;
 pub use incoming::{Asked, Incoming};
 pub use list::Entry;
 pub use mode::Mode;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
 use rustls::server::{Accepted, Acceptor};
-use rustls::{ClientConfig, ClientConnection, HandshakeKind, ServerConfig};
+use rustls::{ClientConfig, ClientConnection, Connection, HandshakeKind, ServerConfig};
 
 use super::Link;
 use super::tls::{Tls, give_scratch, scratch};
@@ -19,6 +19,8 @@ pub struct Agreed {
     pub certificate: Option<Vec<u8>>,
     /// An earlier session was resumed.
     pub resumed: bool,
+    /// What is spoken above it (ALPN, RFC 7301), if that was agreed on.
+    pub protocol: Option<Vec<u8>>,
 }
 
 /// Why a connection could not be made safe.
@@ -55,6 +57,21 @@ impl From<Unsafe> for io::Error {
     }
 }
 
+/// A client's handshake that failed.
+#[derive(Debug)]
+pub struct Failed {
+    /// Why.
+    pub why: Unsafe,
+    /// The name that the client had asked for (SNI), if it came to that.
+    pub asked: Option<String>,
+}
+
+impl From<Unsafe> for Failed {
+    fn from(why: Unsafe) -> Self {
+        Failed { why, asked: None }
+    }
+}
+
 /// Whether the peer isn't who it should be, as its certificate goes.
 pub fn is_untrusted(error: &rustls::Error) -> bool {
     use rustls::Error::{InvalidCertificate, NoCertificatesPresented};
@@ -77,6 +94,7 @@ impl Link {
         Some(Agreed {
             certificate: session.peer_certificates().and_then(|chain| Some(chain.first()?.to_vec())),
             resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
+            protocol: session.alpn_protocol().map(<[u8]>::to_vec),
         })
     }
 }
@@ -85,19 +103,25 @@ impl Link {
 ///
 /// # Errors
 /// Why not. The client has been told by an alert where there is one for it.
-pub async fn secure(link: &Link, config: Arc<ServerConfig>) -> Result<Link, Unsafe> {
+pub async fn secure(link: &Link, config: Arc<ServerConfig>) -> Result<Link, Failed> {
     let wire = link.wire().expect("a socket without TLS").clone();
     let (accepted, left) = hello(&wire).await?;
     let tls = match accepted.into_connection(config) {
         Ok(session) => Tls::new(wire, session.into()),
         Err((error, mut alert)) => {
             let mut out = Vec::new();
-            alert.write_all(&mut out)?;
+            alert.write_all(&mut out).map_err(Unsafe::from)?;
             let _ = wire.send(out, 0).await;
-            return Err(Unsafe::Refused(error));
+            return Err(Unsafe::Refused(error).into());
         }
     };
-    tls.handshake(&left).await?;
+    if let Err(error) = tls.handshake(&left).await {
+        let asked = match &*tls.session().borrow() {
+            Connection::Server(session) => session.server_name().map(str::to_owned),
+            Connection::Client(_) => None,
+        };
+        return Err(Failed { why: error.into(), asked });
+    }
     Ok(Link::of_tls(tls))
 }
 

@@ -23,7 +23,7 @@ pub use buffers::Buffers;
 pub use deadlines::{Deadlines, Timer};
 pub use doorbell::{Bell, Doorbell};
 pub use front::{Front, recv_front};
-pub use handshake::{Agreed, HELLO_MAX, Unsafe, is_untrusted, secure, secure_to};
+pub use handshake::{Agreed, Failed, HELLO_MAX, Unsafe, is_untrusted, secure, secure_to};
 pub use link::{Link, connect};
 pub use pipe::{Tie, Told, pipe};
 pub use polled::{Polled, Progress, Tap, Until};

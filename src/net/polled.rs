@@ -15,7 +15,7 @@ use crate::clock::Instant;
 /// An operation under way.
 type Moving = Pin<Box<dyn Future<Output = Moved>>>;
 
-/// Sees what is received, as it comes.
+/// Sees what is received as it comes, or what is sent as it goes.
 pub type Tap = Box<dyn FnMut(&[u8])>;
 
 /// How sending stands, for whoever limits it.
@@ -43,6 +43,7 @@ pub struct Polled {
     rest: Option<Rc<Rest>>,
     link: Link,
     tap: Tap,
+    sees_sent: Option<Tap>,
     received: Vec<u8>,
     taken: usize,
     receiving: Option<Moving>,
@@ -61,6 +62,7 @@ impl Polled {
             rest: None,
             link,
             tap,
+            sees_sent: None,
             received: first,
             taken: 0,
             receiving: None,
@@ -74,6 +76,12 @@ impl Polled {
     /// Lets it rest where nothing comes; the timer is for nothing else.
     pub fn resting(mut self, timer: Timer, until: Until) -> Polled {
         self.rest = Some(Rc::new(Rest { timer, until }));
+        self
+    }
+
+    /// Shows to `tap` what is sent as well.
+    pub fn showing(mut self, tap: Tap) -> Polled {
+        self.sees_sent = Some(tap);
         self
     }
 
@@ -165,6 +173,9 @@ impl AsyncWrite for Polled {
                 return Poll::Ready(Ok(()));
             }
             let buf = std::mem::replace(&mut this.out, std::mem::take(&mut this.spare));
+            if let Some(tap) = &mut this.sees_sent {
+                tap(&buf);
+            }
             let link = this.link.clone();
             this.sending = Some(Box::pin(async move { link.send(buf, 0).await }));
             this.progress.sending.set(true);
@@ -196,19 +207,21 @@ const OUT_KEPT: usize = 2 * OUT_MAX;
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
     use std::future::poll_fn;
 
     use super::*;
     use crate::net::{Deadlines, Engine, both, pipe, run_on};
 
     #[test]
-    fn carries_what_is_polled_both_ways_and_shows_it_to_the_tap() {
+    fn carries_what_is_polled_both_ways_and_shows_it_to_taps() {
         run_on(&[Engine::Epoll], 16, |_| async {
             let (near, far) = pipe(1000);
             let bytes: Vec<u8> = (0..50_000u32).flat_map(u32::to_be_bytes).collect();
-            let seen = Rc::new(Cell::new(0));
-            let tap = seen.clone();
-            let mut polled = Polled::new(near, b"first".to_vec(), Box::new(move |bytes| tap.set(tap.get() + bytes.len())));
+            let (seen, shown) = (Rc::new(Cell::new(0)), Rc::new(RefCell::new(Vec::new())));
+            let (tap, sees) = (seen.clone(), shown.clone());
+            let mut polled = Polled::new(near, b"first".to_vec(), Box::new(move |bytes| tap.set(tap.get() + bytes.len())))
+                .showing(Box::new(move |bytes| sees.borrow_mut().extend_from_slice(bytes)));
             let progress = polled.progress();
             let echo = async {
                 let mut got = Vec::new();
@@ -248,7 +261,7 @@ mod tests {
             };
             let (echoed, got) = both(echo, there_and_back).await;
             assert!(echoed == bytes && got == [b"first", &bytes[..]].concat());
-            assert_eq!(seen.get(), bytes.len() + 5);
+            assert!(seen.get() == bytes.len() + 5 && *shown.borrow() == bytes);
             assert!(!progress.sending.get() && progress.sent.get() > 1);
         })
         .unwrap();

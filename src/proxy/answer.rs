@@ -53,8 +53,7 @@ impl Core {
         let id = kept_request_id(&session.head, bytes, session.sender.trusted).unwrap_or(session.scratch.id.as_bytes());
         let id = std::str::from_utf8(id).unwrap_or_default();
         let web = web::Form::wanted(&session.head, bytes).map(|form| form.kind(b"+proto"));
-        let in_grpc = web.is_some() || client.http2 && grpc::is_grpc(&session.head, bytes);
-        let (kind, body) = if in_grpc {
+        let (kind, body) = if session.grpc {
             (web.as_deref().map_or("application/grpc", |kind| std::str::from_utf8(kind).unwrap_or_default()), String::new())
         } else if json {
             let problem = serde_json::json!({
@@ -82,14 +81,14 @@ impl Core {
         if let Some(allow) = &extra.allow {
             write_line(&mut lines, b"Allow", allow.as_bytes());
         }
-        if in_grpc {
+        if session.grpc {
             write_line(&mut lines, b"grpc-status", grpc::status(reason).to_string().as_bytes());
             let text = format!("{} (reason: {}, request id: {id})", reason.explain(), reason.code());
             write_line(&mut lines, b"grpc-message", grpc::message(&text).as_bytes());
         }
         lines.extend_from_slice(&extra.lines);
         // What was refused is told by trailers alone.
-        let status = if in_grpc { 200 } else { status };
+        let status = if session.grpc { 200 } else { status };
         self.own(client, session, &Own { status, lines: &lines, body: body.as_bytes(), edits, keep }).await
     }
 

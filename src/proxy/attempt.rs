@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::connect::ends;
 use super::core::{Core, Session, after};
 use super::note::micros;
-use super::upload::{Ended, Terms, Upload, beside_until};
-use crate::client::{Connection, HeadError, Key, read_head};
+use super::upload::{Ended, Own, Terms, Upload, beside_until};
+use crate::client::{Connection, HeadError, INTERIM_MAX, Key, read_head};
 use crate::clock::Instant;
 use crate::config::HostHeader;
 use crate::error::{Fault, Reason};
@@ -89,7 +89,7 @@ impl Core {
         client: Option<&'a Client>,
         session: &mut Session,
         inbound: &Inbound,
-        view: &View,
+        view: &Rc<View>,
         deadline: Instant,
         attempt: &Attempt,
     ) -> Result<Answered<'a>, Failed> {
@@ -129,7 +129,9 @@ impl Core {
         let mut upload = match (body.left, client) {
             (Some(left), Some(client)) if sent.is_ok() => {
                 let body_max = session.scratch.notes.body_max(plan.config.limits.body.get());
-                let terms = Terms { body_max, idle, limits: plan.head_limits, copying: session.copying.take() };
+                let own = || Own { view: view.clone(), route: attempt.route, changes: session.scratch.notes.request.clone() };
+                let own = (left == Framing::Chunked).then(own);
+                let terms = Terms { body_max, idle, limits: plan.head_limits, copying: session.copying.take(), own };
                 Some(Upload::begin(self, client, connection.clone(), left, first, terms))
             }
             _ => None,
@@ -328,6 +330,3 @@ pub(super) fn write_head(out: &mut Vec<u8>, session: &mut Session, bytes: &[u8],
 pub(super) fn key(attempt: &Attempt) -> Key {
     Key { upstream: attempt.pool, slot: attempt.endpoint.slot, generation: attempt.endpoint.generation }
 }
-
-/// Interim responses an endpoint may send before its answer.
-const INTERIM_MAX: u32 = 16;

@@ -16,8 +16,15 @@ pub(super) struct Piece {
     pub done: bool,
 }
 
-/// Decodes what stands after [`FRONT`] and frames it as one chunk, or leaves it bare. What follows the body goes to `rest`.
-pub(super) fn reframe(decoder: &mut Chunked, buf: &mut Vec<u8>, chunked: bool, rest: &mut Vec<u8>) -> Result<Piece, Reason> {
+/// Decodes what stands after [`FRONT`] and frames it as one chunk, or leaves it bare; trailers of names that `drops` has are left out. What
+/// follows the body goes to `rest`.
+pub(super) fn reframe(
+    decoder: &mut Chunked,
+    buf: &mut Vec<u8>,
+    chunked: bool,
+    rest: &mut Vec<u8>,
+    drops: impl Fn(&[u8]) -> bool,
+) -> Result<Piece, Reason> {
     let decoded = decoder.decode(&mut buf[FRONT..])?;
     if decoded.done {
         rest.extend_from_slice(&buf[FRONT + decoded.consumed..]);
@@ -25,6 +32,7 @@ pub(super) fn reframe(decoder: &mut Chunked, buf: &mut Vec<u8>, chunked: bool, r
     buf.truncate(FRONT + decoded.data);
     let from = if chunked { frame(buf, decoded.data) } else { FRONT };
     if chunked && decoded.done {
+        decoder.drop_trailers(drops);
         write::write_last_chunk(buf, decoder.trailers());
     }
     Ok(Piece { from, data: decoded.data, done: decoded.done })

@@ -113,7 +113,7 @@ pub struct Session {
     pub(super) served: u32,
     /// Interim answers aren't passed on.
     pub(super) hushed: bool,
-    /// The request is a call of gRPC.
+    /// The request is a call of gRPC, or one of gRPC-Web that has become one or is refused.
     pub(super) grpc: bool,
     /// When the request's own time for the head of its answer is over.
     pub(super) limit: Option<Instant>,

@@ -130,8 +130,9 @@ impl Request<'_> {
     pub(super) fn count(&mut self, view: &View) {
         let Request { core, client, session, begun, ended, .. } = self;
         if session.grpc {
-            let told = ended.call.or(ended.reason.map(grpc::status));
-            view.count_call(ended.route, told.unwrap_or(grpc::of_http(ended.status)));
+            let status = ended.call.or(ended.reason.map(grpc::status)).unwrap_or(grpc::of_http(ended.status));
+            view.count_call(ended.route, status);
+            ended.call = Some(status);
         }
         core.counters.ended(ended.status, ended.reason, core.now().since(begun.at));
         core.measure(view, client, session, *begun, ended);

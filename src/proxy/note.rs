@@ -6,6 +6,7 @@ use crate::clock::Instant;
 use crate::error::{Fault, Reason};
 use crate::exchange::{Access, EndpointId, Incoming, View};
 use crate::http::{Known, kept_request_id};
+use crate::http2::grpc;
 use crate::server::Client;
 
 /// How a request ended.
@@ -15,7 +16,7 @@ pub(super) struct Ended {
     pub status: u16,
     /// Why it ended otherwise than by an endpoint's whole answer.
     pub reason: Option<Reason>,
-    /// The status of a call of gRPC, if the endpoint told one.
+    /// The status of a call of gRPC: the endpoint's, or once it has been counted, what the client makes of it.
     pub call: Option<u8>,
     /// Its route.
     pub route: Option<usize>,
@@ -69,7 +70,9 @@ impl Core {
         if let Some(access) = view.plan.access(ended.route)
             && !ended.page
         {
-            let failed = ended.status >= 500 || ended.reason.is_some_and(|reason| reason.fault() != Fault::Client);
+            let failed = ended.status >= 500
+                || ended.reason.is_some_and(|reason| reason.fault() != Fault::Client)
+                || ended.call.is_some_and(|status| grpc::counts_as(status, session.limit.is_some()) >= 500);
             if (access.failures && failed) || access.threshold == u64::MAX || self.draw() < access.threshold {
                 self.add_record(access, view, client, session, begun, ended);
             }
@@ -101,6 +104,7 @@ impl Core {
             core: self.index,
             at_us: self.epoch_us.get() + begun.at.as_nanos() / 1000,
             status: ended.status,
+            grpc_status: ended.call,
             upstream_status: ended.asked.is_some_and(|asked| asked.answered.is_some()),
             reason: ended.reason,
             version: head.version,

@@ -247,7 +247,7 @@ impl Core {
         let mut head_out = Some(head_out);
         make_front(&mut buf, session.response.length);
         loop {
-            let piece = match reframe(&mut decoder, &mut buf, to_chunked, &mut rest) {
+            let piece = match reframe(&mut decoder, &mut buf, to_chunked, &mut rest, |_| false) {
                 Ok(piece) => piece,
                 Err(reason) => {
                     // The head may go before the cut, so that the client sees what broke off.

@@ -11,8 +11,8 @@ use crate::clock::Instant;
 use crate::error::Reason;
 use crate::exchange::{Attempt, Attempted, Ending, Exchange, Page, Place, Plan, Refusal, Step, Tally, View};
 use crate::http::{Edits, Framing, kept_request_id};
-use crate::http2::grpc;
-use crate::middleware::Answer;
+use crate::http2::{grpc, web};
+use crate::middleware::{Answer, expose_status};
 use crate::net;
 use crate::server::{Client, Inbound, Next};
 
@@ -269,7 +269,7 @@ impl<'a> Request<'a> {
     }
 
     /// Uses up the request's bytes; says whether all of its body has gone to the endpoint.
-    fn finish_upload(&mut self, answered: &mut Answered<'_>) -> bool {
+    pub(super) fn finish_upload(&mut self, answered: &mut Answered<'_>) -> bool {
         match answered.upload.take() {
             None => skip(&self.session.head, self.inbound),
             Some(upload) => match upload.into_ended() {
@@ -319,6 +319,11 @@ impl<'a> Request<'a> {
     pub(super) async fn refuse(&mut self, reason: Reason, extra: &Extra, edits: &Edits) -> Next {
         self.ended.status = reason.status();
         self.ended.reason = Some(reason);
+        if web::Form::wanted(&self.session.head, self.inbound.bytes()).is_some() {
+            self.session.grpc = true;
+            let (incoming, scratch, _) = self.session.parts(self.inbound.bytes(), self.core.wall.get());
+            expose_status(&incoming, &mut scratch.notes.response);
+        }
         if matches!(reason, Reason::ClientLeft | Reason::ClientStalled) {
             return Next::Close;
         }

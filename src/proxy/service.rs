@@ -12,7 +12,7 @@ use crate::error::Reason;
 use crate::http::RequestHead;
 use crate::http1;
 use crate::http2::{Pace, Rates};
-use crate::metrics::{RESET_BY_CLIENT, RESET_BY_GATEWAY, RESET_REFUSED, SILENT_CLIENT};
+use crate::metrics::{BROKEN_CONNECTION, BROKEN_STREAM, RESET_BY_CLIENT, RESET_BY_GATEWAY, RESET_REFUSED, SILENT_CLIENT};
 use crate::net::Deadlines;
 use crate::server::http2::{self, Event};
 use crate::server::{Client, Inbound, Next, Service, Timing};
@@ -68,7 +68,8 @@ impl Service for Core {
             stream_window: bytes(stream_window),
             connection_window: bytes(connection_window),
             frame: bytes(max_frame),
-            head: bytes(config.limits.head),
+            // What is larger than allowed, but not by far, is refused like over HTTP/1, with a reason and a line in the log.
+            head: bytes(config.limits.head).saturating_mul(2),
             send_buffer: bytes(send_buffer) as usize,
             rates: Rates { control: config.http2.control_frames, resets: config.http2.resets },
             faults: config.http2.stream_errors as usize,
@@ -89,7 +90,8 @@ impl Service for Core {
             Event::GoAway => counters.http2_goaways.add(1),
             Event::Flood => counters.http2_floods.add(1),
             Event::Silent => counters.http2_silent.add(SILENT_CLIENT, 1),
-            Event::Broken => counters.http2_errors.add(1),
+            Event::Broken => counters.http2_errors.add(BROKEN_CONNECTION, 1),
+            Event::BrokenStream => counters.http2_errors.add(BROKEN_STREAM, 1),
             Event::Rests => self.cooled.set(self.cooled.get() + 1),
         }
     }
@@ -146,6 +148,7 @@ impl Service for Core {
         session.scratch.id = self.request_id(self.view.borrow().plan.additions.uuid);
         // What was parsed before the mistake says nothing.
         session.head.forget();
+        session.grpc = false;
         session.scratch.notes.clear();
         self.counters.ended(reason.status(), Some(reason), std::time::Duration::ZERO);
         session.arrived = 0;

@@ -3,11 +3,13 @@
 //! is silent.
 
 use std::cell::Cell;
+use std::future::pending;
 use std::time::Duration;
 
 use super::attempt::Answered;
 use super::core::{Core, after};
 use super::serve::Request;
+use super::upload::beside_until;
 use crate::client::Connection;
 use crate::clock::Instant;
 use crate::exchange::Exchange;
@@ -25,10 +27,17 @@ impl Request<'_> {
         exchange.switched();
         core.woke();
         self.count(&view);
-        let ahead = self.inbound.bytes()[self.session.head.length..].to_vec();
+        // The protocol begins behind the request's body (RFC 9110 section 7.8).
+        if let Some(upload) = answered.upload.as_mut().filter(|upload| upload.ended().is_none()) {
+            let _ = beside_until(upload, pending::<()>(), |_| Some(())).await;
+        }
+        let whole = self.finish_upload(answered);
+        let ahead = self.inbound.bytes().to_vec();
         core.buffers.give(std::mem::take(self.inbound).into_buf());
         core.buffers.give(std::mem::take(&mut answered.buf));
-        tunnel(core, client, &answered.connection, early, ahead, view.plan.config.timeouts.upgrade_idle.get()).await;
+        if whole {
+            tunnel(core, client, &answered.connection, early, ahead, view.plan.config.timeouts.upgrade_idle.get()).await;
+        }
         core.counters.upgraded.sub(1);
         exchange.ended(None, core.now());
         Next::Close

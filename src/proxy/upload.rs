@@ -13,7 +13,8 @@ use super::core::{Core, after};
 use super::mirror::{self, Copying};
 use crate::client::Connection;
 use crate::error::Reason;
-use crate::http::Framing;
+use crate::exchange::View;
+use crate::http::{Changes, Framing};
 use crate::http1::{self, Chunked};
 use crate::net::{Stream, Timer};
 use crate::server::Client;
@@ -42,6 +43,21 @@ pub(super) struct Terms {
     pub limits: http1::Limits,
     /// The request's copy, which gets the body as well.
     pub copying: Option<Box<Copying>>,
+    /// Of a chunked body.
+    pub own: Option<Own>,
+}
+
+/// What the gateway alone says to the endpoint: whoever takes trailers for headers is not to hear it from a client.
+pub(super) struct Own {
+    pub view: Rc<View>,
+    pub route: usize,
+    pub changes: Changes,
+}
+
+impl Own {
+    fn has(&self, name: &[u8]) -> bool {
+        self.view.plan.routes[self.route].request.drops_alike(name) || self.changes.drops_alike(name)
+    }
 }
 
 impl<'a> Upload<'a> {
@@ -225,7 +241,8 @@ async fn chunked(way: &Way<'_>, first: Vec<u8>, rest: &mut Vec<u8>, terms: &mut 
             received?;
             filled = buf.len() == buf.capacity();
         }
-        let piece = reframe(&mut decoder, &mut buf, true, rest)?;
+        let own = |name: &[u8]| terms.own.as_ref().is_some_and(|own| own.has(name));
+        let piece = reframe(&mut decoder, &mut buf, true, rest, own)?;
         total += piece.data as u64;
         if terms.body_max != 0 && total > terms.body_max {
             return Err(Reason::BodyTooLarge);

@@ -17,12 +17,25 @@ fn certificates(setting: &str, text: &str) -> Result<Vec<CertificateDer<'static>
     }
 }
 
+/// What is wrong with a text that isn't what it should be, with the most likely reason.
 fn no_pem(setting: &str, text: &str, message: &str) -> Wrong {
-    let hint = match text.starts_with('/') {
-        true => format!("to have the file's text put in, write \"${{file:{text}}}\""),
-        false => "PEM is the text that begins with \"-----BEGIN\"".to_owned(),
+    let is_path = text.starts_with(['/', '.']) || [".pem", ".crt", ".cer", ".key"].iter().any(|ending| text.ends_with(ending));
+    if text.is_empty() {
+        return Wrong::new(setting, "is empty", "most often it is the text of a file: \"${file:/etc/ringway/NAME.pem}\"");
+    }
+    if is_path && !text.contains('\n') {
+        return Wrong::new(setting, message, &format!("to have the file's text put in, write \"${{file:{text}}}\""));
+    }
+    let hint = if text.contains("ENCRYPTED") {
+        "it has a password, without which it can't be read: \"openssl pkey -in FILE -out NEW_FILE\" takes it off"
+    } else if text.contains("PRIVATE KEY-----") {
+        "it holds a private key: the two may be the wrong way round"
+    } else if text.contains("-----BEGIN CERTIFICATE-----") {
+        "it holds a certificate: the two may be the wrong way round"
+    } else {
+        "PEM is the text that begins with \"-----BEGIN\""
     };
-    Wrong::new(setting, message, &hint)
+    Wrong::new(setting, message, hint)
 }
 
 /// The authorities of a text.
@@ -39,7 +52,11 @@ pub(super) fn certified(settings: [&str; 2], cert: &str, key: &str) -> Result<Ce
     let chain = certificates(settings[0], cert)?;
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| no_pem(settings[1], key, "holds no private key in PEM"))?;
     CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => Wrong::new(settings[1], "is not the key of the certificate", "both must be of one pair"),
+        rustls::Error::InconsistentKeys(_) => Wrong::new(
+            settings[1],
+            "is not the key of the certificate",
+            "both must be of one pair, and in \"cert\" the certificate itself stand before those that vouch for it",
+        ),
         error => Wrong::new(settings[1], &format!("can't be used: {error}"), ""),
     })
 }

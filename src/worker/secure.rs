@@ -34,7 +34,7 @@ pub(super) async fn secure(core: &Core, mut client: Client) -> Option<Client> {
     let secured = net::secure(&client.link, server.config.clone()).await;
     drop(under_way);
     let took = core.woke().since(began);
-    let error = match secured {
+    let net::Failed { why: error, asked } = match secured {
         Ok(link) => {
             let agreed = link.agreed().unwrap_or_default();
             counters.tls_handshakes.add(if agreed.resumed { TLS_RESUMED } else { TLS_FULL }, 1);
@@ -45,11 +45,11 @@ pub(super) async fn secure(core: &Core, mut client: Client) -> Option<Client> {
             client.link = link;
             return Some(client);
         }
-        Err(error) => error,
+        Err(failed) => failed,
     };
     let result = if client.timer.expired() { TLS_TIMEOUT } else { sort(&error) };
     counters.tls_handshakes.add(result, 1);
-    tracing::debug!(peer = %client.peer, %error, "handshake failed");
+    tracing::debug!(peer = %client.peer, asked, %error, "handshake failed");
     if result == TLS_PLAIN {
         counters.refusals.add(Reason::PlainHttp as usize, 1);
         say(core, &client, super::accept::refusal(Reason::PlainHttp, "")).await;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::harness::http2::request;
+use crate::harness::http2::{END_HEADERS, END_STREAM, GET, HEADERS, block, request};
 use crate::harness::{Frames, Gateway, Http2, Origin, directory, get, until};
 
 /// A file in a directory of its own, which goes with it.
@@ -117,6 +117,55 @@ fn refusals_say_why_and_pages_are_left_out() {
 }
 
 #[test]
+fn a_line_tells_how_a_call_ended() {
+    let origin = crate::grpc::ending();
+    let upstream = |id: &str, address: &str| json!({ "id": id, "protocol": "h2", "endpoints": [{ "url": format!("http://{address}") }] });
+    let route = |path: &str, upstream: &str, chain: Value| json!({ "path": path, "upstream": upstream, "middlewares": chain });
+    let nobody = json!([{ "ip_filter": { "deny": ["127.0.0.0/8"] } }, { "grpc_web": {} }]);
+    let changes = json!({
+        "upstreams": [upstream("up", &origin.address), upstream("dead", "127.0.0.1:9")],
+        "routes": [
+            route("/*", "up", json!([{ "grpc_web": {} }])),
+            route("/dead/*", "dead", json!([{ "grpc_web": {} }])),
+            route("/denied/*", "up", nobody),
+        ],
+    });
+    let calls = [
+        ("/head/0", "application/grpc", "OK", "upstream"),
+        ("/tail/5", "application/grpc+proto", "NOT_FOUND", "upstream"),
+        ("/tail/14", "application/grpc-web", "UNAVAILABLE", "upstream"),
+        ("/head/7", "application/grpc-web-text", "PERMISSION_DENIED", "upstream"),
+        ("/dead/a", "application/grpc", "UNAVAILABLE", "gateway"),
+        ("/denied/a", "application/grpc", "PERMISSION_DENIED", "gateway"),
+        ("/denied/a", "application/grpc-web", "PERMISSION_DENIED", "gateway"),
+        ("/head/0", "text/plain", "", "upstream"),
+        ("/denied/a", "text/plain", "", "gateway"),
+    ];
+    let fields = json!(["grpc_status", "status_origin", "path"]);
+    let (gateway, file) = logged("", json!({ "fields": fields }), changes.clone());
+    let (texts, text_file) = logged("", json!({ "fields": fields, "format": "text" }), changes.clone());
+    // Of those that nobody has failed no line is wanted.
+    let (few, few_file) = logged("", json!({ "fields": fields, "sample": 0 }), changes);
+    for (number, (path, kind, status, from)) in calls.into_iter().enumerate() {
+        for gateway in [&gateway, &texts, &few] {
+            let fields = [("content-type", kind), ("te", "trailers")];
+            Http2::connect(&gateway.address).ask(request("POST", path, &fields), b"", None).unwrap();
+        }
+        let line = &lines(&file, number + 1)[number];
+        assert_eq!(line.get("grpc_status").and_then(Value::as_str).unwrap_or_default(), status, "{kind} {line}");
+        assert_eq!((line["status_origin"].as_str(), line["path"].as_str()), (Some(from), Some(path)));
+    }
+    let all = until("the last line", || Some(text(&text_file)).filter(|text| text.lines().count() == calls.len()));
+    for ((path, _, status, from), line) in calls.iter().zip(all.lines()) {
+        let status = if status.is_empty() { String::new() } else { format!("grpc_status={status} ") };
+        assert_eq!(line, format!("{status}status_origin={from} path={path}"));
+    }
+    let failed: Vec<Value> = lines(&few_file, 2).iter().map(|line| line["path"].clone()).collect();
+    assert_eq!(failed, ["/tail/14", "/dead/a"]);
+    gateway.wait("gateway_grpc_calls_total{route=\"/denied/*\",grpc_status=\"PERMISSION_DENIED\"}", 2.0);
+}
+
+#[test]
 fn what_cannot_be_said_in_http1_is_refused_and_logged_like_the_rest() {
     let origin = Origin::start();
     let (gateway, file) = logged(&origin.address, json!({ "fields": ["status", "reason", "request_id", "protocol"] }), json!({}));
@@ -137,11 +186,18 @@ fn what_cannot_be_said_in_http1_is_refused_and_logged_like_the_rest() {
     assert_eq!(gateway.metric("gateway_http_requests_total{status_class=\"4xx\"}"), count as f64);
     assert_eq!(client.get("/").status(), 200, "the connection goes on");
     gateway.wait_idle();
-    assert_eq!(gateway.metric("gateway_http2_protocol_errors_total"), 0.0);
+    let broken = |ended: &str| format!("gateway_http2_protocol_errors_total{{ended=\"{ended}\"}}");
+    assert_eq!(gateway.metric(&broken("stream")), 0.0);
+    // What is no request is counted, and has no line.
     let mut frames = Frames::connect(&gateway.address);
+    frames.send(HEADERS, END_HEADERS | END_STREAM, 1, &block(&GET[..3])).unwrap();
+    frames.send(HEADERS, END_HEADERS | END_STREAM, 3, &block(GET)).unwrap();
+    assert_eq!(frames.reset(), 1, "PROTOCOL_ERROR");
+    gateway.wait(&broken("stream"), 1.0);
+    assert_eq!(lines(&file, count + 2)[count + 1]["status"], 200);
     frames.send(0, 0, 0, b"of no stream").unwrap();
     assert_eq!(frames.goaway(), Some(1));
-    gateway.wait("gateway_http2_protocol_errors_total", 1.0);
+    gateway.wait(&broken("connection"), 1.0);
 }
 
 #[test]

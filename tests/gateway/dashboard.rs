@@ -1,13 +1,13 @@
 //! The dashboard in a real browser: what it shows is what a known load was, at a desk's and a phone's width, light and dark.
 
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread::sleep;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, Hostile, Wire, get, until};
+use crate::harness::{Authority, Gateway, Hostile, Origin, Wire, get, run, until};
 
 /// Opens it, presses each of its buttons, and says what there is to be seen.
 fn seen(gateway: &Gateway) -> Value {
@@ -19,6 +19,15 @@ fn seen(gateway: &Gateway) -> Value {
     let told = String::from_utf8_lossy(&python.stderr);
     assert!(python.status.success(), "{told}\n(chromium and websocket-client are installed by tools/check tools)");
     serde_json::from_slice(&python.stdout).unwrap()
+}
+
+fn ask_top(admin: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ringway")).args(["top", "--admin", admin]).output().unwrap()
+}
+
+/// The same in a terminal.
+fn top(admin: &str) -> String {
+    String::from_utf8(ask_top(admin).stdout).unwrap()
 }
 
 fn rows(seen: &Value, table: &str) -> Vec<String> {
@@ -92,17 +101,57 @@ fn it_shows_what_a_known_load_was() {
     let slow = rows(&seen, "slow");
     let told = "waiting for the endpoint's answer (up, one)\tGET /slow\t<i>all</i>\t200\t";
     assert!(slow.iter().any(|row| row.contains(told)), "{slow:#?}");
-    // The same in a terminal.
-    let top = |admin: &str| Command::new(env!("CARGO_BIN_EXE_ringway")).args(["top", "--admin", admin]).output().unwrap();
-    let screen = String::from_utf8(top(&gateway.admin).stdout).unwrap();
+    let screen = top(&gateway.admin);
     for text in
         ["serving", " since the start", "<i>all</i>", "ENDPOINTS   1 of 2 well", "dead / gone http://127.0.0.1:1: down", "GET /slow"]
     {
         assert!(screen.contains(text), "{text} is missing in\n{screen}");
     }
-    let nobody = top(down);
+    let nobody = ask_top(down);
     assert!(nobody.status.code() == Some(1) && String::from_utf8_lossy(&nobody.stderr).contains("--admin ADDRESS"), "{nobody:?}");
     assert_eq!((rows(&seen, "cores").len(), &seen["heat"]), (2, &json!(true)));
+}
+
+#[test]
+fn it_shows_what_is_spoken_beside_http1() {
+    let origin = Origin::start();
+    let pair = Authority::ours().issue(&["127.0.0.1"]);
+    let tls = json!({ "address": "127.0.0.1", "port": 0, "certificates": [pair.setting()] });
+    let upstreams = ["http1", "h2"]
+        .map(|protocol| json!({ "id": protocol, "protocol": protocol, "endpoints": [{ "url": format!("http://{}", origin.address) }] }));
+    let routes = json!([{ "path": "/", "upstream": "http1" }, { "path": "/grpc_status/*", "upstream": "h2" }]);
+    let gateway = Gateway::with(&origin.address, json!({ "upstreams": upstreams, "routes": routes, "tls": tls }));
+    assert!(top(&gateway.admin).contains("PROTOCOLS   HTTP/1.1 only"));
+    let load = |line: String| {
+        let arguments = format!("--quiet --max-lag 1h --rate 100 --duration 100ms --connections 1 {line}");
+        run(env!("CARGO_BIN_EXE_ringload"), &arguments.split_whitespace().collect::<Vec<_>>());
+    };
+    let (plain, secure, ca) = (&gateway.address, &gateway.secure, &Authority::ours().file);
+    load(format!("--http2 --ca {ca} https://{secure}/"));
+    for status in [0, 5] {
+        load(format!("--grpc http://{plain}/grpc_status/{status}"));
+    }
+    load(format!("ws://{plain}/chat"));
+    until("the calls to be summed up", || (gateway.page("GET", "/status").json()["protocols"]["grpc"]["NOT_FOUND"] == 10).then_some(()));
+    let seen = seen(&gateway);
+    assert_eq!((&seen["problems"], &seen["sizes"]), (&json!([]), &json!({ "desk": true, "phone": true })));
+    let shown = rows(&seen, "protocols");
+    for row in [
+        "certificates[0]\t19 days left",
+        "HTTP/2 connections\t3",
+        "HTTP/2 requests\t30",
+        "HTTP/2 rules broken, floods\t0, 0",
+        "gRPC NOT_FOUND\t10",
+        "gRPC OK\t10",
+        "WebSockets open\t0",
+    ] {
+        assert!(shown.iter().any(|shown| shown == row), "{row} is missing in {shown:#?}");
+    }
+    let screen = top(&gateway.admin);
+    for text in [" handshakes, ", "HTTP/2 30 requests, 3 connections", "gRPC NOT_FOUND 10, OK 10", "0 WebSockets"] {
+        assert!(screen.contains(text), "{text} is missing in\n{screen}");
+    }
+    assert!(!screen.contains("the certificate of"), "there is time left");
 }
 
 #[test]

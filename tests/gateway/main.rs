@@ -15,6 +15,7 @@ mod deadlines;
 mod drain;
 mod endpoint_faults;
 mod engine;
+mod generator;
 mod grpc;
 mod headers;
 mod hedges;

@@ -11,6 +11,8 @@ use serde_json::Value;
 
 mod find;
 mod gateway;
+mod grpc;
+mod http2;
 mod pipeline;
 mod scenario;
 mod secure;

@@ -13,10 +13,10 @@ use crate::{all_answered, endpoint, numbers};
 // Good for 127.0.0.1 until the year 2126.
 const CERT: &[u8] = include_bytes!("../gateway/auth/tls/own.pem");
 const KEY: &[u8] = include_bytes!("../gateway/auth/tls/own.key");
-const CA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/gateway/auth/tls/own-ca.pem");
+pub const CA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/gateway/auth/tls/own-ca.pem");
 
 /// A target by TLS, and how often a session was resumed.
-fn target() -> (String, Arc<AtomicUsize>) {
+pub fn target() -> (String, Arc<AtomicUsize>) {
     let builder = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
     let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
     let chain = vec![CertificateDer::from_pem_slice(CERT).unwrap()];

@@ -13,7 +13,7 @@ use crate::words::{SECOND, bytes, show_bytes, show_time, time};
 
 /// What `--help` prints.
 pub const USAGE: &str = "\
-ringload: sends HTTP/1.1 requests at a rate you choose, and tells how long the answers took.
+ringload: sends HTTP requests, gRPC calls or WebSocket messages at a rate you choose, and tells how long the answers took.
 
 USAGE
     ringload --rate RATE [OPTIONS] URL      open loop: requests are due at their time, whatever the target does
@@ -23,7 +23,7 @@ USAGE
     ringload merge [--json FILE] [--hgrm FILE] [--expect WHAT]... RESULT.json...
                                             one result of several runs at the same time, as from several machines
     ringload scenario reload|kill|slow|limit|split|cache|drain
-                                            a gateway of its own under load, something that happens to it, and whether it passed
+                                            a gateway of its own under load, what happens to it, and whether it passed
     ringload diff A.json B.json             two results side by side
 
 EXAMPLES
@@ -31,24 +31,30 @@ EXAMPLES
     ringload --rate 100..5000 --duration 1m http://127.0.0.1:8080/     a ramp: where does it begin to queue?
     ringload --rate 500 --expect 'p99<20ms' --expect 'errors<0.1%' http://127.0.0.1:8080/
     ringload find --slo 'p99.9<5ms,errors<0.1%' http://127.0.0.1:8080/         how much can it take?
+    ringload --grpc --rate 1000 http://127.0.0.1:8080/grpc.health.v1.Health/Check
 
 HOW MUCH
-    -r, --rate RATE         requests a second: 500, 10k, a ramp 100..1000, steps 100,200,400; each may say how long: 100:10s,100..1k:1m
+    -r, --rate RATE         requests a second: 500, 10k, a ramp 100..1000, steps 100,200,400;
+                            each may say how long: 100:10s,100..1k:1m
     -d, --duration TIME     how long (else 10s); rates without a time of their own share it
         --arrivals HOW      even (at equal distances), or poisson (by chance, as of many users); else even
         --seed NUMBER       another course of chance for poisson
         --burst R:TIME:EVERY  R requests a second on top for TIME, again every EVERY: 5k:200ms:10s
     -c, --connections N     connections, at most (else 64)
         --pipeline N        requests under way on a connection at a time, at most (else 1); answers come in order
+    -m, --streams N         the same for --http2 and --grpc (else 10); answers come as they are ready
     -t, --threads N         threads, each with a core of its own (else 1)
 
-WHAT
+WHAT (an http:// or https:// URL is asked by HTTP/1.1; ws:// and wss:// by messages that have to come back as they were)
+        --http2             ask by HTTP/2: over TLS as agreed on (ALPN), else from the first byte on (prior knowledge)
+        --grpc              gRPC calls by HTTP/2, with the body as the message; a grpc-status other than OK counts as an error
+        --message-size N    bytes of a WebSocket message (else 64)
     -X, --method METHOD     else GET, or POST if there is a body
     -H, --header 'N: V'     a header field; can be repeated
     -b, --body TEXT         the body; @FILE takes a file's bytes
         --urls FILE         a URL a line, asked in turn, in place of URL; a method may stand in front of each
         --no-keep-alive     a connection for each request
-        --ca FILE           certificates (PEM) of the authorities that an https:// target is trusted by, else those that browsers trust
+        --ca FILE           certificates (PEM) of the authorities that vouch for the target, else those that browsers trust
         --insecure          trust whatever certificate it shows
         --no-resumption     a whole TLS handshake for each connection
         --timeout TIME      how long a request may take from when it is handed to a connection (else 10s)
@@ -56,7 +62,7 @@ WHAT
         --allow-remote      allow targets that aren't this machine. Only ever ask machines that are yours.
 
 RESULT
-        --gateway ADDRESS   the private listener of the gateway that is asked (127.0.0.1:9901): tells its side of the wire too
+        --gateway ADDRESS   the gateway's private listener (127.0.0.1:9901): tells its side of the wire too
     -e, --expect WHAT       what has to hold: p99<20ms, p99.9<1s, errors<0.1%; can be repeated
         --max-lag TIME      how late ringload may be itself at p99 before the result is invalid (else 1ms)
         --json FILE         all numbers, with compressed histograms; - is standard output, in place of the summary
@@ -80,8 +86,8 @@ when it was sent, which is what hides that waiting. Requests without an answer i
 
 EXIT CODES
     0   all is well
-    1   an expectation doesn't hold, not even the lowest rate does in `find`, or the result is invalid (ringload itself was the bottleneck, nothing was answered, or it
-        could not run)
+    1   an expectation doesn't hold, not even the lowest rate does in `find`, or the result is invalid (ringload itself was
+        the bottleneck, nothing was answered, or it could not run)
     2   the command line is wrong
 ";
 
@@ -107,6 +113,10 @@ pub struct Arguments {
     pub trust: Trust,
     /// A file that holds the body.
     pub body_file: Option<PathBuf>,
+    /// Whether HTTP/2 is spoken.
+    pub http2: bool,
+    /// Whether requests are gRPC calls.
+    pub grpc: bool,
     /// Bytes of a WebSocket's messages, in place of a body.
     pub message_size: Option<usize>,
     /// Nanoseconds that a request may take.
@@ -135,6 +145,8 @@ pub struct Arguments {
     pub help: bool,
 }
 
+/// Requests under way on a connection of HTTP/2, unless told otherwise.
+const STREAMS: usize = 10;
 /// Threads and connections, at most.
 const MOST: usize = 1 << 20;
 
@@ -158,6 +170,8 @@ impl Arguments {
             message: Message::default(),
             trust: Trust::default(),
             body_file: None,
+            http2: false,
+            grpc: false,
             message_size: None,
             timeout: 10 * SECOND,
             grace: None,
@@ -172,7 +186,7 @@ impl Arguments {
             quiet: false,
             help: false,
         };
-        let (mut rates, mut burst, mut arrivals, mut seed) = (None, None, None, None);
+        let (mut rates, mut burst, mut arrivals, mut seed, mut streams) = (None, None, None, None, None);
         let mut parser = Parser::from_args(words);
         while let Some(word) = parser.next().map_err(said)? {
             match word {
@@ -184,6 +198,9 @@ impl Arguments {
                 Arg::Long("burst") => burst = Some(text(&mut parser)?),
                 Arg::Short('c') | Arg::Long("connections") => arguments.connections = count("--connections", &text(&mut parser)?)?,
                 Arg::Long("pipeline") => arguments.pipeline = count("--pipeline", &text(&mut parser)?)?,
+                Arg::Long("http2") => arguments.http2 = true,
+                Arg::Long("grpc") => (arguments.http2, arguments.grpc) = (true, true),
+                Arg::Short('m') | Arg::Long("streams") => streams = Some(count("--streams", &text(&mut parser)?)?),
                 Arg::Short('t') | Arg::Long("threads") => arguments.threads = count("--threads", &text(&mut parser)?)?,
                 Arg::Short('X') | Arg::Long("method") => arguments.message.method = token(&text(&mut parser)?)?.to_owned(),
                 Arg::Short('H') | Arg::Long("header") => arguments.message.fields.push(field(&text(&mut parser)?)?),
@@ -230,11 +247,23 @@ impl Arguments {
         if arguments.threads > arguments.connections {
             return Err("each thread needs a connection: more --connections, or fewer --threads".to_owned());
         }
+        if !arguments.http2 && streams.is_some() {
+            return Err("--streams is for --http2 and --grpc; without them there is --pipeline".to_owned());
+        }
+        if arguments.http2 {
+            if arguments.pipeline > 1 {
+                return Err("HTTP/2 has --streams: leave out --pipeline".to_owned());
+            }
+            arguments.pipeline = streams.unwrap_or(if arguments.message.closes { 1 } else { STREAMS });
+        }
+        if arguments.grpc && !matches!(arguments.message.method.as_str(), "" | "POST") {
+            return Err("gRPC calls are POSTs: leave out --method".to_owned());
+        }
         if arguments.pipeline > 1 && arguments.message.closes {
-            return Err("--pipeline needs connections that are kept: leave out --no-keep-alive".to_owned());
+            return Err("more than one request at a time needs a connection that is kept: leave out --no-keep-alive".to_owned());
         }
         if arguments.message.method.is_empty() {
-            let posts = !arguments.message.body.is_empty() || arguments.body_file.is_some();
+            let posts = arguments.grpc || !arguments.message.body.is_empty() || arguments.body_file.is_some();
             arguments.message.method = if posts { "POST" } else { "GET" }.to_owned();
         }
         let arrivals = match (arrivals.as_deref(), seed) {
@@ -325,6 +354,8 @@ mod tests {
         assert_eq!((arguments.message.method.as_str(), arguments.message.body.as_slice()), ("POST", b"x".as_slice()));
         assert_eq!((arguments.expectations.len(), arguments.limits.lag), (1, 5_000_000));
         assert_eq!(read("-b @/tmp/a b").unwrap().body_file, Some("/tmp/a".into()));
+        let depths = ["a", "a --http2", "a --grpc -m 3", "a --http2 --no-keep-alive"].map(|line| read(line).unwrap().pipeline);
+        assert_eq!((depths, read("a --grpc").unwrap().message.method.as_str()), ([1, 10, 3, 1], "POST"));
     }
 
     #[test]
@@ -341,7 +372,12 @@ mod tests {
             ("a -c 0", "--connections"),
             ("a -c 1 -t 2", "each thread needs"),
             ("a --pipeline 0", "--pipeline"),
-            ("a --pipeline 2 --no-keep-alive", "connections that are kept"),
+            ("a --pipeline 2 --no-keep-alive", "connection that is kept"),
+            ("a --http2 --streams 2 --no-keep-alive", "connection that is kept"),
+            ("a --http2 --pipeline 2", "has --streams"),
+            ("a --streams 2", "is for --http2"),
+            ("a --http2 -m 0", "--streams"),
+            ("a --grpc -X GET", "are POSTs"),
             ("a --message-size 5x", "is no size"),
             ("ws://a --message-size 5 --body x", "leave out one"),
             ("a -d 0", "longer than nothing"),

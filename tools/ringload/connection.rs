@@ -107,6 +107,7 @@ impl Connection {
         let greeted = greet(worker, &link, bytes).await;
         let protocol = greeted.map_err(|unopened| if timer.expired() { late(io::ErrorKind::TimedOut.into()).into() } else { unopened })?;
         timer.clear();
+        let timer = if protocol.gives_up_one() { worker.deadlines.alarm().await } else { timer };
         let mut tally = worker.tally.borrow_mut();
         tally.opened += 1;
         tally.connect.saturating_record((worker.now() - taken).max(1));
@@ -119,6 +120,9 @@ impl Connection {
         let result = {
             let (mut receive, mut send) = (pin!(self.receive(&open, answer)), pin!(self.send(&open, request)));
             poll_fn(|context| {
+                if open.timer.expired() && open.protocol.borrow().gives_up_one() {
+                    self.give_up(&open);
+                }
                 let Poll::Pending = send.as_mut().poll(context);
                 let received = receive.as_mut().poll(context);
                 if received.is_pending() {
@@ -152,6 +156,23 @@ impl Connection {
             worker.end(self.number, 0, Outcome::Failure(failure));
             failure = Failure::Cut;
         }
+    }
+
+    /// Gives up those requests whose time is over. One that couldn't even be sent, or was the last, takes the connection along.
+    fn give_up(&self, open: &Open) {
+        let worker = &self.worker;
+        let late = |taken: u64| taken + worker.plan.timeout <= worker.now();
+        while worker.oldest(self.number).is_some_and(late) {
+            let goes_on = worker.is_under_way(self.number) && open.protocol.borrow_mut().give_up();
+            if worker.is_under_way(self.number) {
+                worker.end(self.number, 0, Outcome::Failure(Failure::Timeout));
+            }
+            if !goes_on {
+                open.link.abort();
+                break;
+            }
+        }
+        self.set_timer(open);
     }
 
     /// Sends what there is, again and again.

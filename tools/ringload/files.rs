@@ -10,7 +10,7 @@ use ringway::latency::{hgrm, v2};
 use serde_json::{Map, Value, json};
 
 use crate::report::{LADDER, Result};
-use crate::tally::{CLASSES, Failure, Tally};
+use crate::tally::{CALLS, CLASSES, Failure, Tally};
 
 /// Histograms are in nanoseconds; HdrHistogram's tools show milliseconds.
 const SCALE: f64 = 1e6;
@@ -22,6 +22,7 @@ pub fn json(result: &Result) -> Value {
         Failure::ALL.into_iter().map(|failure| (failure.names().0.to_owned(), tally.failures_of(failure).into())).collect();
     let statuses: Map<String, Value> =
         CLASSES.iter().zip(tally.statuses).map(|(class, count)| ((*class).to_owned(), count.into())).collect();
+    let calls: Map<String, Value> = CALLS.iter().zip(tally.calls).map(|(status, count)| ((*status).to_owned(), count.into())).collect();
     json!({
         "ringload": env!("CARGO_PKG_VERSION"),
         "target": result.target,
@@ -39,6 +40,7 @@ pub fn json(result: &Result) -> Value {
         "failures": failures,
         "last_fault": result.note,
         "statuses": statuses,
+        "grpc_statuses": calls,
         "late": tally.late,
         "connections_opened": tally.opened,
         "connections_closed_idle": tally.closed_idle,

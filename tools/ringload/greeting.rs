@@ -5,11 +5,15 @@ use std::io;
 use ringway::net::{Link, Stream};
 
 use crate::connection::Unopened;
+use crate::http2::Session;
 use crate::protocol::{Protocol, Speech};
 use crate::response::head_length;
 use crate::tally::{Failure, Outcome};
 use crate::websocket::{Refusal, Socket, accepted, key};
 use crate::worker::Worker;
+
+/// Why there is no HTTP/2 by TLS.
+pub const NO_HTTP2: &str = "the target doesn't offer HTTP/2 in its TLS handshake (ALPN)";
 
 /// Agrees on what is spoken. Bytes behind the other's greeting are left in `bytes`.
 ///
@@ -19,8 +23,26 @@ pub async fn greet(worker: &Worker, link: &Link, bytes: &mut Vec<u8>) -> Result<
     bytes.clear();
     match &worker.plan.speech {
         Speech::Http1 => Ok(Protocol::Http1(None)),
+        Speech::Http2(calls, _) => begin(worker, link, bytes, *calls).await.map(|session| Protocol::Http2(Box::new(session))),
         Speech::WebSocket(_) => upgrade(worker, link, bytes).await.map(Protocol::WebSocket),
     }
+}
+
+async fn begin(worker: &Worker, link: &Link, bytes: &mut Vec<u8>, calls: bool) -> Result<Session, Unopened> {
+    if let Some(agreed) = link.agreed()
+        && agreed.protocol.as_deref() != Some(b"h2")
+    {
+        return Err(refused(NO_HTTP2.to_owned()));
+    }
+    let (mut session, mut preface) = (Session::new(calls), Vec::new());
+    session.write_owed(b"", &mut preface);
+    send(worker, link, preface).await?;
+    while !session.has_begun() {
+        receive(worker, link, bytes).await?;
+        let used = session.take(bytes, |_, _| ()).map_err(|fault| refused(fault.to_string()))?;
+        bytes.drain(..used);
+    }
+    Ok(session)
 }
 
 async fn upgrade(worker: &Worker, link: &Link, bytes: &mut Vec<u8>) -> Result<Socket, Unopened> {

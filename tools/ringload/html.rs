@@ -5,8 +5,8 @@ use std::fmt::Write;
 use hdrhistogram::Histogram;
 
 use crate::plot::{Axis, Plot, escape};
-use crate::report::{LADDER, Result};
-use crate::tally::{CLASSES, Failure, LATE, Tally};
+use crate::report::{LADDER, Result, counted};
+use crate::tally::{CALLS, CLASSES, Failure, LATE, Tally};
 use crate::words::{SECOND, show_bytes, show_count, show_part, show_rate, show_time};
 
 /// What was counted in a stretch of a run.
@@ -230,14 +230,13 @@ fn ladder(out: &mut String, result: &Result) {
 fn counts(result: &Result) -> Vec<(&'static str, String)> {
     let tally = result.tally;
     let listed = |lines: Vec<String>| if lines.is_empty() { "none".to_owned() } else { lines.join(", ") };
-    let statuses = CLASSES.iter().zip(tally.statuses).filter(|(_, count)| *count > 0);
     let failures = Failure::ALL.into_iter().filter(|failure| tally.failures_of(*failure) > 0);
     let at = |quantile| show_time(tally.lag.value_at_quantile(quantile));
     let mut rows = vec![
         ("due", show_count(tally.due)),
         ("answered", show_count(tally.answered())),
         ("errors", format!("{} ({})", show_count(tally.errors()), show_part(tally.errors(), tally.due))),
-        ("statuses", listed(statuses.map(|(class, count)| format!("{class} {}", show_count(count))).collect())),
+        ("statuses", listed(counted(&CLASSES, &tally.statuses))),
         (
             "failures",
             listed(failures.map(|failure| format!("{}: {}", failure.names().1, show_count(tally.failures_of(failure)))).collect()),
@@ -250,6 +249,10 @@ fn counts(result: &Result) -> Vec<(&'static str, String)> {
     if result.asked.is_some() {
         let part = show_part(tally.late, tally.due);
         rows.insert(3, ("late", format!("{} sent over {} after due ({part})", show_count(tally.late), show_time(LATE))));
+    }
+    let calls = counted(&CALLS, &tally.calls);
+    if !calls.is_empty() {
+        rows.push(("grpc statuses", calls.join(", ")));
     }
     rows.extend(result.note.iter().map(|note| ("last fault", note.clone())));
     rows

@@ -15,6 +15,7 @@ mod find;
 mod gateway;
 mod greeting;
 mod html;
+mod http2;
 mod merge;
 mod pace;
 mod plot;

@@ -11,7 +11,7 @@ use lexopt::{Arg, Parser, ValueExt};
 use serde_json::Value;
 
 use crate::report::{Result as Outcome, Size};
-use crate::tally::{CLASSES, Failure, Tally};
+use crate::tally::{CALLS, CLASSES, Failure, Tally};
 use crate::verdict::Expectation;
 
 /// What is to be merged, and where it goes.
@@ -112,6 +112,11 @@ pub fn read(value: &Value) -> Result<Tally, &'static str> {
     for (to, key) in tally.statuses.iter_mut().zip(CLASSES) {
         *to = known("statuses", key)?;
     }
+    if value.get("grpc_statuses").is_some() {
+        for (to, key) in tally.calls.iter_mut().zip(CALLS) {
+            *to = known("grpc_statuses", key)?;
+        }
+    }
     for (to, key) in [
         (&mut tally.response, "response_ns"),
         (&mut tally.service, "service_ns"),
@@ -148,7 +153,7 @@ mod tests {
                 tally.lag.record(time).unwrap();
                 tally.connect.record(time * 7).unwrap();
             }
-            tally.settle(Ended::Echo, 5, Some(4));
+            [Ended::Echo, Ended::Call(0), Ended::Call(16)].into_iter().for_each(|ended| tally.settle(ended, 5, Some(4)));
             Failure::ALL.into_iter().for_each(|failure| tally.settle(Ended::Failure(failure), 9, None));
             both.add(tally);
         }
@@ -160,7 +165,9 @@ mod tests {
         assert_eq!((merged.time, threads, connections, pipeline, merged.busiest, merged.kept_off), (7, 2, 16, 3, 0.5, 0.25));
         assert_eq!((merged.doubts.as_slice(), merged.judged[0].0), (["b: late".to_owned()].as_slice(), true));
         let (mut told, mut expected) = (json(&merged), result(&both, Vec::new()));
-        for part in ["due", "late", "statuses", "failures", "response_ns", "service_ns", "connect_ns", "own_lag_ns", "bytes_sent"] {
+        for part in
+            ["due", "late", "statuses", "grpc_statuses", "failures", "response_ns", "service_ns", "connect_ns", "own_lag_ns", "bytes_sent"]
+        {
             assert_eq!(told[part].take(), expected[part].take(), "{part}");
         }
     }

@@ -1,5 +1,6 @@
 //! What is spoken on an open connection: how requests are written, and which bytes end which of them.
 
+use crate::http2::Session;
 use crate::response::{Progress, Reader};
 use crate::tally::{Failure, Outcome};
 use crate::websocket::{self, Message, Socket};
@@ -9,6 +10,8 @@ use crate::worker::Worker;
 pub enum Speech {
     /// HTTP/1.1; answers come in the order of their requests.
     Http1,
+    /// HTTP/2, answers come as they are ready; with gRPC calls or not, and the body of each request.
+    Http2(bool, Vec<u8>),
     /// WebSockets on which this is sent; echoes come in the order of their messages.
     WebSocket(Message),
 }
@@ -17,6 +20,8 @@ pub enum Speech {
 pub enum Protocol {
     /// With the reader of an answer that has begun.
     Http1(Option<Reader>),
+    /// Once the peer has said how it wants to be asked.
+    Http2(Box<Session>),
     /// After the handshake.
     WebSocket(Socket),
 }
@@ -26,6 +31,7 @@ impl Protocol {
     pub fn room(&self) -> usize {
         match self {
             Protocol::Http1(_) | Protocol::WebSocket(_) => usize::MAX,
+            Protocol::Http2(session) => session.room(),
         }
     }
 
@@ -33,6 +39,7 @@ impl Protocol {
     pub fn owes(&self) -> bool {
         match self {
             Protocol::Http1(_) => false,
+            Protocol::Http2(session) => session.owes(),
             Protocol::WebSocket(socket) => socket.owes(),
         }
     }
@@ -40,6 +47,10 @@ impl Protocol {
     /// Writes all that this connection has to send; from this moment on its requests are under way.
     pub fn write(&mut self, worker: &Worker, number: usize, out: &mut Vec<u8>) {
         match (self, &worker.plan.speech) {
+            (Protocol::Http2(session), Speech::Http2(_, body)) => {
+                session.write_owed(body, out);
+                worker.start(number, session.room(), |request| session.write(&request.block, request.is_head, body, out));
+            }
             (Protocol::WebSocket(socket), Speech::WebSocket(message)) => {
                 socket.write_owed(out);
                 worker.start(number, usize::MAX, |_| socket.write(message, out));
@@ -55,6 +66,7 @@ impl Protocol {
     pub fn take(&mut self, worker: &Worker, number: usize, bytes: &[u8]) -> Result<(usize, bool), String> {
         match (self, &worker.plan.speech) {
             (Protocol::Http1(reader), _) => take_answers(reader, worker, number, bytes),
+            (Protocol::Http2(session), _) => take_streams(session, worker, number, bytes),
             (Protocol::WebSocket(socket), Speech::WebSocket(message)) => take_echoes(socket, message, worker, number, bytes),
             _ => unreachable!("a connection speaks what its run does"),
         }
@@ -66,6 +78,22 @@ impl Protocol {
             Protocol::Http1(Some(reader)) => reader.close().map(|end| end.status),
             _ => None,
         }
+    }
+
+    /// Gives up the request that is under way for longest; false if that takes the connection along.
+    pub fn give_up(&mut self) -> bool {
+        match self {
+            Protocol::Http2(session) => {
+                session.cancel(0);
+                !session.is_over()
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether one request can be given up without the others.
+    pub fn gives_up_one(&self) -> bool {
+        matches!(self, Protocol::Http2(_))
     }
 
     /// Whether bytes may come that no request asked for.
@@ -94,6 +122,19 @@ fn take_answers(reader: &mut Option<Reader>, worker: &Worker, number: usize, byt
         }
     }
     Ok((used, true))
+}
+
+fn take_streams(session: &mut Session, worker: &Worker, number: usize, bytes: &[u8]) -> Result<(usize, bool), String> {
+    let mut ended = false;
+    let used = session.take(bytes, |place, outcome| {
+        ended = true;
+        worker.end(number, place, outcome);
+    });
+    let used = used.map_err(|fault| format!("malformed HTTP/2: {fault}"))?;
+    if let Some(note) = session.take_note() {
+        worker.note(|| note);
+    }
+    Ok((used, !(session.is_over() || ended && worker.plan.closes)))
 }
 
 fn take_echoes(socket: &mut Socket, message: &Message, worker: &Worker, number: usize, bytes: &[u8]) -> Result<(usize, bool), String> {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::gateway::Waterfall;
 use crate::schedule::Schedule;
-use crate::tally::{CLASSES, Failure, LATE, Tally};
+use crate::tally::{CALLS, CLASSES, Failure, LATE, Tally};
 use crate::words::{SECOND, show_bytes, show_count, show_part, show_rate, show_time};
 
 /// A run that is over.
@@ -111,9 +111,12 @@ impl Result<'_> {
         let _ = writeln!(out, "requests    {} due = {answered} answered + {failed} without an answer", show_count(tally.due));
         let asked = self.asked.map(|(total, length)| format!("{} asked, ", show_rate(total * SECOND as f64 / length.max(1) as f64)));
         let _ = writeln!(out, "rate        {}{} answered", asked.unwrap_or_default(), show_rate(self.rate()));
-        let statuses = CLASSES.iter().zip(tally.statuses).filter(|(_, count)| *count > 0);
-        let statuses: Vec<String> = statuses.map(|(class, count)| format!("{class} {}", show_count(count))).collect();
+        let statuses = counted(&CLASSES, &tally.statuses);
         let _ = writeln!(out, "statuses    {}", if statuses.is_empty() { "none".to_owned() } else { statuses.join(", ") });
+        let calls = counted(&CALLS, &tally.calls);
+        if !calls.is_empty() {
+            let _ = writeln!(out, "grpc        {}", calls.join(", "));
+        }
         let failures = Failure::ALL.into_iter().filter(|failure| tally.failures_of(*failure) > 0);
         let failures: Vec<String> =
             failures.map(|failure| format!("{}: {}", failure.names().1, show_count(tally.failures_of(failure)))).collect();
@@ -194,6 +197,12 @@ impl Result<'_> {
     }
 }
 
+/// Names with their counts, as far as there are any.
+pub fn counted(names: &[&str], counts: &[u64]) -> Vec<String> {
+    let counts = names.iter().zip(counts).filter(|(_, count)| **count > 0);
+    counts.map(|(name, count)| format!("{name} {}", show_count(*count))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,7 +212,7 @@ mod tests {
     fn tally() -> Tally {
         let mut tally = Tally { due: 4, opened: 1, sent_bytes: 1_234, ..Tally::default() };
         tally.settle(Outcome::Answer(200), 9_000_000, Some(2_000_000));
-        tally.settle(Outcome::Answer(200), 2_000_000, Some(2_000_000));
+        tally.settle(Outcome::Call(14), 2_000_000, Some(2_000_000));
         tally.settle(Outcome::Answer(503), 2_000_000, Some(2_000_000));
         tally.settle(Outcome::Failure(Failure::Unsent), 20_000_000, None);
         tally.lag.record(40_000).unwrap();
@@ -235,6 +244,7 @@ mod tests {
             "4 due = 3 answered + 1 without an answer",
             "2.0/s asked, 1.5/s answered",
             "2xx 2, 5xx 1",
+            "grpc        UNAVAILABLE 1\n",
             "due but never sent: 1",
             "last: cut off",
             "1 sent more than 1.00 ms after they were due (25.0 %)",
@@ -267,7 +277,7 @@ mod tests {
         let (tally, schedule) = (tally(), Schedule::read("0..20", 10 * SECOND, None, Arrivals::Even).unwrap());
         let lines = progress(Some(&schedule), (4 * SECOND, 6 * SECOND), 10 * SECOND, &tally, 7);
         assert_eq!(lines[0], "   6 s of 10 s");
-        assert_eq!(lines[1], "asked 10.0/s  answered 1.5/s  errors 2  in flight 7");
+        assert_eq!(lines[1], "asked 10.0/s  answered 1.5/s  errors 3  in flight 7");
         assert_eq!(lines[2], "p50 2.00 ms  p99 20.0 ms  p99.9 20.0 ms  max 20.0 ms  own lag p99 40.0 us");
         let lines = progress(None, (0, SECOND), SECOND, &Tally::default(), 0);
         assert_eq!(lines[1..], ["answered 0.0/s  errors 0  in flight 0", "no response time  own lag p99 0 ns"]);

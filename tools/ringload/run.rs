@@ -23,12 +23,14 @@ use crate::diff;
 use crate::dispatch::Dispatch;
 use crate::files;
 use crate::gateway::{self, Seen};
+use crate::greeting::NO_HTTP2;
 use crate::html::{self, Interval};
 use crate::merge::{self, Merge};
 use crate::progress::Progress;
 use crate::report::{self, Result as Outcome, Size};
 use crate::said::Said;
 use crate::schedule::{Arrivals, Piece, Schedule};
+use crate::secure::refuses_http2;
 use crate::tally::Tally;
 use crate::target::{Url, is_loopback};
 use crate::verdict;
@@ -72,7 +74,13 @@ pub fn run(mut arguments: Arguments) -> Result<bool, Problem> {
     let cannot = |what: String| move |error: io::Error| Problem::Cannot(format!("{what}: {error}"));
     let Said { url, requests, speech, target } = Said::new(&mut arguments)?;
     let address = find(&url, arguments.allow_remote)?;
-    let tls = url.tls.then(|| arguments.trust.client(&url.host)).transpose().map_err(Problem::Cannot)?;
+    let tls = url.tls.then(|| arguments.trust.client(&url.host, arguments.http2)).transpose().map_err(Problem::Cannot)?;
+    if let Some((config, name)) = tls.as_ref().filter(|_| arguments.http2)
+        && let Ok(stream) = TcpStream::connect_timeout(&address, FIRST_LOOK)
+        && refuses_http2(stream, config.clone(), name.clone())
+    {
+        return Err(Problem::Cannot(format!("{NO_HTTP2}: leave out --http2, or switch it on there")));
+    }
     if net::set_descriptor_limit() < arguments.connections as u64 + DESCRIPTORS {
         return Err(Problem::Cannot(format!("{} connections need a higher limit of open files (ulimit -n)", arguments.connections)));
     }

@@ -51,6 +51,9 @@ impl Said {
             Some(path) => format!("{} URLs of {} at {}://{}/", asked.len(), path.display(), url.scheme(), url.authority),
             None => format!("{}://{}{}", url.scheme(), url.authority, url.path),
         };
+        if url.websocket && arguments.http2 {
+            return Err(Problem::Usage("WebSockets are asked for by HTTP/1.1: leave out --http2 and --grpc".to_owned()));
+        }
         if url.websocket {
             let message = message_of(arguments);
             let target = format!("{place}, messages of {} bytes", message.bytes.len());
@@ -59,10 +62,37 @@ impl Said {
         if arguments.message_size.is_some() {
             return Err(Problem::Usage("--message-size is for ws:// and wss://; HTTP takes a --body".to_owned()));
         }
+        if arguments.http2 {
+            let body = &arguments.message.body;
+            let body = if arguments.grpc { call(body) } else { body.clone() };
+            let length = (!arguments.grpc).then_some(body.len());
+            let requests = if arguments.grpc { call_fields(message).streams(&asked, length) } else { message.streams(&asked, length) };
+            let target = match (arguments.grpc, file.is_some()) {
+                (true, _) => format!("gRPC {place}"),
+                (false, true) => format!("{place} by HTTP/2"),
+                (false, false) => format!("{} {place} by HTTP/2", message.method),
+            };
+            return Ok(Said { requests, speech: Speech::Http2(arguments.grpc, body), target, url });
+        }
         let requests = asked.iter().map(|(method, url)| message.request(method, url)).collect();
         let target = if file.is_some() { place } else { format!("{} {place}", message.method) };
         Ok(Said { requests, speech: Speech::Http1, target, url })
     }
+}
+
+/// A gRPC message: not compressed, its length in front.
+fn call(message: &[u8]) -> Vec<u8> {
+    [&[0], &(message.len() as u32).to_be_bytes()[..], message].concat()
+}
+
+/// What a call has beside the fields that were asked for.
+fn call_fields(message: &crate::target::Message) -> crate::target::Message {
+    let mut message = message.clone();
+    if !message.fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+        message.fields.push(("content-type".to_owned(), "application/grpc".to_owned()));
+    }
+    message.fields.push(("te".to_owned(), "trailers".to_owned()));
+    message
 }
 
 /// What is sent on WebSockets: a text as it was written, else binary.

@@ -1,14 +1,19 @@
 //! Whom a run trusts that asks by TLS.
 
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{AlertDescription, ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+
+/// How long a target may take for each step of its handshake when it is looked at.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Who is trusted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,11 +27,11 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// What a target of this host is asked with, and the name that its certificate must have.
+    /// What a target of this host is asked with, for HTTP/2 or HTTP/1.1, and the name that its certificate must have.
     ///
     /// # Errors
     /// A sentence about what is wrong.
-    pub fn client(&self, host: &str) -> Result<(Arc<ClientConfig>, ServerName<'static>), String> {
+    pub fn client(&self, host: &str, http2: bool) -> Result<(Arc<ClientConfig>, ServerName<'static>), String> {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| format!("`{host}` can't be the name of a certificate"))?;
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
@@ -36,7 +41,7 @@ impl Trust {
         } else {
             builder.with_root_certificates(self.roots()?).with_no_client_auth()
         };
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![if http2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
         if self.forgets {
             config.resumption = Resumption::disabled();
         }
@@ -54,6 +59,22 @@ impl Trust {
         }
         Ok(roots)
     }
+}
+
+/// Whether a target can be asked by TLS, but not for HTTP/2. What else is wrong with it the run itself tells.
+pub fn refuses_http2(mut stream: TcpStream, config: Arc<ClientConfig>, name: ServerName<'static>) -> bool {
+    let patient = stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
+    let Ok(mut session) = ClientConnection::new(config, name) else { return false };
+    if patient.is_err() {
+        return false;
+    }
+    while session.is_handshaking() {
+        if let Err(error) = session.complete_io(&mut stream) {
+            let told = error.get_ref().and_then(|error| error.downcast_ref());
+            return matches!(told, Some(Error::AlertReceived(AlertDescription::NoApplicationProtocol)));
+        }
+    }
+    session.alpn_protocol() != Some(b"h2")
 }
 
 /// Takes any certificate; that its owner has the key is looked at all the same.

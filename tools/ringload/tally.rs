@@ -15,6 +15,8 @@ pub struct Tally {
     pub lag: Histogram<u64>,
     /// Answers by the first digit of their status, echoes in front: see [`CLASSES`].
     pub statuses: [u64; CLASSES.len()],
+    /// gRPC calls that were answered, by their `grpc-status`: see [`CALLS`].
+    pub calls: [u64; CALLS.len()],
     /// Requests without a whole answer, by the fault.
     pub failures: [u64; Failure::ALL.len()],
     /// Requests that became due.
@@ -34,6 +36,27 @@ pub struct Tally {
 /// The names of what answers are counted by.
 pub const CLASSES: [&str; 6] = ["echo", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
+/// The names of `grpc-status`, from 0 on.
+pub const CALLS: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
 /// Why a request has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -47,6 +70,12 @@ pub enum Failure {
     Malformed,
     /// What came back isn't what was sent.
     Mismatch,
+    /// The target refused the stream (RFC 9113, section 8.7).
+    Refused,
+    /// The target reset the stream.
+    Reset,
+    /// The target left the connection without processing it (section 6.8).
+    Goaway,
     /// No whole answer within `--timeout`.
     Timeout,
     /// Still under way when the run was stopped.
@@ -62,6 +91,8 @@ pub enum Outcome {
     Answer(u16),
     /// With what was sent.
     Echo,
+    /// With this `grpc-status`, 0 to 16, and status 200.
+    Call(u8),
     /// Without.
     Failure(Failure),
 }
@@ -73,12 +104,15 @@ const LONGEST: u64 = 3_600_000_000_000;
 
 impl Failure {
     /// All of them, in the order in which they are counted.
-    pub const ALL: [Failure; 8] = [
+    pub const ALL: [Failure; 11] = [
         Failure::Connect,
         Failure::ConnectTimeout,
         Failure::Cut,
         Failure::Malformed,
         Failure::Mismatch,
+        Failure::Refused,
+        Failure::Reset,
+        Failure::Goaway,
         Failure::Timeout,
         Failure::Unfinished,
         Failure::Unsent,
@@ -92,6 +126,9 @@ impl Failure {
             Failure::Cut => ("cut", "connection closed before the whole answer"),
             Failure::Malformed => ("malformed", "answer breaks the protocol"),
             Failure::Mismatch => ("mismatch", "what came back isn't what was sent"),
+            Failure::Refused => ("refused", "stream refused"),
+            Failure::Reset => ("reset", "stream reset"),
+            Failure::Goaway => ("goaway", "connection left by the target"),
             Failure::Timeout => ("timeout", "no whole answer in time"),
             Failure::Unfinished => ("unfinished", "under way at the end"),
             Failure::Unsent => ("unsent", "due but never sent"),
@@ -113,6 +150,7 @@ impl Default for Tally {
             connect: histogram(),
             lag: histogram(),
             statuses: [0; CLASSES.len()],
+            calls: [0; CALLS.len()],
             failures: [0; Failure::ALL.len()],
             due: 0,
             late: 0,
@@ -131,6 +169,10 @@ impl Tally {
         match outcome {
             Outcome::Answer(status) => self.statuses[usize::from(status / 100).min(5)] += 1,
             Outcome::Echo => self.statuses[0] += 1,
+            Outcome::Call(status) => {
+                self.statuses[2] += 1;
+                self.calls[usize::from(status).min(CALLS.len() - 1)] += 1;
+            }
             Outcome::Failure(failure) => {
                 self.failures[failure as usize] += 1;
                 if !failure.waited() {
@@ -154,9 +196,9 @@ impl Tally {
         self.failures.iter().sum()
     }
 
-    /// Requests without an answer, or with one of status 400 and above.
+    /// Requests without an answer, with one of status 400 and above, or with a `grpc-status` other than 0.
     pub fn errors(&self) -> u64 {
-        self.failed() + self.statuses[4] + self.statuses[5]
+        self.failed() + self.statuses[4] + self.statuses[5] + self.calls[1..].iter().sum::<u64>()
     }
 
     /// How many of one failure there are.
@@ -170,6 +212,7 @@ impl Tally {
             to.add(from).expect("all have the same bounds");
         }
         self.statuses.iter_mut().zip(other.statuses).for_each(|(to, from)| *to += from);
+        self.calls.iter_mut().zip(other.calls).for_each(|(to, from)| *to += from);
         self.failures.iter_mut().zip(other.failures).for_each(|(to, from)| *to += from);
         self.due += other.due;
         self.late += other.late;
@@ -183,6 +226,7 @@ impl Tally {
     pub fn clear(&mut self) {
         self.histograms().into_iter().for_each(Histogram::reset);
         self.statuses = [0; CLASSES.len()];
+        self.calls = [0; CALLS.len()];
         self.failures = [0; Failure::ALL.len()];
         for count in
             [&mut self.due, &mut self.late, &mut self.opened, &mut self.closed_idle, &mut self.sent_bytes, &mut self.received_bytes]
@@ -209,15 +253,17 @@ mod tests {
         tally.settle(Outcome::Failure(Failure::Unsent), 20_000_000_000, None);
         tally.settle(Outcome::Failure(Failure::Cut), 1, Some(1));
         tally.settle(Outcome::Echo, 1, Some(1));
-        assert_eq!((tally.answered(), tally.failed(), tally.errors(), tally.late), (3, 3, 4, 2));
-        assert_eq!((tally.response.len(), tally.service.len(), tally.statuses[0]), (5, 4, 1));
+        tally.settle(Outcome::Call(0), 1, Some(1));
+        tally.settle(Outcome::Call(14), 1, Some(1));
+        assert_eq!((tally.answered(), tally.failed(), tally.errors(), tally.late), (5, 3, 5, 2));
+        assert_eq!((tally.response.len(), tally.service.len(), tally.statuses[0], tally.calls[14]), (7, 6, 1, 1));
         assert!(tally.response.max() >= 20_000_000_000 && tally.service.max() < 9_100_000_000);
     }
 
     #[test]
     fn tallies_add_up_and_are_emptied() {
         let (mut sum, mut part) = (Tally::default(), Tally::default());
-        part.settle(Outcome::Answer(200), 2_000_000, Some(10));
+        part.settle(Outcome::Call(5), 2_000_000, Some(10));
         part.settle(Outcome::Failure(Failure::Connect), 7, None);
         (part.due, part.opened, part.closed_idle, part.sent_bytes, part.received_bytes) = (2, 3, 4, 5, 6);
         part.lag.record(8).unwrap();
@@ -225,10 +271,11 @@ mod tests {
         sum.add(&part);
         sum.add(&part);
         assert_eq!((sum.due, sum.opened, sum.closed_idle, sum.sent_bytes, sum.received_bytes), (4, 6, 8, 10, 12));
-        assert_eq!((sum.statuses[2], sum.failures_of(Failure::Connect), sum.late), (2, 2, 2));
+        assert_eq!((sum.statuses[2], sum.calls[5], sum.failures_of(Failure::Connect), sum.late), (2, 2, 2, 2));
         assert_eq!((sum.response.len(), sum.service.len(), sum.lag.len(), sum.connect.len()), (2, 2, 2, 2));
         sum.clear();
         assert_eq!((sum.due, sum.opened, sum.closed_idle, sum.sent_bytes, sum.received_bytes), (0, 0, 0, 0, 0));
+        assert_eq!(sum.errors(), 0);
         assert_eq!((sum.answered(), sum.failed(), sum.late, sum.response.len(), sum.lag.len()), (0, 0, 0, 0, 0));
     }
 

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::http2::hpack::{self, Block};
+
 /// An `http://`, `https://`, `ws://` or `wss://` URL, as far as a request needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
@@ -22,8 +24,10 @@ pub struct Url {
 /// A request, ready to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// All its bytes.
+    /// All its bytes in HTTP/1.1.
     pub bytes: Vec<u8>,
+    /// Its head in HTTP/2.
+    pub block: Block,
     /// Whether it is a HEAD, whose answer has no body.
     pub is_head: bool,
 }
@@ -104,13 +108,33 @@ impl Message {
         head.push_str("\r\n");
         let mut bytes = head.into_bytes();
         bytes.extend_from_slice(&self.body);
-        Request { bytes, is_head: method == "HEAD" }
+        Request { bytes, block: Block::default(), is_head: method == "HEAD" }
     }
 
     /// What asks for a WebSocket at a URL (RFC 6455, section 4.1), but for the key and the end of the head.
     pub fn upgrade(&self, url: &Url) -> Request {
         let head = self.head("GET", url, &[("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")]);
-        Request { bytes: head.into_bytes(), is_head: false }
+        Request { bytes: head.into_bytes(), block: Block::default(), is_head: false }
+    }
+
+    /// The requests for these methods and URLs in HTTP/2, with a length of their body or not.
+    pub fn streams(&self, asked: &[(String, Url)], length: Option<usize>) -> Vec<Request> {
+        let own = |name: &str| self.fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone());
+        let authority = own("host").unwrap_or_else(|| asked[0].1.authority.clone());
+        let mut shared = vec![(":authority".to_owned(), authority)];
+        if own("user-agent").is_none() {
+            shared.push(("user-agent".to_owned(), AGENT.to_owned()));
+        }
+        let fields = self.fields.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("host"));
+        shared.extend(fields.map(|(name, value)| (name.to_ascii_lowercase(), value.clone())));
+        let request = |(method, url): &(String, Url)| {
+            let pseudo = [(":method", method.as_str()), (":scheme", url.scheme()), (":path", url.path.as_str())];
+            let length = length.filter(|length| *length > 0 || matches!(method.as_str(), "POST" | "PUT" | "PATCH"));
+            let length = length.map(|length| length.to_string());
+            let own: Vec<(&str, &str)> = length.iter().map(|length| ("content-length", length.as_str())).collect();
+            Request { bytes: Vec::new(), block: hpack::block(&pseudo, &shared, &own), is_head: method == "HEAD" }
+        };
+        asked.iter().map(request).collect()
     }
 
     /// A head without its end, with the fields that each has, these, and those that were asked for.

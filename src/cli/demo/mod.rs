@@ -1,5 +1,6 @@
 //! `ringway demo`: three endpoints, the gateway in front of them, and a client whose requests are shown as they are spread.
 
+mod certificate;
 // The endpoint of our tests is also the demo's. It belongs to the tools, so it is compiled into this program from there and
 // the library stays without it.
 #[path = "../../../tools/ringorigin/origin/mod.rs"]
@@ -21,7 +22,8 @@ use origin::Origin;
 
 /// The port unless told otherwise.
 const PORT: u16 = 8080;
-/// The private listener's port, if the gateway has its usual one and nobody has this.
+/// The port for HTTPS, and the private listener's, if the gateway has its usual one and nobody has these.
+const TLS_PORT: u16 = 8443;
 const ADMIN_PORT: u16 = 9901;
 /// The endpoints.
 const NAMES: [&str; 3] = ["one", "two", "three"];
@@ -41,8 +43,12 @@ pub fn run(options: Options) -> ExitCode {
     let port = options.port.unwrap_or_else(|| free_or_any(PORT));
     let moved = options.port.is_none() && port != PORT;
     // Beside another gateway, or started by a program, it leaves the usual ports alone.
-    let admin = if port == PORT { free_or_any(ADMIN_PORT) } else { 0 };
-    let loaded = match settings::load(port, admin, &endpoints) {
+    let beside = |usual| if port == PORT { free_or_any(usual) } else { 0 };
+    let ports = settings::Ports { plain: port, tls: beside(TLS_PORT), admin: beside(ADMIN_PORT) };
+    // Whoever has one of their own says so.
+    let made = std::env::var_os("RINGWAY_DEMO_TLS").is_none().then(certificate::make);
+    let certificate = made.as_ref().and_then(|made| made.as_deref().ok());
+    let loaded = match settings::load(&ports, certificate, &endpoints) {
         Ok(loaded) => loaded,
         Err(problems) => return super::ended(Err(StartError::Config(problems))),
     };
@@ -50,7 +56,7 @@ pub fn run(options: Options) -> ExitCode {
     let shown = std::thread::spawn(move || {
         // Nothing comes if the gateway can't start.
         if let Ok(running) = wait.recv() {
-            show::run(&running, &endpoints, moved);
+            show::run(&running, &endpoints, moved, made.as_ref());
         }
     });
     let on_ready: run::OnReady = Box::new(move |running| drop(ready.send(running.clone())));

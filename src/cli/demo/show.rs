@@ -21,11 +21,11 @@ const PATH: &str = "/hello";
 /// Characters of a whole bar.
 const BAR: usize = 20;
 
-/// Sends requests and shows what comes of them until the gateway drains.
-pub fn run(running: &Running, endpoints: &[(&'static str, SocketAddr)], moved: bool) {
+/// Sends requests and shows what comes of them until the gateway drains. `made` is the demo's own certificate, or why there is none.
+pub fn run(running: &Running, endpoints: &[(&'static str, SocketAddr)], moved: bool, made: Option<&Result<String, String>>) {
     let gateway = running.listener;
     let terminal = io::stdout().is_terminal();
-    put(&intro(running, endpoints, moved));
+    put(&intro(running, endpoints, moved, made));
     let (began, mut tally) = (Instant::now(), Tally::new(endpoints.iter().map(|(name, _)| *name)));
     let (mut next_line, mut drawn) = (began + LINE, 0);
     while !running.shared.draining() {
@@ -50,14 +50,21 @@ pub fn run(running: &Running, endpoints: &[(&'static str, SocketAddr)], moved: b
 }
 
 /// Where everything is, and what to try.
-fn intro(running: &Running, endpoints: &[(&'static str, SocketAddr)], moved: bool) -> String {
+fn intro(running: &Running, endpoints: &[(&'static str, SocketAddr)], moved: bool, made: Option<&Result<String, String>>) -> String {
     let gateway = running.listener;
     let mut text = String::from("\n");
     if moved {
         let _ = writeln!(text, "  Port {PORT} is taken, so the gateway has port {}; `--port` chooses another.\n", gateway.port());
     }
     let list: Vec<String> = endpoints.iter().map(|(name, address)| format!("{name} {address}")).collect();
-    let _ = writeln!(text, "  gateway    http://{gateway}\n  endpoints  {}", list.join(", "));
+    let _ = writeln!(text, "  gateway    http://{gateway}");
+    let _ = match (running.tls, made) {
+        (Some(tls), Some(_)) => writeln!(text, "             https://{tls}, with a certificate that nobody trusts: curl -k"),
+        (Some(tls), None) => writeln!(text, "             https://{tls}"),
+        (None, Some(Err(why))) => writeln!(text, "             no https: {why}"),
+        (None, _) => Ok(()),
+    };
+    let _ = writeln!(text, "  endpoints  {}", list.join(", "));
     let _ = writeln!(text, "  pages      http://{gateway}/gateway/health and /gateway/metrics");
     if let Some(admin) = running.admin {
         let _ = writeln!(text, "  operators  http://{admin}/dashboard, and / for all");

@@ -1,14 +1,15 @@
 //! An endpoint's answer from its stream into the pipe, as HTTP/1.1. The endpoint is let send on only for what the pipe has taken.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::task::Poll;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 
 use h2::client::ResponseFuture;
 use h2::{Error, Reason, RecvStream};
 use http::Response;
 
 use super::lane::Ended;
+use crate::client::INTERIM_MAX;
 use crate::http::Method;
 use crate::http1::write::{write_chunk, write_last_chunk};
 use crate::http2::{Body, write_fields, write_response};
@@ -22,34 +23,50 @@ pub(super) async fn reply(far: &Link, response: ResponseFuture, method: Method) 
     }
 }
 
-/// Waits for the head of the final answer, and passes those on that come before it.
+/// Waits for the head of the final answer, and passes those on that come before it. No window holds them back (RFC 9113 section 5.2.1): they
+/// are taken though the pipe is full, so that too many are seen before they fill the memory.
 pub(super) async fn final_head(far: &Link, mut response: ResponseFuture, method: Method) -> Result<Response<RecvStream>, Ended> {
-    let mut buf = Vec::with_capacity(1024);
-    let answered = loop {
-        let next = poll_fn(|cx| {
-            if let Poll::Ready(Some(Ok(interim))) = response.poll_informational(cx) {
-                return Poll::Ready(Err(interim));
+    let mut interims = Interims { lines: Vec::new(), count: 0 };
+    loop {
+        let answered = poll_fn(|cx| {
+            interims.take(&mut response, method, cx)?;
+            if !interims.lines.is_empty() {
+                return Poll::Ready(Ok(None));
             }
-            Pin::new(&mut response).poll(cx).map(Ok)
-        })
-        .await;
-        match next {
-            Ok(answered) => break answered,
-            Err(interim) => {
-                let head = interim.into_parts().0;
-                if write_response(&mut buf, head.status, &head.headers, method, true).is_err() {
-                    return Err(Ended::Broken);
-                }
-                let sent;
-                (sent, buf) = far.send(buf, 0).await;
-                buf.clear();
-                if sent.is_err() {
-                    return Err(Ended::Early);
-                }
+            Pin::new(&mut response).poll(cx).map(|answered| answered.map(Some).map_err(|error| unanswered(&error)))
+        });
+        if let Some(answered) = answered.await? {
+            return Ok(answered);
+        }
+        let mut sending = pin!(far.send(std::mem::take(&mut interims.lines), 0));
+        let sent = poll_fn(|cx| {
+            interims.take(&mut response, method, cx)?;
+            sending.as_mut().poll(cx).map(|(sent, _)| sent.map_err(|_| Ended::Early))
+        });
+        sent.await?;
+    }
+}
+
+/// What comes before an answer.
+struct Interims {
+    /// As HTTP/1.1, not passed on yet.
+    lines: Vec<u8>,
+    /// How many have come.
+    count: u32,
+}
+
+impl Interims {
+    /// Takes all that are there.
+    fn take(&mut self, response: &mut ResponseFuture, method: Method, cx: &mut Context<'_>) -> Result<(), Ended> {
+        while let Poll::Ready(Some(Ok(interim))) = response.poll_informational(cx) {
+            self.count += 1;
+            let head = interim.into_parts().0;
+            if self.count > INTERIM_MAX || write_response(&mut self.lines, head.status, &head.headers, method, true).is_err() {
+                return Err(Ended::Broken);
             }
         }
-    };
-    answered.map_err(|error| unanswered(&error))
+        Ok(())
+    }
 }
 
 /// Passes a final answer on.

@@ -34,17 +34,32 @@ fn the_listener() {
     told(
         json!({ "certificates": pair(CERT, "") }),
         none(),
-        &[r#"tls.certificates[0].key: holds no private key in PEM; PEM is the text that begins with "-----BEGIN""#],
+        &[r#"tls.certificates[0].key: is empty; most often it is the text of a file: "${file:/etc/ringway/NAME.pem}""#],
     );
+    for (cert, key, said) in [
+        ("own.pem", KEY, r#"cert: holds no certificate in PEM; to have the file's text put in, write "${file:own.pem}""#),
+        ("a text", KEY, r#"cert: holds no certificate in PEM; PEM is the text that begins with "-----BEGIN""#),
+        (KEY, KEY, "cert: holds no certificate in PEM; it holds a private key: the two may be the wrong way round"),
+        (CERT, CERT, "key: holds no private key in PEM; it holds a certificate: the two may be the wrong way round"),
+        (
+            CERT,
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----",
+            r#"key: holds no private key in PEM; it has a password, without which it can't be read: "openssl pkey -in FILE -out NEW_FILE" takes it off"#,
+        ),
+    ] {
+        told(json!({ "certificates": pair(cert, key) }), none(), &[&format!("tls.certificates[0].{said}")]);
+    }
     told(
         json!({ "certificates": pair(CERT, OTHER) }),
         none(),
-        &["tls.certificates[0].key: is not the key of the certificate; both must be of one pair"],
+        &[
+            "tls.certificates[0].key: is not the key of the certificate; both must be of one pair, and in \"cert\" the certificate itself stand before those that vouch for it",
+        ],
     );
     told(
         json!({ "certificates": good(), "client_auth": "required" }),
         none(),
-        &[r#"tls.client_ca: holds no certificate in PEM; PEM is the text that begins with "-----BEGIN""#],
+        &[r#"tls.client_ca: is empty; most often it is the text of a file: "${file:/etc/ringway/NAME.pem}""#],
     );
     told(
         json!({ "certificates": good(), "client_ca": CERT }),
@@ -80,7 +95,7 @@ fn endpoints() {
     told(
         json!({}),
         json!({ "endpoints": secure(), "tls": { "client_cert": CERT } }),
-        &[r#"upstreams[0].tls.client_key: holds no private key in PEM; PEM is the text that begins with "-----BEGIN""#],
+        &[r#"upstreams[0].tls.client_key: is empty; most often it is the text of a file: "${file:/etc/ringway/NAME.pem}""#],
     );
     told(json!({}), json!({ "endpoints": secure(), "tls": { "server_name": "a b" } }), &["upstreams[0].tls.server_name: is no host name"]);
 }

@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use super::{BOUND, DUE, LATER, joined, on_each, pair};
-use crate::net::{Deadlines, Link, Stream, Timer, Unsafe, pause, secure, secure_to};
+use crate::net::{Deadlines, Failed, Link, Stream, Timer, Unsafe, pause, secure, secure_to};
 
 // Good for 127.0.0.1 until the year 2126, by an authority of their own.
 const CA: &[u8] = include_bytes!("../../../tests/gateway/auth/tls/own-ca.pem");
@@ -233,7 +233,7 @@ fn a_handshake_ends_in_time() {
                 pause(Duration::from_millis(5)).await;
                 assert_eq!(swept.sweep(LATER), 1);
             });
-            assert!(matches!(secure(&link, server_config()).await, Err(Unsafe::Broken(_))));
+            assert!(matches!(secure(&link, server_config()).await, Err(Failed { why: Unsafe::Broken(_), asked: None })));
             assert!(timer.expired());
             peer.set_read_timeout(Some(BOUND)).unwrap();
             assert_eq!(peer.read(&mut [0]).unwrap(), 0);
@@ -258,8 +258,8 @@ fn a_client_that_speaks_no_tls_or_too_much_is_told_apart() {
             let (_timer, link, mut peer) = pair(&Rc::default()).await;
             peer.write_all(&bytes).unwrap();
             peer.shutdown(Shutdown::Write).unwrap();
-            let error = secure(&link, server_config()).await.err().expect("no handshake");
-            assert!(expected(&error), "{error:?}");
+            let failed = secure(&link, server_config()).await.err().expect("no handshake");
+            assert!(expected(&failed.why), "{failed:?}");
         }
     });
 }

@@ -7,11 +7,12 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
+use http::{Response, StatusCode};
 
 use crate::clock::Instant;
 use crate::http::{Framing, Method, ResponseHead};
 use crate::http1::{Chunked, Limits, parse_response};
-use crate::http2::{fields, head, switched};
+use crate::http2::{Switch, fields, head, switched};
 use crate::net::{Link, Moved, Stream, Timer};
 
 /// What a lane reads answers with, from stream to stream.
@@ -53,11 +54,12 @@ pub(super) enum Passed {
     Switched(SendStream<Bytes>),
 }
 
-/// Passes the answer on. What has come behind one that switches the protocol stays in `with`.
+/// Passes the answer on, to a request that may have asked for another protocol. What has come behind one that switches to it stays in `with`.
 pub(super) async fn answer(
     near: &Link,
     respond: &mut SendResponse<Bytes>,
     method: Method,
+    asked: Option<&Switch<'_>>,
     limits: Limits,
     with: &mut Answer,
 ) -> Result<Passed, Cut> {
@@ -71,7 +73,8 @@ pub(super) async fn answer(
                 break;
             }
             if parsed.status == 101 {
-                let response = switched(parsed, buf).map_err(|_| Cut::Gateway)?;
+                let asked = asked.ok_or(Cut::Gateway)?;
+                let Ok(response) = switched(parsed, buf, asked) else { return not_switched(respond) };
                 let send = respond.send_response(response, false).map_err(|_| Cut::Client)?;
                 buf.drain(..parsed.length);
                 return Ok(Passed::Switched(send));
@@ -88,6 +91,9 @@ pub(super) async fn answer(
         }
     }
     let response = head(parsed, buf).map_err(|_| Cut::Gateway)?;
+    if asked.is_some() && response.status().is_success() {
+        return not_switched(respond);
+    }
     let bodiless = matches!(parsed.framing, Framing::None | Framing::Length(0));
     let mut send = respond.send_response(response, bodiless).map_err(|_| Cut::Client)?;
     let keeps = parsed.connection.keep_alive;
@@ -104,6 +110,14 @@ pub(super) async fn answer(
     Ok(if clean && keeps { Passed::Clean } else { Passed::Spent })
 }
 
+/// Tells who asked for another protocol that it isn't spoken. Success would say that it is (RFC 8441 section 5), and the body would pass for it.
+fn not_switched(respond: &mut SendResponse<Bytes>) -> Result<Passed, Cut> {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::BAD_GATEWAY;
+    respond.send_response(response, true).map_err(|_| Cut::Client)?;
+    Ok(Passed::Spent)
+}
+
 /// Passes the bytes of another protocol on, until the gateway's end.
 pub(super) async fn bytes(near: &Link, mut send: SendStream<Bytes>, with: &mut Answer) -> Result<(), Cut> {
     let Answer { buf, patience, .. } = with;
@@ -111,7 +125,7 @@ pub(super) async fn bytes(near: &Link, mut send: SendStream<Bytes>, with: &mut A
         data(&mut send, buf, false, patience).await?;
         buf.clear();
         let received;
-        (received, *buf) = near.recv(std::mem::take(buf)).await;
+        (received, *buf) = unless_reset(|cx| send.poll_reset(cx), near.recv(std::mem::take(buf))).await?;
         match received {
             Ok(0) => return data(&mut send, &[], true, patience).await,
             Ok(_) => {}

@@ -15,7 +15,8 @@ use http::Request;
 
 use super::lane::{Slot, lane};
 use super::{Event, Settings};
-use crate::http2::{Alarm, Keepalive, Meter, PREFACE, Silent};
+use crate::clock::Instant;
+use crate::http2::{Alarm, Keepalive, Meter, PREFACE, Resets, Silent};
 use crate::net::{Polled, Progress, Timer};
 use crate::server::connection::{cools_at, or_forever};
 use crate::server::{Client, Service};
@@ -50,8 +51,11 @@ pub async fn serve<S: Service>(service: Rc<S>, client: Client, settings: Setting
             told.set(true);
         }
     };
+    let (mut resets, tells) = (Resets::default(), service.clone());
+    let shown = move |bytes: &[u8]| resets.take(bytes, |code| reset(code.into()).into_iter().for_each(|event| tells.on_http2(event)));
     let (timer, clock) = (service.deadlines().timer(&client.link), service.clone());
-    let io = Polled::new(client.link.clone(), first, Box::new(tap)).resting(timer, Box::new(move || cools_at(&*clock)));
+    let io =
+        Polled::new(client.link.clone(), first, Box::new(tap)).showing(Box::new(shown)).resting(timer, Box::new(move || cools_at(&*clock)));
     let progress = io.progress();
     client.timer.close_at(service.now() + or_forever(service.timing().read));
     let handshake = builder(&settings).handshake::<_, Bytes>(io);
@@ -71,6 +75,7 @@ pub async fn serve<S: Service>(service: Rc<S>, client: Client, settings: Setting
         flooded,
         progress,
         limit: Limit::None,
+        latest: Instant::MAX,
         opened: 0,
         stage: Stage::Open,
         waits: false,
@@ -85,6 +90,16 @@ pub async fn serve<S: Service>(service: Rc<S>, client: Client, settings: Setting
     shared.over.set(true);
     shared.idle.borrow_mut().drain(..).for_each(|slot| slot.wake());
     while lanes.next().await.is_some() {}
+}
+
+/// What a reset with this code is that leaves the gateway, where nothing else tells of it: `h2` refuses streams, and resets what is malformed,
+/// without a word. STREAM_CLOSED says nothing of the client: it may have been sending when its stream ended.
+fn reset(code: Reason) -> Option<Event> {
+    match code {
+        Reason::REFUSED_STREAM => Some(Event::Refused),
+        Reason::PROTOCOL_ERROR | Reason::FLOW_CONTROL_ERROR => Some(Event::BrokenStream),
+        _ => None,
+    }
 }
 
 fn builder(settings: &Settings) -> h2::server::Builder {
@@ -123,6 +138,8 @@ struct Driver<S: Service> {
     flooded: Rc<Cell<bool>>,
     progress: Rc<Progress>,
     limit: Limit,
+    /// When the connection ends, whatever the client still makes the gateway send, once nothing but its end is left.
+    latest: Instant,
     opened: u32,
     stage: Stage,
     /// The alarm is set, as no stream is under way.
@@ -199,7 +216,6 @@ impl<S: Service> Driver<S> {
         let shared = &self.shared;
         // Streams that were reset leave their lanes busy until what was begun for them has ended.
         if self.lanes.len() - shared.idle.borrow().len() >= 2 * self.settings.streams as usize {
-            shared.service.on_http2(Event::Refused);
             respond.send_reset(Reason::REFUSED_STREAM);
             return;
         }
@@ -227,6 +243,11 @@ impl<S: Service> Driver<S> {
     fn watch(&mut self) {
         let (service, timer) = (&self.shared.service, &self.shared.client.timer);
         let idle = self.shared.busy.get() == 0;
+        if self.stage != Stage::Leaving || !idle {
+            self.latest = Instant::MAX;
+        } else if self.latest == Instant::MAX {
+            self.latest = service.now() + or_forever(self.settings.write) + GOODBYE;
+        }
         let limit = match self.stage {
             Stage::Cut => Limit::Goodbye,
             _ if self.progress.sending.get() => Limit::Send(self.progress.sent.get()),
@@ -236,8 +257,8 @@ impl<S: Service> Driver<S> {
         if std::mem::replace(&mut self.limit, limit) != limit {
             match limit {
                 Limit::None => timer.clear(),
-                Limit::Send(_) => timer.close_at(service.now() + or_forever(self.settings.write)),
-                Limit::Goodbye => timer.close_at(service.now() + GOODBYE),
+                Limit::Send(_) => timer.close_at(self.latest.min(service.now() + or_forever(self.settings.write))),
+                Limit::Goodbye => timer.close_at(self.latest.min(service.now() + GOODBYE)),
             }
         }
         let rests = idle && self.progress.rests.get();

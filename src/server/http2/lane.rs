@@ -119,9 +119,9 @@ async fn stream<S: Service>(
     };
     let whole = body.is_end_stream().then_some(first.len() as u64);
     let mut head = Vec::with_capacity(1024);
-    let protocol = parts.extensions.get::<Protocol>();
+    let protocol = parts.extensions.get::<Protocol>().cloned();
     let nonce = (u128::from(service.draw()) << 64 | u128::from(service.draw())).to_be_bytes();
-    let switch = protocol.map(|protocol| Switch { protocol: protocol.as_str(), nonce });
+    let switch = protocol.as_ref().map(|protocol| Switch { protocol: protocol.as_str(), nonce });
     let translated = write_request(&mut head, &parts, whole, switch.as_ref());
     let framing = translated.unwrap_or_else(|reason| {
         // Whoever serves the other end answers, counts and logs it as what HTTP/1 refuses.
@@ -142,7 +142,7 @@ async fn stream<S: Service>(
         let mut upload = pin!(upload(near, body, first, framing));
         // What is sent behind a request that may not be switched would be taken for the next one.
         let passed = {
-            let mut answer = pin!(answer(near, &mut respond, method, service.limits(), answering));
+            let mut answer = pin!(answer(near, &mut respond, method, switch.as_ref(), service.limits(), answering));
             poll_fn(|cx| {
                 if !uploaded
                     && !switches

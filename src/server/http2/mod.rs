@@ -54,6 +54,8 @@ pub enum Event {
     Stream,
     /// A stream was refused before anything was done for it.
     Refused,
+    /// A stream was reset because the client broke the protocol with it.
+    BrokenStream,
     /// The client ended a stream.
     ResetByClient,
     /// The gateway ended a stream before its answer was complete.

@@ -4,6 +4,8 @@ mod health;
 mod statuses;
 mod web;
 
+pub use statuses::ending;
+
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 

@@ -16,7 +16,7 @@ fn called(gateway: &Gateway, status: &str, count: f64) {
 }
 
 /// An endpoint that ends each call with the status that its path names: in its head, or behind an empty answer.
-fn ending() -> Http2Origin {
+pub fn ending() -> Http2Origin {
     Http2Origin::start(|request: http::Request<h2::RecvStream>, mut respond: SendResponse<Bytes>| async move {
         let (at, status) = request.uri().path()[1..].split_once('/').unwrap();
         let response = Response::builder().header("content-type", "application/grpc");

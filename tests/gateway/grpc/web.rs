@@ -230,6 +230,36 @@ fn pages_of_other_origins_may_call() {
 }
 
 #[test]
+fn pages_of_other_origins_may_read_why_a_call_was_refused() {
+    let server = Server::start();
+    let links = [
+        (json!({ "auth": { "any": [{ "bearer": { "tokens": [{ "name": "a", "secret": "token" }] } }] } }), "16", "auth_missing"),
+        (json!({ "rate_limit": { "rate": "1/h", "burst": 1 } }), "8", "rate_limited"),
+        (json!({ "ip_filter": { "deny": ["127.0.0.0/8"] } }), "7", "ip_denied"),
+        (json!({ "request_limit": { "body": "1B" } }), "8", "body_too_large"),
+    ];
+    for (link, status, reason) in links {
+        for origins in ["https://app.example", "*"] {
+            let chain = json!([{ "cors": { "origins": [origins], "exposed_headers": ["X-Request-ID"] } }, link, { "grpc_web": {} }]);
+            let routes = json!([{ "id": "all", "path": "/*", "upstream": "up", "middlewares": chain }]);
+            let gateway = before(&server.address, json!({ "routes": routes }));
+            // Uses up the rate limit's one token.
+            assert!(!call(&gateway, "Echo", BINARY, &framed(b""), "").field("access-control-expose-headers").contains("grpc"));
+            let told = call(&gateway, "Echo", BINARY, &framed(b""), "Origin: https://app.example\r\n");
+            let over2 = call2(&gateway, "Echo", TEXT, in_text(&framed(b""), 5).as_bytes(), &[("origin", "https://app.example")]);
+            for called in [told, over2] {
+                assert!(called.field("grpc-message").contains(&format!("reason: {reason}")), "{called:?}");
+                assert_eq!((called.field("grpc-status"), called.field("access-control-allow-origin")), (status, origins));
+                let exposed = called.fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case("access-control-expose-headers"));
+                let exposed: Vec<&str> = exposed.flat_map(|(_, names)| names.split(", ")).collect();
+                assert!(["X-Request-ID", "grpc-status", "grpc-message"].iter().all(|name| exposed.contains(name)), "{exposed:?}");
+                assert_eq!(exposed.len(), 3, "each once");
+            }
+        }
+    }
+}
+
+#[test]
 fn what_is_no_call_is_left_alone() {
     let origin = Http2Origin::start(|request: http::Request<h2::RecvStream>, mut respond: SendResponse<Bytes>| async move {
         let kind = request.headers().get("content-type").map_or("none", |kind| kind.to_str().unwrap()).to_owned();

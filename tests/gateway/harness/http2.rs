@@ -259,6 +259,17 @@ impl Frames {
         }
     }
 
+    /// Reads until an answer's head; its status, which must be one that has an index (RFC 7541 appendix A).
+    #[track_caller]
+    pub fn status(&mut self) -> u16 {
+        loop {
+            let (kind, _, _, payload) = self.next().expect("a frame");
+            if kind == HEADERS {
+                return [200, 204, 206, 304, 400, 404, 500][usize::from(payload[0]) - 0x88];
+            }
+        }
+    }
+
     /// Reads until a stream is reset, or the connection is; the error code.
     #[track_caller]
     pub fn reset(&mut self) -> u32 {

@@ -14,7 +14,7 @@ use serde_json::json;
 
 pub use authority::{Authority, Pair};
 pub use gateway::{Gateway, config, directory, up};
-pub use hostile::Hostile;
+pub use hostile::{Hostile, Peer};
 pub use http2::{Frames, Http2, Http2Origin};
 pub use load::Load;
 pub use origin::{Nginx, Origin, run};

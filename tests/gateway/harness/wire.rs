@@ -75,6 +75,13 @@ impl Message {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
+    /// The answer that switches this request's connection to a WebSocket (RFC 6455 section 4.2.2).
+    #[track_caller]
+    pub fn switch(&self) -> String {
+        let accept = ringway::http::websocket_accept(self.field("sec-websocket-key").expect("a key").as_bytes());
+        format!("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\n")
+    }
+
     /// The gateway's reason for a refusal.
     pub fn reason(&self) -> &str {
         self.text().lines().find_map(|line| line.strip_prefix("reason: ")).unwrap_or_else(|| panic!("no reason given: {self:?}"))

@@ -124,6 +124,7 @@ fn more_streams_than_allowed() {
     }
     assert_eq!(frames.reset(), 7, "REFUSED_STREAM");
     gateway.wait_idle();
+    assert_eq!(gateway.metric("gateway_http2_resets_total{by=\"refused\"}"), 1.0);
     assert_eq!(gateway.metric("gateway_http_requests_total{status_class=\"2xx\"}"), 3.0);
 }
 
@@ -132,10 +133,14 @@ fn a_head_larger_than_allowed() {
     let origin = Origin::start();
     let gateway = Gateway::with(&origin.address, json!({ "limits": { "head": "4KiB", "uri": "1KiB" } }));
     let client = Http2::connect(&gateway.address);
-    let long = "x".repeat(5000);
-    let answer = client.ask(request("GET", "/", &[("x-long", &long)]), b"", None).unwrap();
-    assert_eq!(answer.status(), 431);
+    let ask = |length: usize| client.ask(request("GET", "/", &[("x-long", &"x".repeat(length))]), b"", None).unwrap();
+    assert_eq!(ask(4000).status(), 200);
+    let answer = ask(5000);
+    assert_eq!((answer.status(), answer.reason(), gateway.refusals("head_too_large")), (431, "head_too_large", 1.0));
+    // Of one that is larger by far, h2 keeps nothing that could be told of it.
+    assert_eq!(ask(9000).status(), 431);
     assert_eq!(client.get("/").status(), 200);
+    assert_eq!(gateway.refusals("head_too_large"), 1.0);
 }
 
 #[test]
@@ -163,4 +168,18 @@ fn who_opens_streams_and_does_not_read_is_ended() {
     gateway.wait_idle();
     let grown = gateway.memory_peak().saturating_sub(before);
     assert!(grown < 64 << 20, "{grown} bytes more");
+}
+
+#[test]
+fn what_a_client_sends_is_not_the_logs_concern() {
+    let gateway = Gateway::to("127.0.0.1:1");
+    let mut frames = Frames::connect(&gateway.address);
+    const ACK: u8 = 1;
+    frames.send(PING, ACK, 0, b"unasked!").unwrap();
+    frames.send(PING, 0, 0, b"answered").unwrap();
+    while frames.next().expect("a frame").3 != b"answered" {}
+    // The log is written by a thread of its own, in order.
+    assert_eq!(gateway.reload(&json!({ "unknown": 1 })).status(), 422);
+    gateway.wait_log("reload failed");
+    assert!(!gateway.log().contains("PING"), "{}", gateway.log());
 }

@@ -1,7 +1,7 @@
 //! HTTP/2 towards endpoints: clients of either version get what the endpoint says.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,8 +10,8 @@ use h2::server::SendResponse;
 use http::{HeaderMap, Request, Response};
 use serde_json::{Value, json};
 
-use crate::harness::http2::{request, rest, send_all};
-use crate::harness::{Gateway, Http2, Http2Origin, at_once, get};
+use crate::harness::http2::*;
+use crate::harness::{Gateway, Hostile, Http2, Http2Origin, at_once, get, until};
 
 fn upstream(endpoints: &[&str], changes: Value) -> Value {
     let endpoints: Vec<_> = endpoints.iter().map(|address| json!({ "url": format!("http://{address}") })).collect();
@@ -196,4 +196,56 @@ fn who_is_slow_to_take_small_messages_holds_up_nobody_else() {
     let (all, _) = client.run(async |_| rest(slow).await).unwrap();
     assert!(all == b"a message".repeat(100_000));
     assert_eq!(origin.connections.load(SeqCst), 1);
+}
+
+#[test]
+fn more_trailers_than_http2_can_say_end_nothing() {
+    let origin = Http2Origin::start(mirror);
+    let mut config = upstream(&[&origin.address], json!({}));
+    config["limits"] = json!({ "trailers": "1MiB" });
+    let gateway = Gateway::with(&origin.address, config);
+    let lines: String = (0..40_000).map(|number| format!("{number:x}:\r\n")).collect();
+    let request = format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n{lines}\r\n");
+    // What an endpoint makes of so many is its own affair.
+    let _ = gateway.connect().send(request).try_message(true);
+    assert_eq!(gateway.get("/").status(), 200);
+}
+
+#[test]
+fn interim_answers_do_not_pile_up_behind_a_slow_client() {
+    // The sixteen that are passed on are more than a connection holds that nobody reads.
+    let value = "x".repeat(1_000_000);
+    let (mut length, mut number) = (value.len() - 127, vec![127]);
+    while length > 127 {
+        number.push(u8::try_from(length % 128).unwrap() | 128);
+        length /= 128;
+    }
+    number.push(u8::try_from(length).unwrap());
+    let head = [&block(&[(":status", "103")])[..], &[0, 1, b'x'], &number, value.as_bytes()].concat();
+    let mut interim = Vec::new();
+    for (at, piece) in head.chunks(16 << 10).enumerate() {
+        let last = (at + 1) * (16 << 10) >= head.len();
+        interim.extend(frame(if at == 0 { HEADERS } else { CONTINUATION }, if last { END_HEADERS } else { 0 }, 1, piece));
+    }
+    let over = Arc::new(AtomicBool::new(false));
+    let told = over.clone();
+    let origin = Hostile::start(move |peer| {
+        peer.send(frame(SETTINGS, 0, 0, b""));
+        let _ = (0..200).try_for_each(|_| peer.try_send(&interim)).and_then(|()| peer.try_send(frame(PING, 0, 0, b"all read")));
+        let mut seen = Vec::new();
+        while !seen.windows(8).any(|part| part == b"all read") {
+            match peer.piece() {
+                piece if piece.is_empty() => break,
+                piece => seen.extend(piece),
+            }
+        }
+        told.store(true, SeqCst);
+    });
+    let gateway = Gateway::with("", upstream(&[&origin.address], json!({ "keep_alive": { "head": "1MiB" } })));
+    let before = gateway.memory_peak();
+    let mut client = gateway.connect();
+    client.send(get("/"));
+    until("the end of it", || over.load(SeqCst).then_some(()));
+    let grown = gateway.memory_peak() - before;
+    assert!(grown < 100 << 20, "{grown} bytes more");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use serde_json::json;
 
-use crate::harness::http2::{DATA, END_HEADERS, END_STREAM, GET, HEADERS, block, request, rest, send_all, whole};
+use crate::harness::http2::{DATA, END_HEADERS, END_STREAM, GET, HEADERS, PING, block, request, rest, send_all, whole};
 use crate::harness::{Frames, Gateway, Hostile, Http2, Nginx, Origin, each_driver, run, until};
 
 #[test]
@@ -113,6 +113,15 @@ fn a_request_that_can_be_read_in_two_ways_is_refused() {
     }
     let answer = client.ask(request("GET", "/%zz", &[]), b"", None).unwrap();
     assert_eq!(answer.status(), 400);
+    // A client may name the host as HTTP/1.1 does (RFC 9113 section 8.3.1).
+    let get = [(":method", "GET"), (":scheme", "http"), (":path", "/echo")];
+    for (host, status) in [(Some("a.example"), 200), (Some("a b"), 400), (None, 400)] {
+        let mut frames = Frames::connect(&gateway.address);
+        let fields: Vec<_> = get.into_iter().chain(host.map(|host| ("host", host))).collect();
+        frames.send(HEADERS, END_HEADERS | END_STREAM, 1, &block(&fields)).unwrap();
+        assert_eq!(frames.status(), status, "{host:?}");
+    }
+    assert_eq!((gateway.refusals("missing_host"), gateway.refusals("bad_host")), (1.0, 1.0));
     // What h2's client wouldn't send.
     let get = [(":method", "GET"), (":scheme", "http"), (":authority", "a.example")];
     let hostile: &[&[(&str, &str)]] = &[
@@ -233,6 +242,16 @@ fn an_idle_connection_is_ended_in_order() {
     assert_eq!(frames.goaway(), Some(0));
     gateway.wait("gateway_active_connections", 0.0);
     assert_eq!(gateway.metric("gateway_http2_goaways_total"), 1.0);
+}
+
+#[test]
+fn pings_keep_no_idle_connection() {
+    let gateway = Gateway::with("127.0.0.1:1", json!({ "timeouts": { "idle": "300ms", "write": "500ms" } }));
+    let mut frames = Frames::connect(&gateway.address);
+    until("the connection's end", || {
+        std::thread::sleep(Duration::from_millis(100));
+        frames.send(PING, 0, 0, b"still up").is_err().then_some(())
+    });
 }
 
 #[test]

@@ -11,7 +11,7 @@ use h2::server::SendResponse;
 use http::{Request, Response};
 use serde_json::json;
 
-use crate::harness::http2::{request, rest, send_all};
+use crate::harness::http2::*;
 use crate::harness::{DRIVERS, End, Gateway, Hostile, Http2, Http2Origin, get, until};
 
 const ASK: &str = "GET /chat?a=b HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -132,8 +132,8 @@ fn a_client_that_is_gone_takes_its_stream_along() {
 #[test]
 fn http2_passes_from_end_to_end() {
     let endpoint = Hostile::start(|peer| {
-        if peer.request().is_some() {
-            peer.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+        if let Some(request) = peer.request() {
+            peer.send(request.switch());
             let piece = peer.piece();
             peer.send(piece);
         }
@@ -175,5 +175,39 @@ fn an_endpoint_that_does_not_know_it_is_not_asked() {
         assert_eq!(gateway.get("/").status(), 200);
     }
     assert_eq!(asked.load(SeqCst), 2, "the others");
+    assert_eq!(gateway.metric("gateway_upgrades_total"), 0.0);
+}
+
+#[test]
+fn a_request_with_a_body_becomes_no_stream() {
+    let origin = echoing();
+    let gateway = before(&origin.address, "auto");
+    for body in ["Content-Length: 4\r\n\r\nbody", "Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"] {
+        let ask = ASK.replace("GET", "POST").replace("\r\n\r\n", &format!("\r\n{body}"));
+        assert_eq!(gateway.connect().ask(ask).refusal(), (502, "upstream_takes_no_upgrade"));
+    }
+    let mut client = gateway.connect();
+    assert_eq!(client.ask(ASK.replace("\r\n\r\n", "\r\nContent-Length: 0\r\n\r\n")).status(), 101);
+    client.send("hello");
+    assert_eq!(client.bytes(5), b"hello");
+}
+
+#[test]
+fn a_status_that_http2_does_not_have_switches_nothing() {
+    let origin = Hostile::start(|peer| {
+        peer.send(frame(SETTINGS, 0, 0, &[0, 8, 0, 0, 0, 1]));
+        peer.bytes(24);
+        loop {
+            let head = peer.bytes(9);
+            peer.bytes(usize::from(head[1]) << 8 | usize::from(head[2]));
+            if head[3] == HEADERS {
+                break;
+            }
+        }
+        peer.send(frame(HEADERS, END_HEADERS, 1, &block(&[(":status", "101")])));
+        while !peer.piece().is_empty() {}
+    });
+    let gateway = before(&origin.address, "auto");
+    assert_eq!(gateway.connect().ask(ASK).refusal(), (502, "upstream_closed_before_head"));
     assert_eq!(gateway.metric("gateway_upgrades_total"), 0.0);
 }

@@ -141,6 +141,9 @@ fn a_certificate_of_the_client_is_told_to_endpoints_and_nobody_can_claim_one() {
         }
         gateway.connect().ask("GET / HTTP/1.1\r\nHost: a\r\nX-Client-Cert-Subject: CN=root\r\n\r\n");
         assert_eq!(endpoint.last().field("x-client-cert-subject"), None, "not without TLS either");
+        let trailers = "X-Client-Cert-Subject: CN=root\r\nX_Client-Cert_Subject: CN=root\r\nX_Forwarded_For: 1.2.3.4\r\n";
+        gateway.connect().ask(format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n{trailers}Sum: 1\r\n\r\n"));
+        assert_eq!(endpoint.last().trailers, "Sum: 1\r\n", "nor behind a body");
     }
 }
 
@@ -192,6 +195,14 @@ fn handshakes_are_few_enough_and_short_enough() {
         until("both to have taken too long", || (results(&gateway, "timeout") == 2.0).then_some(()));
         assert_eq!(fetched(&gateway, "localhost", "/", &[]), "ok");
     }
+}
+
+#[test]
+fn the_log_says_which_name_was_asked_for_where_a_handshake_failed() {
+    let endpoint = Hostile::answering(OK);
+    let gateway = gateway(&endpoint.address, json!({ "logging": { "level": "debug" } }));
+    assert!(!curl(&gateway, "b.example", "/", &["--cacert", &Authority::new("other").file]).status.success());
+    gateway.wait_log("asked=b.example");
 }
 
 #[test]

@@ -78,6 +78,20 @@ fn no_request_is_lost_when_certificates_change() {
 }
 
 #[test]
+fn one_whose_time_is_over_is_served_and_told_of() {
+    let endpoint = Hostile::answering(OK);
+    let good = Authority::ours().issue(&["localhost"]);
+    let ended = json!({ "cert": include_str!("../auth/tls/ended.pem"), "key": include_str!("../auth/tls/ended.key") });
+    let config = tls_config(&endpoint.address, &[&good], json!({}));
+    let with_ended = tls_config(&endpoint.address, &[&good], json!({ "tls": { "certificates": [ended] } }));
+    let told = "the certificate of \"old.example\" has ended on 2025-01-01: clients refuse it";
+    Gateway::start(&with_ended).wait_log(told);
+    let gateway = Gateway::start(&config);
+    assert_eq!(gateway.reload(&with_ended).status(), 200);
+    gateway.wait_log(told);
+}
+
+#[test]
 fn tickets_outlast_a_reload_but_not_the_rules_for_clients() {
     let endpoint = Hostile::answering(OK);
     let ours = Authority::ours();

@@ -245,7 +245,7 @@ impl Origin {
         let Ok(link) = stream.into_link() else { return };
         match net::secure(&link, tls.clone()).await {
             Ok(link) => self.converse(Secure(link)).await,
-            Err(error) if self.log => eprintln!("{}: no TLS with a client: {error}", self.name),
+            Err(failed) if self.log => eprintln!("{}: no TLS with a client: {}", self.name, failed.why),
             Err(_) => {}
         }
     }
