@@ -135,6 +135,11 @@ fn draw(status: &Value) -> String {
         }
     }
     line(format!("PROTOCOLS   {}", protocols(&status["protocols"])));
+    let calls: Vec<String> =
+        status["protocols"]["grpc"].as_object().into_iter().flatten().map(|(status, count)| format!("{status} {count}")).collect();
+    if !calls.is_empty() {
+        line(format!("  gRPC calls: {}", calls.join(", ")));
+    }
     line(String::new());
     line(format!("{:<14}{:>10}  {:<48}{:<24}{}", "SLOW", "took", "what took so long", "request", "id"));
     for slow in each(&status["slow"]).iter().take(ROWS) {
@@ -145,7 +150,7 @@ fn draw(status: &Value) -> String {
     screen
 }
 
-/// What is spoken beside HTTP/1.1.
+/// What is spoken beside HTTP/1.1; gRPC has a line of its own.
 fn protocols(spoken: &Value) -> String {
     let count = |value: &Value| value.as_u64().unwrap_or(0);
     let (tls, http2, upgraded) = (&spoken["tls"], &spoken["http2"], &spoken["upgraded"]);
@@ -159,10 +164,6 @@ fn protocols(spoken: &Value) -> String {
     }
     if count(&upgraded["all"]) > 0 {
         parts.push(format!("{} WebSockets", count(&upgraded["open"])));
-    }
-    let calls: Vec<String> = spoken["grpc"].as_object().into_iter().flatten().map(|(status, count)| format!("{status} {count}")).collect();
-    if !calls.is_empty() {
-        parts.push(format!("gRPC {}", calls.join(", ")));
     }
     if parts.is_empty() { "HTTP/1.1 only".to_owned() } else { parts.join("   ") }
 }

@@ -148,7 +148,7 @@ fn it_shows_what_is_spoken_beside_http1() {
         assert!(shown.iter().any(|shown| shown == row), "{row} is missing in {shown:#?}");
     }
     let screen = top(&gateway.admin);
-    for text in [" handshakes, ", "HTTP/2 30 requests, 3 connections", "gRPC NOT_FOUND 10, OK 10", "0 WebSockets"] {
+    for text in [" handshakes, ", "HTTP/2 30 requests, 3 connections", "gRPC calls: NOT_FOUND 10, OK 10", "0 WebSockets"] {
         assert!(screen.contains(text), "{text} is missing in\n{screen}");
     }
     assert!(!screen.contains("the certificate of"), "there is time left");
