@@ -18,7 +18,7 @@ mod tests;
 pub use keepalive::{Alarm, Keepalive, Pace, Silent};
 pub use meter::{Flood, Greeting, Meter, Rates, Resets};
 pub use request::{Body, Switch, write_request};
-pub use response::{connect_of, fields, head, request_of, switched, write_fields, write_response, write_switched};
+pub use response::{Heads, connect_of, fields, switched, write_fields, write_response, write_switched};
 
 /// What every HTTP/2 connection begins with (RFC 9113 section 3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -6,21 +6,86 @@ use h2::ext::Protocol;
 
 use super::request::{Body, Switch, body, sound};
 use crate::error::Reason;
-use crate::http::{Framing, Known, RequestHead, ResponseHead, is_token, websocket_accept, write_line, write_status};
+use crate::http::{Field, Framing, Known, RequestHead, ResponseHead, is_token, websocket_accept, write_line, write_status};
 
-/// A response's head, parsed from `bytes`, as HTTP/2 says it: without what belongs to a connection (RFC 9113 section 8.2.2).
-///
-/// # Errors
-/// When it has a status or field that HTTP/2 can't say.
-pub fn head(head: &ResponseHead, bytes: &[u8]) -> Result<Response<()>, Reason> {
-    let mut response = Response::new(());
-    *response.status_mut() = StatusCode::from_u16(head.status).map_err(|_| Reason::BadResponseHead)?;
-    let fields = response.headers_mut();
-    fields.reserve(head.fields.len());
-    for field in head.fields.iter().filter(|field| !field.hop && !is_of_connection(field.known)) {
-        append(fields, field.name.of(bytes), field.value.of(bytes)).ok_or(Reason::BadResponseHead)?;
+/// Makes heads of one stream after the other, whose fields most often are those of the one before.
+#[derive(Debug, Default)]
+pub struct Heads {
+    fields: HeaderMap,
+    authority: Option<uri::Authority>,
+    /// Trailers, and the lines that they were.
+    trailers: HeaderMap,
+    lines: Vec<u8>,
+}
+
+impl Heads {
+    /// A response's head, parsed from `bytes`, as HTTP/2 says it: without what belongs to a connection (RFC 9113 section 8.2.2).
+    ///
+    /// # Errors
+    /// When it has a status or field that HTTP/2 can't say.
+    pub fn response(&mut self, head: &ResponseHead, bytes: &[u8]) -> Result<Response<()>, Reason> {
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::from_u16(head.status).map_err(|_| Reason::BadResponseHead)?;
+        let said = head.fields.iter().filter(|field| !field.hop && !is_of_connection(field.known));
+        *response.headers_mut() = self.fields(said, bytes).ok_or(Reason::BadResponseHead)?;
+        Ok(response)
     }
-    Ok(response)
+
+    /// A request of the gateway's own, parsed from `bytes`, as HTTP/2 says it; nothing, if HTTP/2 can't. Whether it goes over TLS.
+    pub fn request(&mut self, head: &RequestHead, bytes: &[u8], secure: bool) -> Option<Request<()>> {
+        let mut request = Request::new(());
+        *request.method_mut() = Method::from_bytes(head.method_name.of(bytes)).ok()?;
+        let host = head.host.of(bytes);
+        if self.authority.as_ref().is_none_or(|authority| authority.as_str().as_bytes() != host) {
+            self.authority = Some(uri::Authority::try_from(host).ok()?);
+        }
+        let mut target = uri::Parts::default();
+        target.scheme = Some(if secure { uri::Scheme::HTTPS } else { uri::Scheme::HTTP });
+        target.authority = self.authority.clone();
+        target.path_and_query = Some(uri::PathAndQuery::try_from(head.target.of(bytes)).ok()?);
+        *request.uri_mut() = Uri::from_parts(target).ok()?;
+        let said = head.fields.iter().filter(|field| !field.hop && !is_of_connection(field.known) && field.known != Known::Host);
+        *request.headers_mut() = self.fields(said, bytes)?;
+        // Calls need it, whatever the client speaks.
+        if head.te_trailers || super::grpc::is_grpc(head, bytes) {
+            request.headers_mut().insert(::http::header::TE, HeaderValue::from_static("trailers"));
+        }
+        Some(request)
+    }
+
+    /// As [`fields()`].
+    pub fn trailers(&mut self, lines: &[u8]) -> HeaderMap {
+        if self.lines != lines {
+            self.lines = lines.to_vec();
+            self.trailers = fields(lines);
+        }
+        self.trailers.clone()
+    }
+
+    fn fields<'a>(&mut self, said: impl Iterator<Item = &'a Field> + Clone, bytes: &[u8]) -> Option<HeaderMap> {
+        if !self.again(said.clone(), bytes)? {
+            self.fields.clear();
+            for field in said {
+                append(&mut self.fields, field.name.of(bytes), field.value.of(bytes))?;
+            }
+        }
+        Some(self.fields.clone())
+    }
+
+    /// Puts these values in place of those before, if the names are the same; whether they are.
+    fn again<'a>(&mut self, said: impl Iterator<Item = &'a Field>, bytes: &[u8]) -> Option<bool> {
+        let mut before = self.fields.iter_mut();
+        for field in said {
+            let Some((name, value)) = before.next() else { return Some(false) };
+            if !name.as_str().as_bytes().eq_ignore_ascii_case(field.name.of(bytes)) {
+                return Some(false);
+            }
+            if value.as_bytes() != field.value.of(bytes) {
+                *value = HeaderValue::from_bytes(field.value.of(bytes)).ok()?;
+            }
+        }
+        Some(before.next().is_none())
+    }
 }
 
 /// What an answer becomes that switches to the protocol asked for (RFC 8441 section 5).
@@ -34,7 +99,7 @@ pub fn switched(parsed: &ResponseHead, bytes: &[u8], asked: &Switch<'_>) -> Resu
     if !protocol.eq_ignore_ascii_case(asked.protocol.as_bytes()) || asked.is_websocket() && !proved() {
         return Err(Reason::BadResponseHead);
     }
-    let mut response = head(parsed, bytes)?;
+    let mut response = Heads::default().response(parsed, bytes)?;
     *response.status_mut() = StatusCode::OK;
     response.headers_mut().remove("sec-websocket-accept");
     Ok(response)
@@ -51,27 +116,6 @@ fn append(fields: &mut HeaderMap, name: &[u8], value: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// A request of the gateway's own, parsed from `bytes`, as HTTP/2 says it; nothing, if HTTP/2 can't. Whether it goes over TLS.
-pub fn request_of(head: &RequestHead, bytes: &[u8], secure: bool) -> Option<Request<()>> {
-    let mut request = Request::new(());
-    *request.method_mut() = Method::from_bytes(head.method_name.of(bytes)).ok()?;
-    let mut target = uri::Parts::default();
-    target.scheme = Some(if secure { uri::Scheme::HTTPS } else { uri::Scheme::HTTP });
-    target.authority = Some(uri::Authority::try_from(head.host.of(bytes)).ok()?);
-    target.path_and_query = Some(uri::PathAndQuery::try_from(head.target.of(bytes)).ok()?);
-    *request.uri_mut() = Uri::from_parts(target).ok()?;
-    let fields = request.headers_mut();
-    fields.reserve(head.fields.len());
-    for field in head.fields.iter().filter(|field| !field.hop && !is_of_connection(field.known) && field.known != Known::Host) {
-        append(fields, field.name.of(bytes), field.value.of(bytes))?;
-    }
-    // Calls need it, whatever the client speaks.
-    if head.te_trailers || super::grpc::is_grpc(head, bytes) {
-        fields.insert(::http::header::TE, HeaderValue::from_static("trailers"));
-    }
-    Some(request)
-}
-
 /// The request to switch to another protocol that an upgrade of HTTP/1.1 becomes (RFC 8441 section 4), and the key that its answer is to
 /// prove to have seen, if it is a WebSocket's; nothing, if it can't be said.
 pub fn connect_of(head: &RequestHead, bytes: &[u8], secure: bool) -> Option<(Request<()>, Option<HeaderValue>)> {
@@ -80,7 +124,7 @@ pub fn connect_of(head: &RequestHead, bytes: &[u8], secure: bool) -> Option<(Req
         return None;
     }
     let protocol = head.header(bytes, "upgrade").and_then(|protocol| std::str::from_utf8(protocol).ok()).filter(|name| is_token(name))?;
-    let mut request = request_of(head, bytes, secure)?;
+    let mut request = Heads::default().request(head, bytes, secure)?;
     request.headers_mut().remove(CONTENT_LENGTH);
     *request.method_mut() = Method::CONNECT;
     request.extensions_mut().insert(Protocol::from(protocol));

@@ -49,6 +49,8 @@ fn a_request_is_said_in_http_1_1() {
     assert_eq!(write_request(&mut out, &parts("POST", "http://a/", &[]), Some(5), None), Ok(Body::Length(5)));
     assert!(out.ends_with(b"content-length: 5\r\n\r\n"));
     assert_eq!(write_request(&mut out, &parts("POST", "http://a/", &[("content-length", b"4")]), Some(5), None), Err(Reason::BadLength));
+    let (text, _) = written(&parts("GET", "/", &[("host", b"a")]), true).unwrap();
+    assert_eq!(text, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     let (text, _) = written(&parts("DELETE", "http://a/", &[("content-length", b"0")]), true).unwrap();
     assert!(text.ends_with("content-length: 0\r\n\r\n"));
 }
@@ -97,7 +99,7 @@ fn what_has_no_meaning_or_two_is_refused() {
     }
     let mut nameless = parts("GET", url, &[]);
     nameless.uri = "/".parse().unwrap();
-    assert_eq!(written(&nameless, true).unwrap_err(), Reason::BadTarget);
+    assert_eq!(written(&nameless, true).unwrap_err(), Reason::MissingHost);
     let mut anything = parts("OPTIONS", url, &[]);
     let mut uri = anything.uri.clone().into_parts();
     uri.path_and_query = Some("*".parse().unwrap());
@@ -207,10 +209,29 @@ fn a_response_loses_what_belongs_to_its_connection() {
     assert_eq!(parse_response(bytes, http::Method::Get, &Limits::default(), &mut parsed), Err(Reason::BadResponseFraming));
     let bytes = b"HTTP/1.1 404 Not Found\r\nDate: x\r\nSet-Cookie: a\r\nConnection: close, x-hop\r\nKeep-Alive: 1\r\nX-Hop: 1\r\nSet-Cookie: b\r\nContent-Length: 3\r\n\r\n";
     assert!(parse_response(bytes, http::Method::Get, &Limits::default(), &mut parsed).unwrap());
-    let response = head(&parsed, bytes).unwrap();
+    let response = Heads::default().response(&parsed, bytes).unwrap();
     assert_eq!(response.status(), 404);
     let fields: Vec<_> = response.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
     assert_eq!(fields, [("date", "x"), ("set-cookie", "a"), ("set-cookie", "b"), ("content-length", "3")]);
+}
+
+proptest! {
+    #[test]
+    fn a_head_is_the_same_whatever_was_before_it(
+        all in proptest::collection::vec(proptest::collection::vec(("[aAb]|Via|Connection|keep-alive", "[ab]{0,2}"), 0..4), 1..6),
+    ) {
+        let mut heads = Heads::default();
+        for (number, lines) in all.iter().enumerate() {
+            let lines: String = lines.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            let bytes = format!("HTTP/1.1 {} Ok\r\nContent-Length: 0\r\n{lines}\r\n", 200 + number);
+            let mut parsed = ResponseHead::default();
+            prop_assert!(parse_response(bytes.as_bytes(), http::Method::Get, &Limits::default(), &mut parsed).unwrap());
+            let alone = Heads::default().response(&parsed, bytes.as_bytes()).unwrap();
+            let among = heads.response(&parsed, bytes.as_bytes()).unwrap();
+            prop_assert_eq!(alone.status(), among.status());
+            prop_assert_eq!(alone.headers(), among.headers());
+        }
+    }
 }
 
 #[test]
@@ -219,6 +240,31 @@ fn trailers_are_the_same_there_and_back() {
     let mut out = Vec::new();
     write_fields(&mut out, &fields(lines)).unwrap();
     assert_eq!(out, lines);
+    let mut heads = Heads::default();
+    for lines in [lines, &b"grpc-status: 1\r\n"[..], b"grpc-status: 1\r\n", b""] {
+        assert_eq!(heads.trailers(lines), fields(lines));
+    }
+}
+
+#[test]
+fn a_request_is_the_same_whatever_was_before_it() {
+    let mut heads = Heads::default();
+    for (line, host, fields) in [
+        ("GET /a?b", "one", "A: 1\r\nB: 2\r\n"),
+        ("PUT /", "one", "A: 1\r\nB: 3\r\n"),
+        ("GET /", "two:80", "B: 3\r\nA: 1\r\n"),
+        ("GET /", "two", "Content-Type: application/grpc\r\n"),
+        ("GET /", "two", "Content-Type: application/json\r\n"),
+    ] {
+        let bytes = format!("{line} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n");
+        let mut parsed = RequestHead::default();
+        assert!(parse_request(bytes.as_bytes(), &Limits::default(), &mut parsed).unwrap());
+        let among = heads.request(&parsed, bytes.as_bytes(), false).unwrap();
+        let alone = Heads::default().request(&parsed, bytes.as_bytes(), false).unwrap();
+        assert_eq!((among.method(), among.uri(), among.headers()), (alone.method(), alone.uri(), alone.headers()));
+        assert_eq!(among.uri().authority().unwrap().as_str(), host);
+        assert_eq!(among.headers().contains_key("te"), fields.ends_with("grpc\r\n"));
+    }
 }
 
 #[test]
@@ -263,4 +309,24 @@ fn an_upgrade_is_said_in_either_terms() {
     );
     fields.insert("transfer-encoding", "chunked".parse().unwrap());
     assert_eq!(write_switched(&mut Vec::new(), &fields, "x", None), Err(Reason::BadResponseHead));
+}
+
+#[test]
+fn only_the_switch_asked_for_is_one() {
+    let asked = |protocol| Switch { protocol, nonce: *b"0123456789abcdef" };
+    let said = |lines: &str, protocol| {
+        let (text, mut head) = (format!("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n{lines}\r\n"), ResponseHead::default());
+        assert!(parse_response(text.as_bytes(), http::Method::Get, &Limits::default(), &mut head).unwrap());
+        switched(&head, text.as_bytes(), &asked(protocol)).map(|response| response.status().as_u16())
+    };
+    let proof = http::websocket_accept(b"MDEyMzQ1Njc4OWFiY2RlZg==");
+    assert_eq!(said(&format!("Upgrade: WebSocket\r\nSec-WebSocket-Accept: {proof}\r\n"), "websocket"), Ok(200));
+    assert_eq!(said("Upgrade: websocket\r\nSec-WebSocket-Accept: x\r\n", "websocket"), Err(Reason::BadResponseHead));
+    assert_eq!(said("Upgrade: websocket\r\n", "websocket"), Err(Reason::BadResponseHead));
+    assert_eq!(said("Upgrade: other\r\n", "other"), Ok(200));
+    assert_eq!(said("Upgrade: more\r\n", "other"), Err(Reason::BadResponseHead));
+    assert_eq!(
+        write_response(&mut Vec::new(), ::http::StatusCode::SWITCHING_PROTOCOLS, &HeaderMap::new(), http::Method::Get, true),
+        Err(Reason::BadResponseHead)
+    );
 }

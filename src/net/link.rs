@@ -148,6 +148,31 @@ impl Link {
         }
     }
 
+    /// Receives all that has come; nothing at the end of the stream. Out of a pipe it isn't copied for that.
+    ///
+    /// # Errors
+    /// What [`Stream::recv`] says.
+    pub async fn recv_all(&self) -> io::Result<Vec<u8>> {
+        match &self.kind {
+            Kind::Pipe(held) => held.end.recv_all().await,
+            Kind::Socket(..) | Kind::Tls(..) => {
+                let (received, buf) = self.recv(Vec::with_capacity(RECEIVE)).await;
+                received.map(|_| buf)
+            }
+        }
+    }
+
+    /// Sends into a pipe what it has room for at once; how many bytes that were, none if this is no pipe.
+    ///
+    /// # Errors
+    /// When the other end takes nothing any more.
+    pub fn push(&self, bytes: &[u8]) -> io::Result<usize> {
+        match &self.kind {
+            Kind::Socket(..) | Kind::Tls(..) => Ok(0),
+            Kind::Pipe(held) => held.end.push(bytes),
+        }
+    }
+
     /// What the other end of a pipe has said.
     pub fn told(&self) -> Option<Told> {
         match &self.kind {
@@ -214,8 +239,8 @@ impl Stream for Link {
     fn recv(&self, buf: Vec<u8>) -> impl Future<Output = Moved> {
         match &self.kind {
             Kind::Socket(wire) => Either::Left(wire.recv(buf)),
-            Kind::Pipe(held) => Either::Right(boxed(held.end.recv(buf))),
-            Kind::Tls(tls) => Either::Right(boxed(tls.recv(buf))),
+            Kind::Pipe(held) => Either::Right(Either::Left(held.end.recv(buf))),
+            Kind::Tls(tls) => Either::Right(Either::Right(boxed(tls.recv(buf)))),
         }
     }
 
@@ -231,18 +256,18 @@ impl Stream for Link {
     fn send(&self, buf: Vec<u8>, from: usize) -> impl Future<Output = Moved> {
         match &self.kind {
             Kind::Socket(wire) => Either::Left(wire.send(buf, from)),
-            Kind::Pipe(held) => Either::Right(boxed(held.end.send(buf, from))),
-            Kind::Tls(tls) => Either::Right(boxed(async move {
+            Kind::Pipe(held) => Either::Right(Either::Left(held.end.send(buf, from))),
+            Kind::Tls(tls) => Either::Right(Either::Right(boxed(async move {
                 let sent = tls.send(&buf[from..]).await;
                 (sent.map(|()| buf.len() - from), buf)
-            })),
+            }))),
         }
     }
 
     async fn readable(&self) -> io::Result<()> {
         match &self.kind {
             Kind::Socket(wire) => wire.readable().await,
-            Kind::Pipe(held) => Box::pin(held.end.readable()).await,
+            Kind::Pipe(held) => held.end.readable().await,
             Kind::Tls(tls) => Box::pin(tls.readable()).await,
         }
     }
@@ -262,7 +287,7 @@ impl Stream for Link {
     }
 }
 
-/// What isn't a plain socket is rarer, and isn't to make the state of those that wait for one larger.
+/// TLS is rarer, and isn't to make the state of those that wait for a plain socket larger.
 #[cold]
 #[inline(never)]
 fn boxed<'a>(work: impl Future<Output = Moved> + 'a) -> LocalBoxFuture<'a, Moved> {
@@ -303,3 +328,6 @@ pub async fn connect(address: &Address, make_timer: impl FnOnce(&Link) -> Timer)
     }
     Ok((link, timer))
 }
+
+/// Bytes that are received at once, where no buffer is lent for them.
+const RECEIVE: usize = 16 << 10;

@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::Shutdown;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use super::link::Target;
 use super::{Link, Moved};
@@ -24,15 +24,45 @@ struct Way {
     deaf: bool,
     /// It ended too early.
     reset: bool,
-    receiver: Option<Waker>,
-    sender: Option<Waker>,
+    receiver: Waiter,
+    sender: Waiter,
 }
 
 impl Way {
+    fn is_readable(&self) -> bool {
+        self.taken < self.bytes.len() || self.finished
+    }
+
     fn end(&mut self, finished: bool, deaf: bool) {
         self.finished |= finished;
         self.deaf |= deaf;
-        self.receiver.take().into_iter().chain(self.sender.take()).for_each(Waker::wake);
+        self.receiver.wake();
+        self.sender.wake();
+    }
+}
+
+/// A task that may be waiting. It stays the same one most often, so that its waker is kept.
+#[derive(Default)]
+struct Waiter {
+    task: Option<Waker>,
+    waits: bool,
+}
+
+impl Waiter {
+    fn wait(&mut self, cx: &Context<'_>) {
+        self.waits = true;
+        match &mut self.task {
+            Some(task) => task.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+    }
+
+    fn wake(&mut self) {
+        if std::mem::take(&mut self.waits)
+            && let Some(task) = &self.task
+        {
+            task.wake_by_ref();
+        }
     }
 }
 
@@ -140,7 +170,7 @@ impl End {
         if way.deaf {
             return Poll::Ready(());
         }
-        way.sender = Some(cx.waker().clone());
+        way.sender.wait(cx);
         Poll::Pending
     }
 
@@ -157,8 +187,7 @@ impl End {
 
     /// Whether a receive would return at once.
     pub(super) fn is_readable(&self) -> bool {
-        let way = self.incoming().borrow();
-        way.taken < way.bytes.len() || way.finished
+        self.incoming().borrow().is_readable()
     }
 
     /// Ends one or both directions; operations under way return.
@@ -175,9 +204,7 @@ impl End {
     /// Ends an idle receive under way, or the next.
     pub(super) fn wake(&self) {
         self.pipe.woken[self.side].set(true);
-        if let Some(waker) = self.incoming().borrow_mut().receiver.take() {
-            waker.wake();
-        }
+        self.incoming().borrow_mut().receiver.wake();
     }
 
     pub(super) async fn readable(&self) -> io::Result<()> {
@@ -185,19 +212,22 @@ impl End {
     }
 
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.is_readable() {
+        let mut way = self.incoming().borrow_mut();
+        if way.is_readable() {
             return Poll::Ready(Ok(()));
         }
-        self.incoming().borrow_mut().receiver = Some(cx.waker().clone());
+        way.receiver.wait(cx);
         Poll::Pending
     }
 
-    pub(super) async fn recv(&self, mut buf: Vec<u8>) -> Moved {
-        let result = match self.readable().await {
-            Ok(()) => self.take(&mut buf),
-            Err(error) => Err(error),
-        };
-        (result, buf)
+    /// No `async fn`, whose state would be larger than that of a socket's receive.
+    pub(super) fn recv(&self, buf: Vec<u8>) -> impl Future<Output = Moved> + Unpin {
+        let mut buf = Some(buf);
+        poll_fn(move |cx| {
+            let readable = ready!(self.poll_readable(cx));
+            let mut buf = buf.take().expect("polled until it is ready");
+            Poll::Ready((readable.and_then(|()| self.take(&mut buf)), buf))
+        })
     }
 
     pub(super) async fn recv_idle(&self, mut buf: Vec<u8>) -> Moved {
@@ -229,16 +259,39 @@ impl End {
             way.bytes.clear();
             way.taken = 0;
         }
-        if let Some(waker) = way.sender.take() {
-            waker.wake();
-        }
+        way.sender.wake();
         Ok(count)
     }
 
-    pub(super) async fn send(&self, buf: Vec<u8>, from: usize) -> Moved {
+    /// Receives all that has come, as it is; nothing at the end.
+    pub(super) async fn recv_all(&self) -> io::Result<Vec<u8>> {
+        self.readable().await?;
+        let mut way = self.incoming().borrow_mut();
+        if way.taken == way.bytes.len() && way.reset {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
+        let mut bytes = std::mem::take(&mut way.bytes);
+        bytes.drain(..std::mem::take(&mut way.taken));
+        way.sender.wake();
+        Ok(bytes)
+    }
+
+    /// Sends as much as there is room for; how much that was.
+    pub(super) fn push(&self, bytes: &[u8]) -> io::Result<usize> {
+        let mut sent = 0;
+        match self.poll_send(&mut Context::from_waker(Waker::noop()), bytes, &mut sent) {
+            Poll::Ready(Err(error)) => Err(error),
+            _ => Ok(sent),
+        }
+    }
+
+    /// No `async fn`, as [`End::recv`] is none.
+    pub(super) fn send(&self, mut buf: Vec<u8>, from: usize) -> impl Future<Output = Moved> + Unpin {
         let mut sent = from;
-        let result = poll_fn(|cx| self.poll_send(cx, &buf, &mut sent)).await;
-        (result.map(|()| sent - from), buf)
+        poll_fn(move |cx| {
+            let result = ready!(self.poll_send(cx, &buf, &mut sent));
+            Poll::Ready((result.map(|()| sent - from), std::mem::take(&mut buf)))
+        })
     }
 
     /// Sends the bytes from `sent` on, which counts along.
@@ -256,125 +309,12 @@ impl End {
             }
             way.bytes.extend_from_slice(&bytes[*sent..*sent + count]);
             *sent += count;
-            if let Some(waker) = way.receiver.take() {
-                waker.wake();
-            }
+            way.receiver.wake();
         }
         if *sent == bytes.len() {
             return Poll::Ready(Ok(()));
         }
-        way.sender = Some(cx.waker().clone());
+        way.sender.wait(cx);
         Poll::Pending
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::Instant;
-    use crate::net::{Deadlines, Engine, Stream, both, run_on, spawn};
-    use std::time::Duration;
-
-    fn on_a_core<F: Future<Output = ()> + 'static>(test: fn() -> F) {
-        run_on(&[Engine::Epoll], 16, |_| test()).unwrap();
-    }
-
-    /// What comes until the stream ends, in pieces of at most `room` bytes.
-    async fn all(link: &Link, room: usize) -> io::Result<Vec<u8>> {
-        let mut all = Vec::new();
-        loop {
-            let (result, buf) = link.recv(Vec::with_capacity(room)).await;
-            if result? == 0 {
-                return Ok(all);
-            }
-            all.extend_from_slice(&buf);
-        }
-    }
-
-    #[test]
-    fn carries_every_byte_in_order_however_little_it_holds() {
-        on_a_core(|| async {
-            let bytes: Vec<u8> = (0..10_000u32).flat_map(u32::to_be_bytes).collect();
-            for capacity in [1, 7, 4096, 1 << 20] {
-                let (left, right) = pipe(capacity);
-                let (bytes, shared) = (bytes.clone(), Rc::new(bytes.clone()));
-                let send = async {
-                    assert_eq!(left.send(bytes.clone(), 5).await.0.unwrap(), bytes.len() - 5);
-                    left.send_shared(shared, 1..9).await.unwrap();
-                    left.finish();
-                };
-                let (got, ()) = both(all(&right, 100), send).await;
-                assert!(got.unwrap() == [&bytes[5..], &bytes[1..9]].concat());
-            }
-        });
-    }
-
-    #[test]
-    fn holds_the_sender_back_once_it_is_full() {
-        on_a_core(|| async {
-            let (left, right) = pipe(10);
-            let sent = Rc::new(Cell::new(false));
-            let told = sent.clone();
-            spawn(async move {
-                left.send(vec![0; 11], 0).await.0.unwrap();
-                told.set(true);
-            });
-            crate::net::pause(Duration::from_millis(5)).await;
-            assert!(!sent.get());
-            assert_eq!(right.recv(Vec::with_capacity(1)).await.0.unwrap(), 1);
-            crate::net::pause(Duration::from_millis(5)).await;
-            assert!(sent.get());
-        });
-    }
-
-    #[test]
-    fn an_end_that_is_gone_is_seen_at_the_other() {
-        on_a_core(|| async {
-            let (left, right) = pipe(100);
-            left.send(b"last".to_vec(), 0).await.0.unwrap();
-            drop(left);
-            assert_eq!(right.send(b"x".to_vec(), 0).await.0.unwrap_err().kind(), ErrorKind::BrokenPipe);
-            assert_eq!(all(&right, 100).await.unwrap(), b"last");
-            let (left, right) = pipe(100);
-            left.send(b"half".to_vec(), 0).await.0.unwrap();
-            left.reset_on_close();
-            drop(left);
-            assert_eq!(right.recv(Vec::with_capacity(9)).await.1, b"half");
-            assert_eq!(right.recv(Vec::with_capacity(9)).await.0.unwrap_err().kind(), ErrorKind::ConnectionReset);
-        });
-    }
-
-    #[test]
-    fn deadlines_end_what_they_would_end_of_a_socket() {
-        on_a_core(|| async {
-            let deadlines = Rc::<Deadlines>::default();
-            let due = Instant::ZERO;
-            let sweep_soon = || {
-                let deadlines = deadlines.clone();
-                spawn(async move {
-                    crate::net::pause(Duration::from_millis(2)).await;
-                    assert_eq!(deadlines.sweep(due), 1);
-                });
-            };
-            let (left, right) = pipe(4);
-            let timer = deadlines.timer(&right);
-            timer.wake_at(due);
-            sweep_soon();
-            assert_eq!(right.recv_idle(Vec::new(), &timer).await.0.unwrap_err().kind(), ErrorKind::TimedOut);
-            assert!(timer.expired());
-            left.send(b"abcd".to_vec(), 0).await.0.unwrap();
-            timer.wake_at(due);
-            assert_eq!(deadlines.sweep(due), 1);
-            assert_eq!(right.recv_idle(Vec::new(), &timer).await.1, b"abcd", "what is there is received");
-
-            timer.hush_at(due);
-            sweep_soon();
-            assert_eq!(right.recv(Vec::new()).await.0.unwrap(), 0);
-            right.send(b"late".to_vec(), 0).await.0.unwrap();
-            timer.close_at(due);
-            sweep_soon();
-            assert_eq!(right.send(b"more".to_vec(), 0).await.0.unwrap_err().kind(), ErrorKind::BrokenPipe);
-            assert_eq!(all(&left, 100).await.unwrap(), b"late");
-        });
     }
 }

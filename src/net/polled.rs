@@ -1,6 +1,6 @@
 //! A link as the traits of tokio's I/O see it, for crates that poll: receives ahead into one buffer, gathers what is written into one send.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -18,8 +18,7 @@ type Moving = Pin<Box<dyn Future<Output = Moved>>>;
 /// Sees what is received as it comes, or what is sent as it goes.
 pub type Tap = Box<dyn FnMut(&[u8])>;
 
-/// How sending stands, for whoever limits it.
-#[derive(Debug, Default)]
+/// How sending stands, for whoever limits it; and its turns, for whoever polls it more than once in one.
 pub struct Progress {
     /// Something is being sent.
     pub sending: Cell<bool>,
@@ -27,6 +26,103 @@ pub struct Progress {
     pub sent: Cell<u64>,
     /// Nothing has come for so long that what is waited with holds no buffer.
     pub rests: Cell<bool>,
+    out: RefCell<Out>,
+    turn: Cell<Turn>,
+}
+
+/// What is on its way out.
+struct Out {
+    link: Link,
+    /// What is to be sent next, and the buffer that isn't in use.
+    next: Vec<u8>,
+    spare: Vec<u8>,
+    moving: Option<Moving>,
+    /// Sees what is sent.
+    tap: Option<Tap>,
+    /// Why the end of a turn could send nothing.
+    failed: Option<io::Error>,
+}
+
+/// Where a turn stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// There is none: what is flushed is sent at once.
+    None,
+    /// What is flushed waits for the turn's end.
+    Open,
+    /// And nothing is there to be received.
+    Dry,
+}
+
+impl Progress {
+    fn of(link: Link) -> Progress {
+        let out = Out { link, next: Vec::new(), spare: Vec::new(), moving: None, tap: None, failed: None };
+        Progress {
+            sending: Cell::new(false),
+            sent: Cell::new(0),
+            rests: Cell::new(false),
+            out: RefCell::new(out),
+            turn: Cell::new(Turn::None),
+        }
+    }
+
+    /// Begins a turn: until its end what is written is gathered, be it flushed or not, and whether something has come is looked at once.
+    pub fn begin_turn(&self) {
+        self.turn.set(Turn::Open);
+    }
+
+    /// Ends it: sends what was gathered. Whoever polls learns the next time if that can't be.
+    pub fn end_turn(&self, cx: &mut Context<'_>) {
+        self.turn.set(Turn::None);
+        if let Poll::Ready(Err(error)) = self.poll_all(cx) {
+            self.out.borrow_mut().failed = Some(error);
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    /// Waits until what is being sent has been.
+    fn poll_sent(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let out = &mut *self.out.borrow_mut();
+        if let Some(error) = out.failed.take() {
+            return Poll::Ready(Err(error));
+        }
+        let Some(moving) = &mut out.moving else { return Poll::Ready(Ok(())) };
+        let (result, mut buf) = ready!(moving.as_mut().poll(cx));
+        out.moving = None;
+        self.sending.set(false);
+        self.sent.set(self.sent.get() + 1);
+        buf.clear();
+        if buf.capacity() <= OUT_KEPT {
+            out.spare = buf;
+        }
+        Poll::Ready(result.map(|_| ()))
+    }
+
+    /// Waits until nothing is left to be sent.
+    fn poll_all(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_sent(cx))?;
+            if !self.send() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// Sends what is next, if there is something.
+    fn send(&self) -> bool {
+        let out = &mut *self.out.borrow_mut();
+        if out.next.is_empty() {
+            return false;
+        }
+        let buf = std::mem::replace(&mut out.next, std::mem::take(&mut out.spare));
+        if let Some(tap) = &mut out.tap {
+            tap(&buf);
+        }
+        let link = out.link.clone();
+        out.moving = Some(Box::pin(async move { link.send(buf, 0).await }));
+        self.sending.set(true);
+        true
+    }
 }
 
 /// When a receive that brings nothing gives its buffer back; `None` if it may keep it.
@@ -43,14 +139,9 @@ pub struct Polled {
     rest: Option<Rc<Rest>>,
     link: Link,
     tap: Tap,
-    sees_sent: Option<Tap>,
     received: Vec<u8>,
     taken: usize,
     receiving: Option<Moving>,
-    /// What is to be sent next, and the buffer that isn't in use.
-    out: Vec<u8>,
-    spare: Vec<u8>,
-    sending: Option<Moving>,
     progress: Rc<Progress>,
 }
 
@@ -58,19 +149,8 @@ impl Polled {
     /// Over a link from which `first` has been received already.
     pub fn new(link: Link, first: Vec<u8>, mut tap: Tap) -> Polled {
         tap(&first);
-        Polled {
-            rest: None,
-            link,
-            tap,
-            sees_sent: None,
-            received: first,
-            taken: 0,
-            receiving: None,
-            out: Vec::new(),
-            spare: Vec::new(),
-            sending: None,
-            progress: Rc::default(),
-        }
+        let progress = Rc::new(Progress::of(link.clone()));
+        Polled { rest: None, link, tap, received: first, taken: 0, receiving: None, progress }
     }
 
     /// Lets it rest where nothing comes; the timer is for nothing else.
@@ -80,27 +160,14 @@ impl Polled {
     }
 
     /// Shows to `tap` what is sent as well.
-    pub fn showing(mut self, tap: Tap) -> Polled {
-        self.sees_sent = Some(tap);
+    pub fn showing(self, tap: Tap) -> Polled {
+        self.progress.out.borrow_mut().tap = Some(tap);
         self
     }
 
-    /// How sending stands.
+    /// How sending stands, and its turns.
     pub fn progress(&self) -> Rc<Progress> {
         self.progress.clone()
-    }
-
-    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(sending) = &mut self.sending else { return Poll::Ready(Ok(())) };
-        let (result, mut buf) = ready!(sending.as_mut().poll(cx));
-        self.sending = None;
-        self.progress.sending.set(false);
-        self.progress.sent.set(self.progress.sent.get() + 1);
-        buf.clear();
-        if buf.capacity() <= OUT_KEPT {
-            self.spare = buf;
-        }
-        Poll::Ready(result.map(|_| ()))
     }
 }
 
@@ -108,6 +175,9 @@ impl AsyncRead for Polled {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.taken == this.received.len() {
+            if this.progress.turn.get() == Turn::Dry {
+                return Poll::Pending;
+            }
             let receiving = match &mut this.receiving {
                 Some(receiving) => receiving,
                 none => {
@@ -121,7 +191,12 @@ impl AsyncRead for Polled {
                     }
                 }
             };
-            let (result, buf) = ready!(receiving.as_mut().poll(cx));
+            let Poll::Ready((result, buf)) = receiving.as_mut().poll(cx) else {
+                if this.progress.turn.get() == Turn::Open {
+                    this.progress.turn.set(Turn::Dry);
+                }
+                return Poll::Pending;
+            };
             this.receiving = None;
             this.received = buf;
             result?;
@@ -156,34 +231,25 @@ async fn receive_or_rest(link: Link, buf: Vec<u8>, rest: Rc<Rest>, at: Instant, 
 }
 
 impl AsyncWrite for Polled {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = &mut *self;
-        if this.out.len() >= OUT_MAX {
-            ready!(Pin::new(&mut *this).poll_flush(cx))?;
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let progress = &self.progress;
+        if progress.out.borrow().next.len() >= OUT_MAX {
+            ready!(progress.poll_sent(cx))?;
+            progress.send();
         }
-        this.out.extend_from_slice(bytes);
+        progress.out.borrow_mut().next.extend_from_slice(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        loop {
-            ready!(this.poll_sent(cx))?;
-            if this.out.is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-            let buf = std::mem::replace(&mut this.out, std::mem::take(&mut this.spare));
-            if let Some(tap) = &mut this.sees_sent {
-                tap(&buf);
-            }
-            let link = this.link.clone();
-            this.sending = Some(Box::pin(async move { link.send(buf, 0).await }));
-            this.progress.sending.set(true);
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.progress.turn.get() {
+            Turn::None => self.progress.poll_all(cx),
+            Turn::Open | Turn::Dry => Poll::Ready(self.progress.out.borrow_mut().failed.take().map_or(Ok(()), Err)),
         }
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.as_mut().poll_flush(cx))?;
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.progress.poll_all(cx))?;
         self.link.finish();
         Poll::Ready(Ok(()))
     }
@@ -192,7 +258,7 @@ impl AsyncWrite for Polled {
 impl Drop for Polled {
     fn drop(&mut self) {
         // The kernel keeps a socket open for what is under way on it.
-        if self.receiving.is_some() || self.sending.is_some() {
+        if self.receiving.is_some() || self.progress.sending.get() {
             self.link.abort();
         }
     }
@@ -291,6 +357,40 @@ mod tests {
                 poll_fn(|cx| Pin::new(&mut polled).poll_read(cx, &mut piece)).await.unwrap();
                 assert_eq!((piece.filled(), progress.rests.get()), (sent, false));
             }
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn in_a_turn_what_is_flushed_is_gathered_and_what_has_come_is_looked_at_once() {
+        run_on(&[Engine::Epoll], 16, |_| async {
+            let (near, far) = pipe(1 << 20);
+            let mut polled = Polled::new(near, Vec::new(), Box::new(|_| {}));
+            let progress = polled.progress();
+            let mut room = [0; 9];
+            let mut room = ReadBuf::new(&mut room);
+            poll_fn(|cx| {
+                progress.begin_turn();
+                for piece in [&b"one, "[..], b"two, ", &vec![b'x'; OUT_MAX]] {
+                    assert!(Pin::new(&mut polled).poll_write(cx, piece).is_ready() && Pin::new(&mut polled).poll_flush(cx).is_ready());
+                    assert!(!far.readable_now() && !progress.sending.get());
+                }
+                assert!(Pin::new(&mut polled).poll_write(cx, b"three").is_ready() && progress.sending.get(), "so much isn't gathered");
+                assert!(Pin::new(&mut polled).poll_read(cx, &mut room).is_pending());
+                far.push(b"come").unwrap();
+                assert!(Pin::new(&mut polled).poll_read(cx, &mut room).is_pending());
+                progress.end_turn(cx);
+                assert!(Pin::new(&mut polled).poll_read(cx, &mut room).is_ready());
+                Poll::Ready(())
+            })
+            .await;
+            let sent = far.recv_all().await.unwrap();
+            assert!(sent.starts_with(b"one, two, xx") && sent.ends_with(b"xxthree") && progress.sent.get() == 2);
+            drop(far);
+            progress.begin_turn();
+            poll_fn(|cx| Pin::new(&mut polled).poll_write(cx, b"late")).await.unwrap();
+            poll_fn(|cx| Poll::Ready(progress.end_turn(cx))).await;
+            assert!(poll_fn(|cx| Pin::new(&mut polled).poll_flush(cx)).await.is_err(), "who polls learns that it can't be sent");
         })
         .unwrap();
     }

@@ -1,6 +1,7 @@
 //! The runtime's traps, each shown on both engines: a wait that is ended loses no byte, a listener that is stopped no connection, an
 //! expired deadline ends what it is meant to end, a bell wakes an idle core.
 
+mod pipe;
 mod tls;
 
 use std::cell::Cell;

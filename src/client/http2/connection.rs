@@ -15,7 +15,7 @@ use super::lane::lane;
 use crate::client::Key;
 use crate::clock::Instant;
 use crate::http1::Limits;
-use crate::http2::{Alarm, Greeting, Keepalive, Pace, Silent};
+use crate::http2::{Alarm, Greeting, Heads, Keepalive, Pace, Silent};
 use crate::net::{self, Link, Polled, Timer, pipe};
 
 /// What a connection to an endpoint may carry.
@@ -46,6 +46,8 @@ pub(super) struct Shared {
     waiting: RefCell<Vec<Waker>>,
     /// Requests that it carries.
     pub(super) busy: Cell<u32>,
+    /// What requests' heads are made with.
+    pub(super) heads: RefCell<Heads>,
     /// Lanes that use it.
     lanes: Cell<u32>,
     stage: RefCell<Stage>,
@@ -208,6 +210,7 @@ impl Connections {
                     greeted: Cell::new(false),
                     waiting: RefCell::default(),
                     busy: Cell::new(0),
+                    heads: RefCell::default(),
                     lanes: Cell::new(0),
                     stage: RefCell::new(Stage::Opening(Vec::new())),
                     idle: RefCell::default(),
@@ -323,7 +326,9 @@ async fn drive(
     let mut connection = pin!(connection);
     let mut limited = None;
     poll_fn(|cx| {
+        progress.begin_turn();
         let ended = connection.as_mut().poll(cx);
+        progress.end_turn(cx);
         if pulse.shared.greeted.get() {
             pulse.shared.let_go();
         }

@@ -9,13 +9,12 @@ use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
 use http::Request;
 
-use super::connection::Seat;
+use super::connection::{Seat, Shared};
 use super::reply::reply;
 use super::request::{Sent, send_body};
 use super::switch::switch;
 use crate::http::{Framing, RequestHead};
 use crate::http1::{Limits, parse_request};
-use crate::http2::request_of;
 use crate::net::{Link, Stream, Told};
 
 /// How a stream ended.
@@ -50,7 +49,7 @@ pub(super) async fn lane(seat: Seat, far: Link, limits: Limits) {
         ended = if switches {
             Box::pin(switch(sender, &seat.shared, &far, &mut buf, &head)).await
         } else {
-            Box::pin(stream(sender, seat.shared.secure.get(), &far, &mut buf, &head, &limits)).await
+            Box::pin(stream(sender, &seat.shared, &far, &mut buf, &head, &limits)).await
         };
         busy.set(busy.get() - 1);
         if switches {
@@ -113,8 +112,8 @@ pub(super) async fn open(
     sender.send_request(request, whole).map_err(|error| if error.is_io() { Ended::Broken } else { Ended::Goodbye })
 }
 
-async fn stream(sender: SendRequest<Bytes>, secure: bool, far: &Link, buf: &mut Vec<u8>, head: &RequestHead, limits: &Limits) -> Ended {
-    let Some(request) = request_of(head, buf, secure) else { return Ended::Broken };
+async fn stream(sender: SendRequest<Bytes>, shared: &Shared, far: &Link, buf: &mut Vec<u8>, head: &RequestHead, limits: &Limits) -> Ended {
+    let Some(request) = shared.heads.borrow_mut().request(head, buf, shared.secure.get()) else { return Ended::Broken };
     let (method, framing) = (head.method, head.framing);
     buf.drain(..head.length);
     let bodiless = matches!(framing, Framing::None | Framing::Length(0));

@@ -1,10 +1,13 @@
 //! The gateway's answer on its way out of the pipe: read as HTTP/1.1, sent as HTTP/2, no faster than the client takes it.
 
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
+use std::io;
+use std::ops::ControlFlow;
 use std::pin::pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
 use http::{Response, StatusCode};
@@ -12,13 +15,13 @@ use http::{Response, StatusCode};
 use crate::clock::Instant;
 use crate::http::{Framing, Method, ResponseHead};
 use crate::http1::{Chunked, Limits, parse_response};
-use crate::http2::{Switch, fields, head, switched};
-use crate::net::{Link, Moved, Stream, Timer};
+use crate::http2::{Heads, Switch, switched};
+use crate::net::{Link, Timer};
 
 /// What a lane reads answers with, from stream to stream.
 pub(super) struct Answer {
-    buf: Vec<u8>,
-    head: ResponseHead,
+    /// What has come behind an answer that switches the protocol.
+    early: Vec<u8>,
     decoder: Chunked,
     patience: Patience,
 }
@@ -33,7 +36,7 @@ pub(super) struct Patience {
 
 impl Answer {
     pub(super) fn new(limits: &Limits, patience: Patience) -> Answer {
-        Answer { buf: Vec::with_capacity(BUFFER), head: ResponseHead::default(), decoder: Chunked::new(limits), patience }
+        Answer { early: Vec::new(), decoder: Chunked::new(limits), patience }
     }
 }
 
@@ -54,6 +57,22 @@ pub(super) enum Passed {
     Switched(SendStream<Bytes>),
 }
 
+/// What heads are read with, of one lane after the other, as most are alike.
+#[derive(Default)]
+pub(super) struct Reading {
+    parsed: ResponseHead,
+    heads: Heads,
+}
+
+/// How an answer goes on behind its head.
+struct Begun {
+    send: SendStream<Bytes>,
+    framing: Framing,
+    /// Bytes of its head.
+    length: usize,
+    keeps: bool,
+}
+
 /// Passes the answer on, to a request that may have asked for another protocol. What has come behind one that switches to it stays in `with`.
 pub(super) async fn answer(
     near: &Link,
@@ -61,137 +80,168 @@ pub(super) async fn answer(
     method: Method,
     asked: Option<&Switch<'_>>,
     limits: Limits,
+    reading: &RefCell<Reading>,
     with: &mut Answer,
 ) -> Result<Passed, Cut> {
-    let Answer { buf, head: parsed, decoder, patience } = with;
-    buf.clear();
     // What the gateway writes itself may be longer than what it takes.
     let limits = Limits { head: usize::MAX, headers: usize::MAX, ..limits };
-    loop {
-        if !buf.is_empty() && parse_response(buf, method, &limits, parsed).map_err(|_| Cut::Gateway)? {
-            if parsed.status >= 200 {
-                break;
-            }
-            if parsed.status == 101 {
-                let asked = asked.ok_or(Cut::Gateway)?;
-                let Ok(response) = switched(parsed, buf, asked) else { return not_switched(respond) };
-                let send = respond.send_response(response, false).map_err(|_| Cut::Client)?;
-                buf.drain(..parsed.length);
-                return Ok(Passed::Switched(send));
-            }
-            let interim = head(parsed, buf).map_err(|_| Cut::Gateway)?;
-            respond.send_informational(interim).map_err(|_| Cut::Client)?;
-            buf.drain(..parsed.length);
-            continue;
-        }
-        let received;
-        (received, *buf) = unless_reset(|cx| respond.poll_reset(cx), near.recv(std::mem::take(buf))).await?;
-        if !received.is_ok_and(|count| count > 0) {
+    let mut buf = Vec::new();
+    let Begun { mut send, framing, length, keeps } = loop {
+        let more = unless_reset(|cx| respond.poll_reset(cx), near.recv_all()).await?;
+        if more.is_empty() {
             return Err(Cut::Gateway);
         }
-    }
-    let response = head(parsed, buf).map_err(|_| Cut::Gateway)?;
-    if asked.is_some() && response.status().is_success() {
-        return not_switched(respond);
-    }
-    let bodiless = matches!(parsed.framing, Framing::None | Framing::Length(0));
-    let mut send = respond.send_response(response, bodiless).map_err(|_| Cut::Client)?;
-    let keeps = parsed.connection.keep_alive;
-    buf.drain(..parsed.length);
-    let clean = match parsed.framing {
-        _ if bodiless => buf.is_empty(),
+        if buf.is_empty() {
+            buf = more;
+        } else {
+            buf.extend_from_slice(&more);
+        }
+        match begin(respond, method, asked, &limits, &mut reading.borrow_mut(), &mut buf)? {
+            ControlFlow::Break(Ok(begun)) => break begun,
+            ControlFlow::Break(Err(passed)) => {
+                with.early = buf;
+                return Ok(passed);
+            }
+            ControlFlow::Continue(()) => {}
+        }
+    };
+    let Answer { decoder, patience, .. } = with;
+    let clean = match framing {
+        Framing::None | Framing::Length(0) => buf.len() == length,
         Framing::Chunked => {
             decoder.reset();
-            chunked(near, &mut send, buf, decoder, patience).await?
+            chunked(near, &mut send, (buf, length), decoder, reading, patience).await?
         }
-        Framing::Length(length) => counted(near, &mut send, buf, length, patience).await?,
-        Framing::None | Framing::UntilClose => return Err(Cut::Gateway),
+        Framing::Length(left) => counted(near, &mut send, (buf, length), left, patience).await?,
+        Framing::UntilClose => return Err(Cut::Gateway),
     };
     Ok(if clean && keeps { Passed::Clean } else { Passed::Spent })
 }
 
+/// Passes the heads on that `buf` begins with; goes on with more of it, if none is the last, or breaks with what follows, or why nothing does.
+fn begin(
+    respond: &mut SendResponse<Bytes>,
+    method: Method,
+    asked: Option<&Switch<'_>>,
+    limits: &Limits,
+    Reading { parsed, heads }: &mut Reading,
+    buf: &mut Vec<u8>,
+) -> Result<ControlFlow<Result<Begun, Passed>>, Cut> {
+    while parse_response(buf, method, limits, parsed).map_err(|_| Cut::Gateway)? {
+        if parsed.status == 101 {
+            let asked = asked.ok_or(Cut::Gateway)?;
+            let Ok(response) = switched(parsed, buf, asked) else { return not_switched(respond) };
+            let send = respond.send_response(response, false).map_err(|_| Cut::Client)?;
+            buf.drain(..parsed.length);
+            return Ok(ControlFlow::Break(Err(Passed::Switched(send))));
+        }
+        let response = heads.response(parsed, buf).map_err(|_| Cut::Gateway)?;
+        if parsed.status >= 200 {
+            if asked.is_some() && response.status().is_success() {
+                return not_switched(respond);
+            }
+            let bodiless = matches!(parsed.framing, Framing::None | Framing::Length(0));
+            let send = respond.send_response(response, bodiless).map_err(|_| Cut::Client)?;
+            let (framing, length, keeps) = (parsed.framing, parsed.length, parsed.connection.keep_alive);
+            return Ok(ControlFlow::Break(Ok(Begun { send, framing, length, keeps })));
+        }
+        respond.send_informational(response).map_err(|_| Cut::Client)?;
+        buf.drain(..parsed.length);
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
 /// Tells who asked for another protocol that it isn't spoken. Success would say that it is (RFC 8441 section 5), and the body would pass for it.
-fn not_switched(respond: &mut SendResponse<Bytes>) -> Result<Passed, Cut> {
+fn not_switched<T>(respond: &mut SendResponse<Bytes>) -> Result<ControlFlow<Result<T, Passed>>, Cut> {
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::BAD_GATEWAY;
     respond.send_response(response, true).map_err(|_| Cut::Client)?;
-    Ok(Passed::Spent)
+    Ok(ControlFlow::Break(Err(Passed::Spent)))
 }
 
 /// Passes the bytes of another protocol on, until the gateway's end.
 pub(super) async fn bytes(near: &Link, mut send: SendStream<Bytes>, with: &mut Answer) -> Result<(), Cut> {
-    let Answer { buf, patience, .. } = with;
+    let mut piece = std::mem::take(&mut with.early);
     loop {
-        data(&mut send, buf, false, patience).await?;
-        buf.clear();
-        let received;
-        (received, *buf) = unless_reset(|cx| send.poll_reset(cx), near.recv(std::mem::take(buf))).await?;
-        match received {
-            Ok(0) => return data(&mut send, &[], true, patience).await,
-            Ok(_) => {}
-            Err(_) => return Err(Cut::Gateway),
+        data(&mut send, piece.into(), false, &with.patience).await?;
+        piece = unless_reset(|cx| send.poll_reset(cx), near.recv_all()).await?;
+        if piece.is_empty() {
+            return data(&mut send, Bytes::new(), true, &with.patience).await;
         }
     }
 }
 
-async fn counted(near: &Link, send: &mut SendStream<Bytes>, buf: &mut Vec<u8>, mut left: u64, patience: &Patience) -> Result<bool, Cut> {
+/// What a buffer holds from there on.
+type Rest = (Vec<u8>, usize);
+
+async fn counted(near: &Link, send: &mut SendStream<Bytes>, rest: Rest, mut left: u64, patience: &Patience) -> Result<bool, Cut> {
+    let (mut buf, mut from) = rest;
     loop {
-        let count = buf.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let there = buf.len() - from;
+        let count = there.min(usize::try_from(left).unwrap_or(usize::MAX));
         left -= count as u64;
-        data(send, &buf[..count], left == 0, patience).await?;
+        data(send, part(buf, from, count), left == 0, patience).await?;
         if left == 0 {
-            return Ok(count == buf.len());
+            return Ok(count == there);
         }
-        more(near, send, buf).await?;
+        (buf, from) = (more(near, send).await?, 0);
     }
 }
 
 async fn chunked(
     near: &Link,
     send: &mut SendStream<Bytes>,
-    buf: &mut Vec<u8>,
+    (mut buf, mut from): Rest,
     decoder: &mut Chunked,
+    reading: &RefCell<Reading>,
     patience: &Patience,
 ) -> Result<bool, Cut> {
     loop {
-        let decoded = decoder.decode(buf).map_err(|_| Cut::Gateway)?;
-        let trailers = decoder.trailers();
-        data(send, &buf[..decoded.data], decoded.done && trailers.is_empty(), patience).await?;
+        let there = &mut buf[from..];
+        let decoded = decoder.decode(there).map_err(|_| Cut::Gateway)?;
+        let clean = decoded.consumed == there.len();
+        let ends = decoded.done && decoder.trailers().is_empty();
+        data(send, part(buf, from, decoded.data), ends, patience).await?;
         if decoded.done {
-            if !trailers.is_empty() {
-                send.send_trailers(fields(trailers)).map_err(|_| Cut::Client)?;
+            if !ends {
+                send.send_trailers(reading.borrow_mut().heads.trailers(decoder.trailers())).map_err(|_| Cut::Client)?;
             }
-            return Ok(decoded.consumed == buf.len());
+            return Ok(clean);
         }
-        more(near, send, buf).await?;
+        (buf, from) = (more(near, send).await?, 0);
     }
 }
 
-/// Receives the next piece in place of the last.
-async fn more(near: &Link, send: &mut SendStream<Bytes>, buf: &mut Vec<u8>) -> Result<(), Cut> {
-    buf.clear();
-    let received;
-    (received, *buf) = unless_reset(|cx| send.poll_reset(cx), near.recv(std::mem::take(buf))).await?;
-    if received.is_ok_and(|count| count > 0) { Ok(()) } else { Err(Cut::Gateway) }
+/// So many of a buffer's bytes, without a copy.
+fn part(buf: Vec<u8>, from: usize, count: usize) -> Bytes {
+    let mut bytes = Bytes::from(buf);
+    bytes.advance(from);
+    bytes.truncate(count);
+    bytes
 }
 
-/// Receives, unless the client resets the stream.
+/// Receives the next piece.
+async fn more(near: &Link, send: &mut SendStream<Bytes>) -> Result<Vec<u8>, Cut> {
+    let piece = unless_reset(|cx| send.poll_reset(cx), near.recv_all()).await?;
+    if piece.is_empty() { Err(Cut::Gateway) } else { Ok(piece) }
+}
+
+/// Receives, nothing at the end, unless the client resets the stream.
 async fn unless_reset(
     mut poll_reset: impl FnMut(&mut Context<'_>) -> Poll<Result<Reason, h2::Error>>,
-    receiving: impl Future<Output = Moved>,
-) -> Result<Moved, Cut> {
+    receiving: impl Future<Output = io::Result<Vec<u8>>>,
+) -> Result<Vec<u8>, Cut> {
     let mut receiving = pin!(receiving);
-    poll_fn(|cx| {
-        if poll_reset(cx).is_ready() {
-            return Poll::Ready(Err(Cut::Client));
-        }
-        receiving.as_mut().poll(cx).map(Ok)
+    poll_fn(|cx| match receiving.as_mut().poll(cx) {
+        Poll::Ready(Ok(received)) if !received.is_empty() => Poll::Ready(Ok(received)),
+        _ if poll_reset(cx).is_ready() => Poll::Ready(Err(Cut::Client)),
+        ended => ended.map_err(|_| Cut::Gateway),
     })
     .await
 }
 
 /// Sends a piece of the body, as the client lets it.
-async fn data(send: &mut SendStream<Bytes>, mut piece: &[u8], last: bool, patience: &Patience) -> Result<(), Cut> {
+async fn data(send: &mut SendStream<Bytes>, mut piece: Bytes, last: bool, patience: &Patience) -> Result<(), Cut> {
     while !piece.is_empty() {
         send.reserve_capacity(piece.len());
         let mut waits = false;
@@ -210,10 +260,10 @@ async fn data(send: &mut SendStream<Bytes>, mut piece: &[u8], last: bool, patien
         if waits {
             patience.alarm.clear();
         }
-        let (front, rest) = piece.split_at(room);
-        piece = rest;
-        send.send_data(Bytes::copy_from_slice(front), last && piece.is_empty()).map_err(|_| Cut::Client)?;
-        if last && piece.is_empty() {
+        let front = if room == piece.len() { std::mem::take(&mut piece) } else { piece.split_to(room) };
+        let ends = last && piece.is_empty();
+        send.send_data(front, ends).map_err(|_| Cut::Client)?;
+        if ends {
             return Ok(());
         }
     }
@@ -222,6 +272,3 @@ async fn data(send: &mut SendStream<Bytes>, mut piece: &[u8], last: bool, patien
     }
     Ok(())
 }
-
-/// Bytes of an answer that are read at once.
-const BUFFER: usize = 16 << 10;

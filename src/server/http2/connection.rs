@@ -1,19 +1,20 @@
 //! One connection's life: its streams are handed to lanes; it ends in order when idle or draining, at once when it is abused.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::panic::resume_unwind;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use h2::server::{Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::Request;
 
-use super::lane::{Slot, lane};
+use super::answer::Reading;
+use super::lane::{Slot, start};
 use super::{Event, Settings};
 use crate::clock::Instant;
 use crate::http2::{Alarm, Keepalive, Meter, PREFACE, Resets, Silent};
@@ -31,9 +32,43 @@ pub(super) struct Shared<S> {
     pub idle: RefCell<Vec<Rc<Slot>>>,
     /// Streams under way.
     pub busy: Cell<usize>,
+    /// What answers' heads are read with.
+    pub reading: RefCell<Reading>,
+    /// Lanes there are.
+    pub lanes: Cell<usize>,
     /// The connection has ended: lanes end as well.
     pub over: Cell<bool>,
+    /// The connection's own task.
+    task: Waker,
+    /// What a lane panicked with.
+    panic: RefCell<Option<Panic>>,
 }
+
+impl<S> Shared<S> {
+    /// Lets the connection look whether something is to be done.
+    pub(super) fn wake(&self) {
+        self.task.wake_by_ref();
+    }
+
+    /// A lane has panicked, with which the connection ends.
+    pub(super) fn panicked(&self, with: Panic) {
+        *self.panic.borrow_mut() = Some(with);
+        self.wake();
+    }
+}
+
+/// What ends lanes with their connection, be it by a panic.
+struct Ending<S>(Rc<Shared<S>>);
+
+impl<S> Drop for Ending<S> {
+    fn drop(&mut self) {
+        self.0.over.set(true);
+        self.0.idle.borrow_mut().drain(..).for_each(|slot| slot.wake());
+    }
+}
+
+/// What a task panicked with.
+pub(super) type Panic = Box<dyn Any + Send>;
 
 /// A stream that the client opened.
 pub(super) type Opened = (Request<RecvStream>, SendResponse<Bytes>);
@@ -64,13 +99,23 @@ pub async fn serve<S: Service>(service: Rc<S>, client: Client, settings: Setting
     let keepalive = settings.pace.zip(connection.ping_pong()).map(|(pace, ping)| Keepalive::new(pace, ping, heard));
     let pulse = client.timer.alarm().await;
     let alarm = service.deadlines().alarm().await;
-    let shared =
-        Rc::new(Shared { service, client, write: settings.write, idle: RefCell::default(), busy: Cell::new(0), over: Cell::new(false) });
+    let shared = Rc::new(Shared {
+        service,
+        client,
+        write: settings.write,
+        idle: RefCell::default(),
+        busy: Cell::new(0),
+        reading: RefCell::default(),
+        lanes: Cell::new(0),
+        over: Cell::new(false),
+        task: poll_fn(|cx| Poll::Ready(cx.waker().clone())).await,
+        panic: RefCell::default(),
+    });
+    let ending = Ending(shared.clone());
     let mut driver = Driver {
         shared: shared.clone(),
         settings,
         connection,
-        lanes: FuturesUnordered::new(),
         alarm,
         flooded,
         progress,
@@ -84,12 +129,12 @@ pub async fn serve<S: Service>(service: Rc<S>, client: Client, settings: Setting
         rests: false,
     };
     poll_fn(|cx| driver.poll(cx)).await;
-    let Driver { connection, mut lanes, .. } = driver;
     // Streams under way learn of it, and see to it that what was begun for them ends.
-    drop(connection);
-    shared.over.set(true);
-    shared.idle.borrow_mut().drain(..).for_each(|slot| slot.wake());
-    while lanes.next().await.is_some() {}
+    drop((driver, ending));
+    poll_fn(|_| if shared.lanes.get() == 0 { Poll::Ready(()) } else { Poll::Pending }).await;
+    if let Some(panic) = shared.panic.take() {
+        resume_unwind(panic);
+    }
 }
 
 /// What a reset with this code is that leaves the gateway, where nothing else tells of it: `h2` refuses streams, and resets what is malformed,
@@ -132,7 +177,6 @@ struct Driver<S: Service> {
     shared: Rc<Shared<S>>,
     settings: Settings,
     connection: Connection<Polled, Bytes>,
-    lanes: FuturesUnordered<Pin<Box<dyn Future<Output = ()>>>>,
     /// Wakes this task when the connection has been idle for too long, or the core drains.
     alarm: Timer,
     flooded: Rc<Cell<bool>>,
@@ -154,18 +198,21 @@ struct Driver<S: Service> {
 impl<S: Service> Driver<S> {
     /// Moves everything on; ready once the connection is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.shared.panic.borrow().is_some() {
+            return Poll::Ready(());
+        }
         if self.alarm.expired() {
             self.leave();
         }
+        self.progress.begin_turn();
         loop {
-            while let Poll::Ready(Some(())) = self.lanes.poll_next_unpin(cx) {}
             let accepted = self.connection.poll_accept(cx);
             if self.flooded.get() && self.stage != Stage::Cut {
                 self.cut();
                 continue;
             }
             match accepted {
-                Poll::Ready(Some(Ok(opened))) => self.open(opened),
+                Poll::Ready(Some(Ok(opened))) => self.open(cx, opened),
                 Poll::Ready(Some(Err(error))) => {
                     if error.is_library() && self.stage != Stage::Cut {
                         // What h2 itself counts.
@@ -178,6 +225,7 @@ impl<S: Service> Driver<S> {
                 Poll::Pending => break,
             }
         }
+        self.progress.end_turn(cx);
         self.watch();
         if self.look(cx).is_err() {
             self.shared.service.on_http2(Event::Silent);
@@ -205,7 +253,7 @@ impl<S: Service> Driver<S> {
     }
 
     /// Gives a stream to a lane that waits, or to a new one.
-    fn open(&mut self, (request, mut respond): Opened) {
+    fn open(&mut self, cx: &mut Context<'_>, (request, mut respond): Opened) {
         let shared = &self.shared;
         let service = &shared.service;
         service.on_http2(Event::Stream);
@@ -215,19 +263,19 @@ impl<S: Service> Driver<S> {
         }
         let shared = &self.shared;
         // Streams that were reset leave their lanes busy until what was begun for them has ended.
-        if self.lanes.len() - shared.idle.borrow().len() >= 2 * self.settings.streams as usize {
+        if shared.lanes.get() - shared.idle.borrow().len() >= 2 * self.settings.streams as usize {
             respond.send_reset(Reason::REFUSED_STREAM);
             return;
         }
         shared.busy.set(shared.busy.get() + 1);
         while let Some(slot) = { shared.idle.borrow_mut().pop() } {
             if slot.is_open() {
-                slot.give((request, respond));
+                slot.give(cx, &*shared.service, (request, respond));
                 return;
             }
             slot.wake();
         }
-        self.lanes.push(Box::pin(lane(shared.clone(), (request, respond))));
+        start(cx, shared, (request, respond));
     }
 
     /// Says that no further streams are served on this connection; those under way are.

@@ -2,13 +2,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
+use h2::RecvStream;
 use h2::ext::Protocol;
+use h2::server::SendResponse;
 
 use super::Event;
 use super::answer::{Answer, Cut, Passed, Patience, answer, bytes};
@@ -17,15 +21,17 @@ use super::upload::upload;
 use crate::error::Reason;
 use crate::http::Method;
 use crate::http2::{Body, Switch, write_request};
-use crate::net::{Link, Stream, both, pipe};
+use crate::net::{self, Link, Stream, pipe};
 use crate::server::connection::or_forever;
 use crate::server::{Client, Service};
 
 /// Where a lane that waits is given its next stream.
 pub(super) struct Slot {
-    next: RefCell<Option<Opened>>,
+    next: RefCell<Option<Begun>>,
     waker: RefCell<Option<Waker>>,
     link: RefCell<Option<Link>>,
+    /// Why what came is no request, for whoever serves the pipe's other end.
+    untold: Rc<Cell<Option<Reason>>>,
 }
 
 impl Slot {
@@ -34,10 +40,19 @@ impl Slot {
         self.link.borrow().as_ref().is_some_and(|link| !link.readable_now() && !link.is_left())
     }
 
-    /// Gives it a stream.
-    pub(super) fn give(&self, opened: Opened) {
-        *self.next.borrow_mut() = Some(opened);
-        self.wake();
+    /// Gives it a stream, whose request goes into the pipe. Its lane is woken by the answer, or by what ends the stream before, unless there
+    /// is more to be sent.
+    pub(super) fn give(&self, cx: &mut Context<'_>, service: &impl Service, opened: Opened) {
+        let link = self.link.borrow();
+        let Some(link) = &*link else { return };
+        let mut begun = begin(cx, service, link, &self.untold, opened);
+        let lane = self.waker.borrow();
+        let waits =
+            begun.uploaded && lane.as_ref().is_some_and(|lane| begun.respond.poll_reset(&mut Context::from_waker(lane)).is_pending());
+        *self.next.borrow_mut() = Some(begun);
+        if !waits && let Some(lane) = &*lane {
+            lane.wake_by_ref();
+        }
     }
 
     /// Ends its lane.
@@ -48,14 +63,25 @@ impl Slot {
 
     /// Lets it look whether it has something to do.
     pub(super) fn wake(&self) {
-        if let Some(waker) = self.waker.borrow_mut().take() {
-            waker.wake();
+        if let Some(lane) = &*self.waker.borrow() {
+            lane.wake_by_ref();
         }
     }
 }
 
-/// Serves a stream, then those it is given, until its pipe is closed or the connection is over.
-pub(super) async fn lane<S: Service>(shared: Rc<Shared<S>>, first: Opened) {
+/// A lane's place on its connection, held by both of its tasks.
+struct Place<S>(Rc<Shared<S>>);
+
+impl<S> Drop for Place<S> {
+    fn drop(&mut self) {
+        self.0.lanes.set(self.0.lanes.get() - 1);
+        self.0.wake();
+    }
+}
+
+/// Makes a lane, which serves a stream, then those it is given, until its pipe is closed or the connection is over. Each end of the pipe has
+/// a task of its own, so that neither is polled for what the other waits for.
+pub(super) fn start<S: Service>(cx: &mut Context<'_>, shared: &Rc<Shared<S>>, first: Opened) {
     let (near, far) = pipe(CAPACITY);
     let service = &shared.service;
     let timer = service.deadlines().timer(&far);
@@ -66,11 +92,25 @@ pub(super) async fn lane<S: Service>(shared: Rc<Shared<S>>, first: Opened) {
     let told = Some(untold.clone());
     let client =
         Client { timer, link: far, peer, destination, http2: true, untold: told, secured, sent: Cell::new(0), received: Cell::new(0) };
-    both(crate::server::serve(service.clone(), client), streams(&shared, near, first, &untold)).await;
+    let slot = Rc::new(Slot { next: RefCell::default(), waker: RefCell::default(), link: RefCell::new(Some(near.clone())), untold });
+    slot.give(cx, &**service, first);
+    shared.lanes.set(shared.lanes.get() + 1);
+    let place = Rc::new(Place(shared.clone()));
+    spawn(place.clone(), crate::server::serve(service.clone(), client));
+    let shared = shared.clone();
+    spawn(place, async move { streams(&shared, near, &slot).await });
 }
 
-async fn streams<S: Service>(shared: &Rc<Shared<S>>, near: Link, first: Opened, untold: &Cell<Option<Reason>>) {
-    let slot = Rc::new(Slot { next: RefCell::new(Some(first)), waker: RefCell::default(), link: RefCell::new(Some(near.clone())) });
+/// Runs a task of a lane. Its panic is the connection's.
+fn spawn<S: Service>(place: Rc<Place<S>>, task: impl Future<Output = ()> + 'static) {
+    net::spawn(AssertUnwindSafe(task).catch_unwind().map(move |result| {
+        if let Err(with) = result {
+            place.0.panicked(with);
+        }
+    }));
+}
+
+async fn streams<S: Service>(shared: &Shared<S>, near: Link, slot: &Rc<Slot>) {
     let (clock, write) = (shared.service.clone(), or_forever(shared.write) + STALLED);
     let patience = Patience { alarm: shared.service.deadlines().alarm().await, until: Box::new(move || clock.now() + write) };
     let mut answering = Answer::new(&shared.service.limits(), patience);
@@ -81,19 +121,22 @@ async fn streams<S: Service>(shared: &Rc<Shared<S>>, near: Link, first: Opened, 
             if next.is_some() || shared.over.get() || !slot.is_open() {
                 return Poll::Ready(next);
             }
-            *slot.waker.borrow_mut() = Some(cx.waker().clone());
+            slot.waker.borrow_mut().get_or_insert_with(|| cx.waker().clone());
             closed.as_mut().poll(cx).map(|_| None)
         });
-        let Some(opened) = next.await else { break };
-        let kept = stream(shared, &near, opened, &mut answering, untold).await;
+        let Some(begun) = next.await else { break };
+        let kept = stream(shared, &near, begun, &mut answering).await;
         shared.busy.set(shared.busy.get() - 1);
+        if shared.busy.get() == 0 {
+            shared.wake();
+        }
         if !kept || shared.over.get() || !slot.is_open() || shared.idle.borrow().len() >= KEPT {
             break;
         }
         shared.idle.borrow_mut().push(slot.clone());
     }
     let mut idle = shared.idle.borrow_mut();
-    if let Some(at) = idle.iter().position(|other| Rc::ptr_eq(other, &slot)) {
+    if let Some(at) = idle.iter().position(|other| Rc::ptr_eq(other, slot)) {
         idle.swap_remove(at);
     }
     drop(idle);
@@ -102,26 +145,51 @@ async fn streams<S: Service>(shared: &Rc<Shared<S>>, near: Link, first: Opened, 
     near.reset_on_close();
 }
 
-/// Carries one stream; whether the pipe can carry another.
-async fn stream<S: Service>(
-    shared: &Shared<S>,
-    near: &Link,
-    (request, mut respond): Opened,
-    answering: &mut Answer,
-    untold: &Cell<Option<Reason>>,
-) -> bool {
-    let service = &*shared.service;
+/// Another protocol that a stream asks for.
+struct Asked {
+    protocol: Protocol,
+    nonce: [u8; 16],
+}
+
+impl Asked {
+    fn switch(&self) -> Switch<'_> {
+        Switch { protocol: self.protocol.as_str(), nonce: self.nonce }
+    }
+}
+
+/// A stream whose request is in the pipe, or on its way into it.
+struct Begun {
+    respond: SendResponse<Bytes>,
+    /// What of the head, and of a body that is there as a whole, didn't go into the pipe.
+    rest: Vec<u8>,
+    /// The body, and what has come of it.
+    body: RecvStream,
+    first: Bytes,
+    framing: Body,
+    method: Method,
+    asked: Option<Box<Asked>>,
+    /// All of the request has been sent, or can't be.
+    uploaded: bool,
+    /// The pipe is served still.
+    served: bool,
+}
+
+/// Translates a request, and sends into the pipe what there is room for.
+fn begin(cx: &mut Context<'_>, service: &impl Service, near: &Link, untold: &Cell<Option<Reason>>, (request, respond): Opened) -> Begun {
     let (parts, mut body) = request.into_parts();
+    let mut first = Bytes::new();
     // What has come of the body by now is all of it, most often: then its length is known, and it can be sent again.
-    let first = match poll_fn(|cx| Poll::Ready(body.poll_data(cx))).await {
-        Poll::Ready(Some(Ok(piece))) => piece,
-        _ => Bytes::new(),
-    };
+    if !body.is_end_stream()
+        && let Poll::Ready(Some(Ok(piece))) = body.poll_data(cx)
+    {
+        first = piece;
+    }
     let whole = body.is_end_stream().then_some(first.len() as u64);
     let mut head = Vec::with_capacity(1024);
     let protocol = parts.extensions.get::<Protocol>().cloned();
-    let nonce = (u128::from(service.draw()) << 64 | u128::from(service.draw())).to_be_bytes();
-    let switch = protocol.as_ref().map(|protocol| Switch { protocol: protocol.as_str(), nonce });
+    let asked = protocol
+        .map(|protocol| Box::new(Asked { protocol, nonce: (u128::from(service.draw()) << 64 | u128::from(service.draw())).to_be_bytes() }));
+    let switch = asked.as_ref().map(|asked| asked.switch());
     let translated = write_request(&mut head, &parts, whole, switch.as_ref());
     let framing = translated.unwrap_or_else(|reason| {
         // Whoever serves the other end answers, counts and logs it as what HTTP/1 refuses.
@@ -130,19 +198,31 @@ async fn stream<S: Service>(
         Body::None
     });
     let method = if framing == Body::Switched { Method::Get } else { Method::from_bytes(parts.method.as_str().as_bytes()) };
-    drop(parts);
-    let switches = framing == Body::Switched;
-    let at_once = translated.is_err() || whole.is_some() && !switches && head.len() + first.len() <= CAPACITY;
+    let at_once = translated.is_err() || whole.is_some() && framing != Body::Switched && head.len() + first.len() <= CAPACITY;
     if at_once && translated.is_ok() {
         head.extend_from_slice(&first);
     }
-    let (sent, _) = near.send(head, 0).await;
-    let mut uploaded = at_once || sent.is_err();
+    let pushed = near.push(&head);
+    let served = pushed.is_ok();
+    let rest = head.split_off(pushed.unwrap_or(head.len()));
+    Begun { respond, uploaded: at_once && rest.is_empty() || !served, rest, body, first, framing, method, asked, served }
+}
+
+/// Carries one stream; whether the pipe can carry another.
+async fn stream<S: Service>(shared: &Shared<S>, near: &Link, begun: Begun, answering: &mut Answer) -> bool {
+    let service = &*shared.service;
+    let Begun { mut respond, rest, body, first, framing, method, asked, mut uploaded, mut served } = begun;
+    let switch = asked.as_ref().map(|asked| asked.switch());
+    let switches = framing == Body::Switched;
+    if !rest.is_empty() {
+        served = near.send(rest, 0).await.0.is_ok();
+        uploaded = !served;
+    }
     let result = {
         let mut upload = pin!(upload(near, body, first, framing));
         // What is sent behind a request that may not be switched would be taken for the next one.
         let passed = {
-            let mut answer = pin!(answer(near, &mut respond, method, switch.as_ref(), service.limits(), answering));
+            let mut answer = pin!(answer(near, &mut respond, method, switch.as_ref(), service.limits(), &shared.reading, answering));
             poll_fn(|cx| {
                 if !uploaded
                     && !switches
@@ -178,7 +258,7 @@ async fn stream<S: Service>(
                 .await
             }
             // Where the upload isn't over, h2 ends the stream without an error once the answer is sent (RFC 9113 section 8.1).
-            Ok(passed) => Ok(matches!(passed, Passed::Clean) && uploaded && sent.is_ok()),
+            Ok(passed) => Ok(matches!(passed, Passed::Clean) && uploaded && served),
             Err(cut) => Err(cut),
         }
     };

@@ -4,8 +4,9 @@
 //! socket <-> h2 <-> stream <-> lane: translated both ways <-> pipe <-> server::serve, as any client's connection
 //! ```
 //!
-//! All of a connection runs in its one task. A lane is kept for the next stream, so that neither a task nor a connection to serve is made
-//! for each, and heads that come again are recognised.
+//! A connection has a task, and so has each end of a lane's pipe: what one wakes runs behind all that came with it, so that frames go out
+//! together. A lane is kept for the next stream, so that neither tasks nor a connection to serve are made for each, and heads that come
+//! again are recognised.
 
 mod answer;
 mod connection;
