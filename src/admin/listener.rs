@@ -90,6 +90,10 @@ async fn converse(link: Link, desk: &Desk, readers: &Cell<usize>) {
     let (mut bytes, mut head) = (Vec::with_capacity(2048), RequestHead::default());
     let (answer, body) = loop {
         match http1::parse_request(&bytes, &LIMITS, &mut head) {
+            // A page of anywhere, open in a browser on this host, could ask as well; browsers say where it is from.
+            Ok(true) if head.method == Method::Post && head.header(&bytes, "origin").is_some() => {
+                break (Response::text(403, "pages in browsers may not ask for this: their requests have an Origin\n"), true);
+            }
             Ok(true) if head.method == Method::Post && head.path.of(&bytes) == b"/purge" => {
                 break (purge::serve(&link, &head, bytes, desk).await, true);
             }
@@ -196,6 +200,7 @@ fn wire(response: &Response, body: bool) -> Vec<u8> {
 const fn phrase(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
         409 => "Conflict",
@@ -275,6 +280,10 @@ mod tests {
             assert!(answer.starts_with("HTTP/1.1 405 ") && answer.contains("\r\nAllow: POST\r\n"), "{answer}");
             let answer = say(address, "POST /reload HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
             assert!(answer.starts_with("HTTP/1.1 422 ") && answer.ends_with("\r\n\r\nbad\n"), "{answer}");
+            for path in ["/reload", "/purge?prefix=x"] {
+                let answer = say(address, &format!("POST {path} HTTP/1.1\r\nHost: a\r\nOrigin: http://a\r\nContent-Length: 0\r\n\r\n"));
+                assert!(answer.starts_with("HTTP/1.1 403 Forbidden\r\n") && answer.contains("Origin"), "{answer}");
+            }
         });
     }
 

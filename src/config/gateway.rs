@@ -1,7 +1,11 @@
 //! Settings of the gateway as a whole.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{BreakerMode, CircuitBreaker, Http2, Latency, Route, Runtime, Size, Time, Tls, Tracing, Upstream};
 use crate::middleware::Entry;
@@ -51,7 +55,32 @@ pub struct Config {
     /// Groups of endpoints that serve the same thing.
     pub upstreams: Vec<Upstream>,
     /// Which request goes to which upstream. The most specific match wins; see `priority`.
+    #[serde(deserialize_with = "all_at_once")]
     pub routes: Vec<Route>,
+}
+
+/// Reads a list into one piece of memory: there may be many thousands of routes, and lists that grow as they are read are copied, and twice
+/// as large for a while.
+fn all_at_once<'de, D: Deserializer<'de>, T: Deserialize<'de>>(list: D) -> Result<Vec<T>, D::Error> {
+    struct List<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
+            let mut list = Vec::with_capacity(items.size_hint().unwrap_or_default());
+            while let Some(item) = items.next_element()? {
+                list.push(item);
+            }
+            Ok(list)
+        }
+    }
+
+    list.deserialize_seq(List(PhantomData))
 }
 
 impl Config {

@@ -40,21 +40,21 @@ pub struct Route {
     /// In place of `upstream`: several that share its requests.
     pub split: Vec<Arm>,
     /// What keeps a user in one arm of `split`; without it each request goes to an arm by chance.
-    pub sticky: Option<Sticky>,
+    pub sticky: Option<Box<Sticky>>,
     /// Requests go to another arm of `split` while no endpoint of theirs can be used. Else they are refused, so that an experiment's
     /// users don't mix.
     pub split_fallback: bool,
     /// The header by which answers tell the upstream of `split` that their request was sent to; without it none does.
     pub split_header: Option<String>,
     /// A share of its requests, copied to another upstream.
-    pub mirror: Option<Mirror>,
+    pub mirror: Option<Box<Mirror>>,
     /// Whether answers are stored and requests answered from them (RFC 9111); left out, a route with `cache` has it on.
     pub cache_enabled: Option<bool>,
     /// How long answers are fresh that say nothing about it, with status 200, 203, 204, 300, 301 or 308. Never makes one stored that
     /// forbids it.
     pub cache_ttl: Option<Time>,
     /// How answers are cached.
-    pub cache: Option<crate::cache::RouteSettings>,
+    pub cache: Option<Box<crate::cache::RouteSettings>>,
     /// Removed from the front of the path.
     pub strip_prefix: Option<String>,
     /// The path that the endpoint sees: `/v2/users/{id}`; `{*}` is what the pattern's last `*` took.

@@ -50,7 +50,7 @@ impl Default for Runtime {
             ring_entries: 4096,
             password_threads: 1,
             buffer: Size::from_bytes(16 << 10),
-            body_buffer: Size::from_bytes(64 << 10),
+            body_buffer: Size::from_bytes(128 << 10),
         }
     }
 }

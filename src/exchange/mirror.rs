@@ -67,7 +67,7 @@ pub struct Mirrored {
 impl MirrorPlan {
     /// The mirror of a route, if it has one; its upstream is found by `index`. `edits` are the route's.
     pub(super) fn new(route: &Route, edits: &Edits, index: impl Fn(&str) -> usize) -> Option<Box<MirrorPlan>> {
-        let settings = route.mirror.clone()?;
+        let settings = config::Mirror::clone(route.mirror.as_ref()?);
         let mut edits = edits.clone();
         edits.remove("Expect");
         edits.set(&settings.header, "true");

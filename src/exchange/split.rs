@@ -53,7 +53,7 @@ impl SplitPlan {
         if route.split.is_empty() {
             return None;
         }
-        let known_by = match &route.sticky {
+        let known_by = match route.sticky.as_deref() {
             Some(config::Sticky { cookie: Some(cookie), .. }) => {
                 let (before, behind) = cookie.line();
                 KnownBy::Cookie(Box::new(Cookie { name: cookie.name.clone(), before: before.into(), behind: behind.into() }))

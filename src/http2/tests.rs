@@ -49,6 +49,8 @@ fn a_request_is_said_in_http_1_1() {
     assert_eq!(write_request(&mut out, &parts("POST", "http://a/", &[]), Some(5), None), Ok(Body::Length(5)));
     assert!(out.ends_with(b"content-length: 5\r\n\r\n"));
     assert_eq!(write_request(&mut out, &parts("POST", "http://a/", &[("content-length", b"4")]), Some(5), None), Err(Reason::BadLength));
+    let (text, _) = written(&parts("GET", "/", &[("host", b"a")]), true).unwrap();
+    assert_eq!(text, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     let (text, _) = written(&parts("DELETE", "http://a/", &[("content-length", b"0")]), true).unwrap();
     assert!(text.ends_with("content-length: 0\r\n\r\n"));
 }
@@ -307,4 +309,24 @@ fn an_upgrade_is_said_in_either_terms() {
     );
     fields.insert("transfer-encoding", "chunked".parse().unwrap());
     assert_eq!(write_switched(&mut Vec::new(), &fields, "x", None), Err(Reason::BadResponseHead));
+}
+
+#[test]
+fn only_the_switch_asked_for_is_one() {
+    let asked = |protocol| Switch { protocol, nonce: *b"0123456789abcdef" };
+    let said = |lines: &str, protocol| {
+        let (text, mut head) = (format!("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n{lines}\r\n"), ResponseHead::default());
+        assert!(parse_response(text.as_bytes(), http::Method::Get, &Limits::default(), &mut head).unwrap());
+        switched(&head, text.as_bytes(), &asked(protocol)).map(|response| response.status().as_u16())
+    };
+    let proof = http::websocket_accept(b"MDEyMzQ1Njc4OWFiY2RlZg==");
+    assert_eq!(said(&format!("Upgrade: WebSocket\r\nSec-WebSocket-Accept: {proof}\r\n"), "websocket"), Ok(200));
+    assert_eq!(said("Upgrade: websocket\r\nSec-WebSocket-Accept: x\r\n", "websocket"), Err(Reason::BadResponseHead));
+    assert_eq!(said("Upgrade: websocket\r\n", "websocket"), Err(Reason::BadResponseHead));
+    assert_eq!(said("Upgrade: other\r\n", "other"), Ok(200));
+    assert_eq!(said("Upgrade: more\r\n", "other"), Err(Reason::BadResponseHead));
+    assert_eq!(
+        write_response(&mut Vec::new(), ::http::StatusCode::SWITCHING_PROTOCOLS, &HeaderMap::new(), http::Method::Get, true),
+        Err(Reason::BadResponseHead)
+    );
 }

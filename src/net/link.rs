@@ -97,6 +97,20 @@ impl Link {
         }
     }
 
+    /// Whether it is a socket without TLS.
+    #[inline]
+    pub fn is_socket(&self) -> bool {
+        matches!(self.kind, Kind::Socket(_))
+    }
+
+    /// Receives what a socket without TLS has at once besides what was received last, into the buffer's spare capacity. What there is to tell
+    /// otherwise, the next receive tells.
+    pub fn recv_more(&self, buf: &mut Vec<u8>) {
+        if let Kind::Socket(wire) = &self.kind {
+            sys::recv_more(wire.fd, buf);
+        }
+    }
+
     /// Whether it is spoken over TLS.
     pub fn is_secure(&self) -> bool {
         matches!(self.kind, Kind::Tls(_))

@@ -32,7 +32,10 @@ pub use sys::{adopt, pass_only, readable_at_once, reset_on_close, set_descriptor
 
 use std::future::Future;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
+
+use futures_util::FutureExt;
 
 /// Bytes received, sent or failed, together with the buffer that the operation borrowed.
 pub type Moved = (io::Result<usize>, Vec<u8>);
@@ -66,7 +69,12 @@ pub async fn pause(duration: Duration) {
     monoio::time::sleep(duration).await;
 }
 
-/// Runs a task on this core, beside all others.
+/// Runs a task on this core, beside all others. Its panic ends the process: see [`spawn_apart`].
 pub fn spawn(task: impl Future<Output = ()> + 'static) {
     monoio::spawn(task);
+}
+
+/// The same; a panic ends the task alone, and `on_panic` hears of it.
+pub fn spawn_apart(task: impl Future<Output = ()> + 'static, on_panic: impl FnOnce() + 'static) {
+    spawn(AssertUnwindSafe(task).catch_unwind().map(|result| result.unwrap_or_else(|_| on_panic())));
 }

@@ -139,6 +139,17 @@ pub(super) fn recv_now(fd: RawFd, buf: &mut [u8], flags: libc::c_int) -> io::Res
     usize::try_from(received).map_err(|_| io::Error::last_os_error())
 }
 
+/// Receives what a socket has at once into the buffer's spare capacity.
+pub(super) fn recv_more(fd: RawFd, buf: &mut Vec<u8>) {
+    let spare = buf.spare_capacity_mut();
+    // SAFETY: the pointer and length are those of one exclusively borrowed slice.
+    let received = unsafe { libc::recv(fd, spare.as_mut_ptr().cast(), spare.len(), libc::MSG_DONTWAIT) };
+    if let Ok(received) = usize::try_from(received) {
+        // SAFETY: the kernel has written so many bytes there.
+        unsafe { buf.set_len(buf.len() + received) };
+    }
+}
+
 /// The socket's own address, if it is one of the Internet.
 pub(super) fn local_address(fd: RawFd) -> Option<std::net::SocketAddr> {
     with(fd, |socket| socket.local_addr().ok()?.as_socket())

@@ -168,6 +168,7 @@ impl Core {
     pub fn new(parts: Parts) -> Rc<Core> {
         let Parts { index, journal, scribe, checks, clock, view, buffers, counters, pages, ports, chance, hurry, latency, slow, spans } =
             parts;
+        let panicking = counters.clone();
         Rc::new_cyclic(|own| Core {
             own: own.clone(),
             epoch_us: Cell::new(0),
@@ -183,7 +184,7 @@ impl Core {
             deadlines: Rc::default(),
             buffers,
             pool: Pool::default(),
-            multiplexed: Rc::default(),
+            multiplexed: http2::Connections::new(move || panicking.panics.add(1)),
             waiters: Waiters::default(),
             counters,
             latency: RefCell::new(latency),

@@ -1,10 +1,7 @@
 //! Fetching for the cache: an answer that isn't complete yet is received by a task of its own, at the endpoint's speed, and all its
 //! clients read from what has come. So a client that reads slowly holds up nobody, and one that leaves doesn't end it.
 
-use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
-
-use futures_util::FutureExt;
 
 use super::attempt::{Answered, Received, key};
 use super::core::{Core, Session};
@@ -23,11 +20,9 @@ impl Core {
     /// Runs a task beside all connections; a panic ends it alone.
     pub(super) fn beside(self: &Rc<Core>, task: impl Future<Output = ()> + 'static) {
         let core = self.clone();
-        net::spawn(async move {
-            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
-                core.counters.panics.add(1);
-                core.waiters.wake_all();
-            }
+        net::spawn_apart(task, move || {
+            core.counters.panics.add(1);
+            core.waiters.wake_all();
         });
     }
 

@@ -1,6 +1,8 @@
-//! An upgraded connection: bytes both ways, untouched, until both sides have finished. Each direction holds a buffer of `runtime.buffer` while bytes
-//! pass, and none while it is silent.
+//! An upgraded connection: bytes both ways, untouched, until both sides have finished. A direction in which small messages pass waits with a small
+//! buffer of its own: waiting and receiving are one operation. Otherwise it holds a buffer of `runtime.buffer` while bytes pass, and none while it
+//! is silent.
 
+use std::cell::Cell;
 use std::future::pending;
 use std::time::Duration;
 
@@ -9,8 +11,9 @@ use super::core::{Core, after};
 use super::serve::Request;
 use super::upload::beside_until;
 use crate::client::Connection;
+use crate::clock::Instant;
 use crate::exchange::Exchange;
-use crate::net::{Stream, both};
+use crate::net::{Link, Moved, Stream, both};
 use crate::server::{Client, Next};
 
 impl Request<'_> {
@@ -44,12 +47,17 @@ impl Request<'_> {
 /// Relays until both directions have ended, or nothing has passed for `idle`. `early` came from the endpoint behind its head, `ahead` from the
 /// client behind its request.
 async fn tunnel(core: &Core, client: &Client, up: &Connection, early: Vec<u8>, ahead: Vec<u8>, idle: Duration) {
-    let touch = || {
-        let limit = after(core.woke(), idle);
-        client.timer.close_upgraded_at(limit);
-        up.timer.close_upgraded_at(limit);
+    // Both deadlines move at most once in so long, and are that much later: messages may come by the thousand.
+    let move_at = Cell::new(Instant::ZERO);
+    let touch = |now: Instant| {
+        if now >= move_at.get() {
+            move_at.set(now + TOUCH);
+            let limit = after(now + TOUCH, idle);
+            client.timer.close_upgraded_at(limit);
+            up.timer.close_upgraded_at(limit);
+        }
     };
-    touch();
+    touch(core.woke());
     let to_endpoint = |bytes: u64| {
         core.counters.bytes_in.add(bytes);
         core.counters.upgraded_in.add(bytes);
@@ -64,13 +72,14 @@ async fn tunnel(core: &Core, client: &Client, up: &Connection, early: Vec<u8>, a
         .await;
 }
 
-async fn copy(core: &Core, from: &impl Stream, to: &impl Stream, first: Vec<u8>, touch: &impl Fn(), count: impl Fn(u64)) {
+async fn copy(core: &Core, from: &Link, to: &Link, first: Vec<u8>, touch: &impl Fn(Instant), count: impl Fn(u64)) {
     let mut buf = first;
     loop {
         // What came with a head has a buffer of its own size.
         let full = buf.len() == buf.capacity() && buf.capacity() >= core.buffers.size();
-        if !buf.is_empty() {
-            count(buf.len() as u64);
+        let last = buf.len();
+        if last > 0 {
+            count(last as u64);
             let (result, back) = to.send(buf, 0).await;
             buf = back;
             if result.is_err() {
@@ -78,22 +87,13 @@ async fn copy(core: &Core, from: &impl Stream, to: &impl Stream, first: Vec<u8>,
                 from.abort();
                 break;
             }
-            touch();
+            touch(core.now());
             buf.clear();
         }
+        let result;
         // Where a receive has filled its buffer, there is more to come at once.
-        if !full {
-            core.buffers.give(buf);
-            let waited = from.readable().await;
-            buf = core.buffers.take();
-            if waited.is_err() {
-                to.abort();
-                break;
-            }
-        }
-        let (result, back) = from.recv(buf).await;
-        buf = back;
-        touch();
+        (result, buf) = if full { from.recv(buf).await } else { receive(core, from, buf, last).await };
+        touch(core.woke());
         match result {
             Ok(0) => {
                 to.finish();
@@ -108,3 +108,31 @@ async fn copy(core: &Core, from: &impl Stream, to: &impl Stream, first: Vec<u8>,
     }
     core.buffers.give(buf);
 }
+
+/// Receives what comes next, holding little while nothing comes; `last` is how much came before, which tells what to expect.
+async fn receive(core: &Core, from: &Link, mut buf: Vec<u8>, last: usize) -> Moved {
+    if last >= SMALL || !from.is_socket() {
+        core.buffers.give(buf);
+        return match from.readable().await {
+            Ok(()) => from.recv(core.buffers.take()).await,
+            Err(error) => (Err(error), Vec::new()),
+        };
+    }
+    if buf.capacity() != SMALL {
+        core.buffers.give(buf);
+        buf = Vec::with_capacity(SMALL);
+    }
+    let (result, buf) = from.recv(buf).await;
+    if buf.len() < SMALL {
+        return (result, buf);
+    }
+    let mut larger = core.buffers.take();
+    larger.extend_from_slice(&buf);
+    from.recv_more(&mut larger);
+    (Ok(larger.len()), larger)
+}
+
+/// Bytes that a direction waits with: a message of chat or of a feed with its frame's head, most often.
+const SMALL: usize = 512;
+/// How seldom deadlines are moved.
+const TOUCH: Duration = Duration::from_millis(100);

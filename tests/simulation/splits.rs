@@ -49,7 +49,8 @@ impl World {
         let mut chance = Chance::new(seed);
         let arms = chance.between(2, 4);
         let mut config = Config::default();
-        let mut route = Route { path: "/*".into(), sticky: Some(Sticky { by: Some(HashKey::Ip), cookie: None }), ..Route::default() };
+        let mut route =
+            Route { path: "/*".into(), sticky: Some(Sticky { by: Some(HashKey::Ip), cookie: None }.into()), ..Route::default() };
         for index in 0..arms {
             let upstream = format!("u{index}");
             let url = format!("http://127.0.0.1:{}", 1000 + index);

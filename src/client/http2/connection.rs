@@ -66,9 +66,10 @@ enum Stage {
 }
 
 /// All of a core.
-#[derive(Default)]
 pub struct Connections {
     all: RefCell<Vec<Rc<Shared>>>,
+    /// Hears of tasks that ended by a panic.
+    on_panic: Box<dyn Fn()>,
 }
 
 /// What a connection takes away when it ends: its place among the others.
@@ -186,6 +187,11 @@ impl Shared {
 }
 
 impl Connections {
+    /// None yet. `on_panic` hears of each task of theirs that ends by a panic, which ends its connection and no other.
+    pub fn new(on_panic: impl Fn() + 'static) -> Rc<Connections> {
+        Rc::new(Connections { all: RefCell::default(), on_panic: Box::new(on_panic) })
+    }
+
     /// One end of a pipe that carries requests to the endpoint, over a connection that has room or a new one, which `connect` opens;
     /// whether it had to be opened. `on_silent` is called if it ends because its endpoint said nothing, though it was asked.
     ///
@@ -231,7 +237,12 @@ impl Connections {
         };
         seat.shared.opened().await?;
         let (near, far) = pipe(CAPACITY);
-        net::spawn(lane(seat, far, settings.limits));
+        let (shared, end, connections) = (seat.shared.clone(), far.clone(), self.clone());
+        net::spawn_apart(lane(seat, far, settings.limits), move || {
+            end.reset_on_close();
+            shared.retire();
+            (connections.on_panic)();
+        });
         Ok((near, opens))
     }
 
@@ -246,7 +257,8 @@ impl Connections {
         on_silent: impl Fn() + 'static,
     ) {
         place.shared.secure.set(link.is_secure());
-        net::spawn(async move {
+        let connections = self.clone();
+        let task = async move {
             let heard = Rc::new(Cell::new(now()));
             let (hears, clock, shared) = (heard.clone(), now.clone(), place.shared.clone());
             let mut greeting = Greeting::default();
@@ -291,7 +303,8 @@ impl Connections {
             if drive(connection, &timer, settings.write, &progress, now, &mut pulse).await.is_err() {
                 on_silent();
             }
-        });
+        };
+        net::spawn_apart(task, move || (connections.on_panic)());
     }
 }
 
@@ -355,3 +368,33 @@ const CAPACITY: usize = 16 << 10;
 const SMALL_DATA: usize = 32;
 /// Bytes of one request's body that wait to be sent.
 const SEND_BUFFER: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{Deadlines, Engine, run_on};
+
+    #[test]
+    fn a_panic_ends_one_connection_and_is_told() {
+        run_on(&[Engine::Epoll], 16, |_| async {
+            let panics = Rc::new(Cell::new(0));
+            let counted = panics.clone();
+            let connections = Connections::new(move || counted.set(counted.get() + 1));
+            let settings = Settings {
+                streams: 1,
+                stream_window: 65_535,
+                connection_window: 65_535,
+                write: Duration::ZERO,
+                pace: None,
+                limits: Limits::default(),
+            };
+            let (link, _far) = pipe(1000);
+            let timer = Rc::<Deadlines>::default().timer(&link);
+            let key = Key { upstream: 0, slot: 0, generation: 0 };
+            let lane = connections.lane(key, settings, || panic!("on purpose"), || {}, async { Ok((link, timer)) });
+            assert_eq!(lane.await.map(|_| ()).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+            assert_eq!((panics.get(), connections.all.borrow().len()), (1, 0));
+        })
+        .unwrap();
+    }
+}

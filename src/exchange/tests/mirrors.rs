@@ -8,7 +8,7 @@ fn mirror(change: impl FnOnce(&mut Mirror)) -> Core {
     config.upstreams.push(config::Upstream { id: "second".into(), ..config.upstreams[0].clone() });
     let mut mirror = Mirror { upstream: "second".into(), ..Mirror::default() };
     change(&mut mirror);
-    config.routes[0].mirror = Some(mirror);
+    config.routes[0].mirror = Some(mirror.into());
     Core::new(config)
 }
 

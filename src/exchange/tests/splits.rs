@@ -17,8 +17,8 @@ fn split(weights: &[u32], change: impl FnOnce(&mut config::Route)) -> Config {
     config
 }
 
-fn by(key: HashKey) -> Option<Sticky> {
-    Some(Sticky { by: Some(key), cookie: None })
+fn by(key: HashKey) -> Option<Box<Sticky>> {
+    Some(Box::new(Sticky { by: Some(key), cookie: None }))
 }
 
 /// The upstream that serves a request with this header.
@@ -82,7 +82,7 @@ fn users_known_by_a_header_spread_by_weight_and_stay_on_every_core() {
 #[test]
 fn who_comes_without_the_gateways_cookie_is_given_one_and_stays() {
     let cookie = StickyCookie { name: "arm".into(), ttl: Time::from_secs(60), ..StickyCookie::default() };
-    let core = Core::new(split(&[1, 1], |route| route.sticky = Some(Sticky { by: None, cookie: Some(cookie) })));
+    let core = Core::new(split(&[1, 1], |route| route.sticky = Some(Sticky { by: None, cookie: Some(cookie) }.into())));
     let given = |header: &str, draw: u64| {
         let mut request = core.raw(&format!("GET / HTTP/1.1\r\nHost: test\r\n{header}\r\n"), at(0));
         let incoming = Incoming { head: &request.head, bytes: &request.bytes, peer: [192, 0, 2, 1].into(), secure: false, wall: 0 };
