@@ -239,8 +239,8 @@ impl Stream for Link {
     fn recv(&self, buf: Vec<u8>) -> impl Future<Output = Moved> {
         match &self.kind {
             Kind::Socket(wire) => Either::Left(wire.recv(buf)),
-            Kind::Pipe(held) => Either::Right(Either::Left(held.end.recv(buf))),
-            Kind::Tls(tls) => Either::Right(Either::Right(boxed(tls.recv(buf)))),
+            Kind::Pipe(held) => Either::Right(boxed(held.end.recv(buf))),
+            Kind::Tls(tls) => Either::Right(boxed(tls.recv(buf))),
         }
     }
 
@@ -256,18 +256,18 @@ impl Stream for Link {
     fn send(&self, buf: Vec<u8>, from: usize) -> impl Future<Output = Moved> {
         match &self.kind {
             Kind::Socket(wire) => Either::Left(wire.send(buf, from)),
-            Kind::Pipe(held) => Either::Right(Either::Left(held.end.send(buf, from))),
-            Kind::Tls(tls) => Either::Right(Either::Right(boxed(async move {
+            Kind::Pipe(held) => Either::Right(boxed(held.end.send(buf, from))),
+            Kind::Tls(tls) => Either::Right(boxed(async move {
                 let sent = tls.send(&buf[from..]).await;
                 (sent.map(|()| buf.len() - from), buf)
-            }))),
+            })),
         }
     }
 
     async fn readable(&self) -> io::Result<()> {
         match &self.kind {
             Kind::Socket(wire) => wire.readable().await,
-            Kind::Pipe(held) => held.end.readable().await,
+            Kind::Pipe(held) => Box::pin(held.end.readable()).await,
             Kind::Tls(tls) => Box::pin(tls.readable()).await,
         }
     }
@@ -287,7 +287,7 @@ impl Stream for Link {
     }
 }
 
-/// TLS is rarer, and isn't to make the state of those that wait for a plain socket larger.
+/// What isn't a plain socket is rarer, and isn't to make the state of those that wait for one larger.
 #[cold]
 #[inline(never)]
 fn boxed<'a>(work: impl Future<Output = Moved> + 'a) -> LocalBoxFuture<'a, Moved> {

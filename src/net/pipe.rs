@@ -220,7 +220,6 @@ impl End {
         Poll::Pending
     }
 
-    /// No `async fn`, whose state would be larger than that of a socket's receive.
     pub(super) fn recv(&self, buf: Vec<u8>) -> impl Future<Output = Moved> + Unpin {
         let mut buf = Some(buf);
         poll_fn(move |cx| {
@@ -285,7 +284,6 @@ impl End {
         }
     }
 
-    /// No `async fn`, as [`End::recv`] is none.
     pub(super) fn send(&self, mut buf: Vec<u8>, from: usize) -> impl Future<Output = Moved> + Unpin {
         let mut sent = from;
         poll_fn(move |cx| {
