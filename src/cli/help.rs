@@ -4,8 +4,8 @@ use super::args::Topic;
 
 /// The program as a whole.
 const PROGRAM: &str = "\
-ringway: an HTTP gateway. It takes requests (HTTP/1.1, HTTP/2, gRPC, WebSockets; with TLS on a port of its own) and passes
-each to one of your servers (endpoints).
+ringway: an HTTP gateway. It takes requests (HTTP/1.1, HTTP/2, gRPC, WebSockets; with TLS on a port of its own) and
+passes each to one of your servers (endpoints).
 
 USAGE
     ringway COMMAND [OPTIONS]
@@ -52,8 +52,8 @@ OPTIONS
     -c, --config FILE   the configuration: JSON (comments allowed), YAML or TOML, by its ending
 
 It checks the whole configuration first and does not start with a bad one. Once clients can connect it prints
-`listening on http://ADDRESS` to standard output, and `listening on https://ADDRESS` if `tls` has certificates; log lines go
-to standard error.
+`listening on http://ADDRESS` to standard output, and `listening on https://ADDRESS` if `tls` has certificates;
+log lines go to standard error.
 
 SIGNALS
     SIGHUP    read the file again, and the files of certificates and keys that it names, and put it in force without
@@ -86,9 +86,9 @@ OPTIONS
     -c, --config FILE   the configuration to check
     --format FORMAT     text (for people, the default) or json (for programs)
 
-It prints every problem at once, each with file, line, column, the setting and a hint. Certificates and keys are read and
-held against each other; one whose time is over gets a warning. Exit code 0 means the gateway would start with this file,
-1 that it would not.
+It prints every problem at once, each with file, line, column, the setting and a hint. Certificates and keys are read
+and held against each other; one whose time is over gets a warning. Exit code 0 means the gateway would start with this
+file, 1 that it would not.
 ";
 
 const HEALTH: &str = "\

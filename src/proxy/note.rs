@@ -65,7 +65,7 @@ impl Begun {
 
 impl Core {
     /// Notes a request for the access log, if it gets a line.
-    #[inline]
+    #[inline(always)]
     pub(super) fn note(&self, view: &View, client: &Client, session: &Session, begun: Begun, ended: Ended) {
         if let Some(access) = view.plan.access(ended.route)
             && !ended.page

@@ -269,6 +269,7 @@ impl<'a> Request<'a> {
     }
 
     /// Uses up the request's bytes; says whether all of its body has gone to the endpoint.
+    #[inline(always)]
     pub(super) fn finish_upload(&mut self, answered: &mut Answered<'_>) -> bool {
         match answered.upload.take() {
             None => skip(&self.session.head, self.inbound),
