@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::ops::{Add, Sub};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A moment on the process's monotonic time line, in nanoseconds since its [`Clock`] began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,6 +92,11 @@ fn read(clock: libc::clockid_t) -> u64 {
     let result = unsafe { libc::clock_gettime(clock, &mut now) };
     debug_assert_eq!(result, 0, "every Linux has these clocks");
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// Whole seconds since 1970 began; 0 before that.
+pub fn unix_seconds(moment: SystemTime) -> u64 {
+    moment.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Appends a moment in UTC, in milliseconds since 1970 began, as RFC 3339 writes it: `2026-11-24T02:03:04.567Z`. Years 1970 to 9999.

@@ -10,14 +10,14 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use core_affinity::CoreId;
 use crossbeam_channel::bounded;
 use signal_hook::consts::SIGUSR1;
 
 use crate::admin::Shared;
-use crate::clock::Clock;
+use crate::clock::{Clock, unix_seconds};
 use crate::config::{self, Loaded};
 use crate::coordinator::{self, Ended, Signals};
 use crate::exchange::Plan;
@@ -118,7 +118,7 @@ pub fn run(loaded: Loaded, options: Options) -> Result<ExitCode, StartError> {
     let registry = metrics::Registry { latency: Arc::new(Board::new(config.latency.series)), ..metrics::Registry::new(seats.len()) };
     let shared = Arc::new(Shared::new(registry, path, loaded.hash, SystemTime::now()));
     shared.set_certificates(plan.certificates());
-    plan.ended_certificates(seconds(SystemTime::now())).iter().for_each(|ended| tracing::warn!("{ended}"));
+    plan.ended_certificates(unix_seconds(SystemTime::now())).iter().for_each(|ended| tracing::warn!("{ended}"));
     let (outbox, reports) = bounded(REPORTS * seats.len());
     let (limits, limit_reports) = bounded(REPORTS * seats.len());
     let (coordinator, doorbell) = Bell::new().map_err(|error| StartError::Process { what: "make a doorbell", error })?;
@@ -270,11 +270,6 @@ fn secret() -> Secret {
     bytes[..8].copy_from_slice(&word());
     bytes[8..].copy_from_slice(&word());
     Secret(bytes)
-}
-
-/// Seconds since 1970 began.
-pub fn seconds(moment: SystemTime) -> u64 {
-    moment.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Prints where it listens, for people and for programs that started it.

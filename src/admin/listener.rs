@@ -2,12 +2,9 @@
 
 use std::cell::Cell;
 use std::io;
-use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-
-use futures_util::FutureExt;
 
 use super::answers::Answers;
 use super::pages::{PRIVATE, Response, metrics, private, respond};
@@ -66,8 +63,8 @@ pub fn serve(listening: Listening, desk: Desk) -> io::Result<Stopper> {
                 Ok((link, _)) => {
                     let (desk, open, readers) = (desk.clone(), open.clone(), readers.clone());
                     open.set(open.get() + 1);
-                    net::spawn(async move {
-                        if AssertUnwindSafe(converse(link, &desk, &readers)).catch_unwind().await.is_err() {
+                    net::spawn_apart(async move { converse(link, &desk, &readers).await }, move |result| {
+                        if result.is_err() {
                             tracing::error!("a page of the private listener failed; this is a fault in the gateway");
                         }
                         open.set(open.get() - 1);

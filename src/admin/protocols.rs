@@ -1,11 +1,12 @@
 //! What clients speak beside plain HTTP/1.1, for the dashboard and `ringway top`: TLS and its certificates, HTTP/2, gRPC, upgraded connections.
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
 use super::Shared;
+use crate::clock::unix_seconds;
 use crate::metrics::{
     BROKEN_CONNECTION, BROKEN_STREAM, Family, RESET_BY_CLIENT, RESET_BY_GATEWAY, RESET_REFUSED, TLS_FULL, TLS_RESULTS, TLS_RESUMED,
 };
@@ -21,7 +22,7 @@ pub(super) fn value(shared: &Shared) -> Value {
     for count in shared.counts().iter().filter(|count| count.family == Family::Calls) {
         *calls.entry(count.labels[1].to_string()).or_default() += count.total;
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+    let now = unix_seconds(SystemTime::now()) as i64;
     let certificates = shared.certificates();
     json!({
         "tls": {

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
-use ringway::clock::read_utc;
+use ringway::clock::{read_utc, unix_seconds};
 use ringway::config::Time;
 use ringway::flight::{Question, look};
 use ringway::latency::Phase;
@@ -87,7 +87,7 @@ fn moment(text: &str) -> Option<f64> {
     if text.contains('T') {
         return read_utc(text).map(|seconds| seconds as f64);
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = unix_seconds(SystemTime::now());
     let today = now / 86_400 * 86_400;
     let padded = if text.matches(':').count() == 1 { format!("{text}:00") } else { text.to_owned() };
     let time = read_utc(&format!("1970-01-01T{padded}Z"))?;

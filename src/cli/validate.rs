@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use ringway::clock::unix_seconds;
 use ringway::config::{Config, Loaded, Problems};
 use ringway::exchange::Plan;
 use ringway::run;
@@ -20,7 +21,7 @@ pub fn load(path: &Path) -> Result<(Loaded, Arc<Plan>), Problems> {
 
 /// Whether the file is good, and what there is to say about it.
 pub fn report(path: &Path, format: Format) -> (bool, String) {
-    let checked = load(path).map(|(loaded, plan)| (loaded, plan.ended_certificates(run::seconds(SystemTime::now()))));
+    let checked = load(path).map(|(loaded, plan)| (loaded, plan.ended_certificates(unix_seconds(SystemTime::now()))));
     let file = path.display();
     match (checked, format) {
         (Ok((loaded, warnings)), Format::Text) => {

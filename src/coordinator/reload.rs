@@ -1,13 +1,13 @@
 //! What a reload may change: everything but what was settled when threads and listeners were made.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use crossbeam_channel::{Sender, bounded};
 
 use super::Coordinator;
 use crate::admin::{Answers, ReloadResult, Response};
-use crate::clock::Instant;
+use crate::clock::{Instant, unix_seconds};
 use crate::config::{Config, Loaded, Problems};
 use crate::exchange::Plan;
 use crate::log;
@@ -75,8 +75,7 @@ impl Coordinator {
         let (upstreams, routes) = (self.config.upstreams.len(), self.config.routes.len());
         tracing::info!(hash = format_args!("{hash:016x}"), upstreams, routes, "reloaded: a new configuration is in force");
         super::show::warn_of_trials(&self.config);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        plan.ended_certificates(now).iter().for_each(|ended| tracing::warn!("{ended}"));
+        plan.ended_certificates(unix_seconds(SystemTime::now())).iter().for_each(|ended| tracing::warn!("{ended}"));
         Some(hash)
     }
 

@@ -74,7 +74,8 @@ pub fn spawn(task: impl Future<Output = ()> + 'static) {
     monoio::spawn(task);
 }
 
-/// The same; a panic ends the task alone, and `on_panic` hears of it.
-pub fn spawn_apart(task: impl Future<Output = ()> + 'static, on_panic: impl FnOnce() + 'static) {
-    spawn(AssertUnwindSafe(task).catch_unwind().map(|result| result.unwrap_or_else(|_| on_panic())));
+/// The same for a task that a panic ends alone; `ended` hears of its end, and of the panic if it was one. An `async fn` around the task would
+/// hold its state once more, in each connection that waits.
+pub fn spawn_apart(task: impl Future<Output = ()> + 'static, ended: impl FnOnce(std::thread::Result<()>) + 'static) {
+    spawn(AssertUnwindSafe(task).catch_unwind().map(ended));
 }

@@ -20,9 +20,11 @@ impl Core {
     /// Runs a task beside all connections; a panic ends it alone.
     pub(super) fn beside(self: &Rc<Core>, task: impl Future<Output = ()> + 'static) {
         let core = self.clone();
-        net::spawn_apart(task, move || {
-            core.counters.panics.add(1);
-            core.waiters.wake_all();
+        net::spawn_apart(task, move |result| {
+            if result.is_err() {
+                core.counters.panics.add(1);
+                core.waiters.wake_all();
+            }
         });
     }
 

@@ -3,11 +3,8 @@
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
-use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
-
-use futures_util::FutureExt;
 
 use super::introduced;
 use super::secure::secure;
@@ -96,16 +93,16 @@ fn welcome(core: &Rc<Core>, link: Link, peer: SocketAddr, tls: bool) {
 /// Serves a client.
 fn attend(core: Rc<Core>, client: Client, tls: bool) {
     let (peer, of) = (client.peer, core.clone());
-    let ended = move |panicked| {
-        count_end(&of.counters, peer, panicked);
-        if panicked {
+    let ended = move |result: Result<(), _>| {
+        count_end(&of.counters, peer, result.is_err());
+        if result.is_err() {
             of.waiters.wake_all();
         }
     };
     if tls {
-        net::spawn(alone(secure_and_serve(core, client), ended));
+        net::spawn_apart(secure_and_serve(core, client), ended);
     } else {
-        net::spawn(alone(server::serve(core, client), ended));
+        net::spawn_apart(server::serve(core, client), ended);
     }
 }
 
@@ -114,12 +111,6 @@ async fn secure_and_serve(core: Rc<Core>, client: Client) {
     if let Some(client) = Box::pin(secure(&core, client)).await {
         server::serve(core, client).await;
     }
-}
-
-/// Runs a connection's task to its end; a panic ends it alone, and `ended` hears of it. Each `async fn` around a task would hold its
-/// state once more, in each connection that waits.
-fn alone(task: impl Future<Output = ()>, ended: impl FnOnce(bool)) -> impl Future<Output = ()> {
-    AssertUnwindSafe(task).catch_unwind().map(|result| ended(result.is_err()))
 }
 
 fn count_end(counters: &metrics::Core, peer: SocketAddr, panicked: bool) {
@@ -217,11 +208,12 @@ mod tests {
                     let (link, peer) = acceptor.next().await.unwrap().unwrap();
                     counters.connections.add(1);
                     let (counters, ended) = (counters.clone(), ended.clone());
-                    net::spawn(alone(serve(link), move |panicked| {
+                    net::spawn_apart(serve(link), move |result| {
+                        let panicked = result.is_err();
                         count_end(&counters, peer, panicked);
                         let (good, bad) = ended.get();
                         ended.set((good + usize::from(!panicked), bad + usize::from(panicked)));
-                    }));
+                    });
                 }
                 while ended.get().0 + ended.get().1 < 2 {
                     net::pause(Duration::from_millis(1)).await;

@@ -1,9 +1,6 @@
 //! gRPC calls: what they end with decides, in the summary, in all files and in the exit code.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-
-use crate::{Origin, all_answered, holds_together, numbers, ringload};
+use crate::{Origin, Process, all_answered, holds_together, numbers, ringload};
 
 #[test]
 fn calls_are_counted_by_their_status() {
@@ -57,25 +54,11 @@ fn what_is_no_call_is_no_success() {
     assert_eq!(hanging["failures"]["timeout"], 10, "{hanging:#}");
 }
 
-/// Ended with its test.
-struct Library(Child);
-
-impl Drop for Library {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn grpc_s_own_library_is_called() {
-    let mut command = Command::new("python3");
-    command.args(["tests/grpc_peer.py", "server"]).current_dir(env!("CARGO_MANIFEST_DIR"));
-    let mut library = Library(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap());
-    let mut port = String::new();
-    BufReader::new(library.0.stdout.take().unwrap()).read_line(&mut port).unwrap();
+    let (_peer, port) = Process::python(&["tests/grpc_peer.py", "server"]);
     for (method, status) in [("Echo", "OK"), ("Fail", "FAILED_PRECONDITION"), ("Missing", "UNIMPLEMENTED")] {
-        let url = format!("http://127.0.0.1:{}/test.Peer/{method}", port.trim());
+        let url = format!("http://127.0.0.1:{}/test.Peer/{method}", port);
         let numbers = numbers(&format!("--grpc --rate 100 --duration 300ms --connections 2 --body hello {url}"));
         all_answered(&numbers, 30);
         assert_eq!(numbers["grpc_statuses"][status], 30, "{method}: {numbers:#}");

@@ -2,13 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crate::secure::{self, CA};
-use crate::{Origin, all_answered, endpoint, holds_together, numbers, ringload, says};
+use crate::{Origin, Process, all_answered, endpoint, holds_together, numbers, ringload, says};
 
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
@@ -185,16 +185,6 @@ fn a_target_that_leaves_in_order_loses_nothing() {
     assert_eq!(numbers["connections_opened"], 10, "{numbers:#}");
 }
 
-/// Ended with its test.
-struct Library(Child);
-
-impl Drop for Library {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn nghttpd_and_its_tls_are_asked() {
     let tls = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/gateway/auth/tls/own");
@@ -214,7 +204,7 @@ fn nghttpd_and_its_tls_are_asked() {
         if secure {
             command.args([format!("{tls}.key"), format!("{tls}.pem")]);
         }
-        let _library = Library(command.spawn().expect("nghttpd is installed; tools/check installs it"));
+        let _peer = Process(command.spawn().expect("nghttpd is installed; tools/check installs it"));
         let began = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(began.elapsed() < Duration::from_secs(10));

@@ -18,8 +18,36 @@ mod scenario;
 mod secure;
 mod websocket;
 
-/// A running `ringorigin`, ended with its test.
-struct Origin(Child, String);
+/// A process that ends with its test.
+struct Process(Child);
+
+impl Process {
+    /// Starts one; what it says first.
+    fn start(command: &mut Command) -> (Process, String) {
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        (Process(process), line.trim().to_owned())
+    }
+
+    /// Starts a peer in Python; its port.
+    fn python(arguments: &[&str]) -> (Process, String) {
+        Process::start(Command::new("python3").args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A running `ringorigin`.
+struct Origin {
+    _process: Process,
+    url: String,
+}
 
 impl Origin {
     fn start() -> Origin {
@@ -27,27 +55,13 @@ impl Origin {
     }
 
     fn with(arguments: &[&str]) -> Origin {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_ringorigin"))
-            .args(["--listen", "127.0.0.1:0", "--quiet"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("listening on ").expect("where it listens").to_owned();
-        Origin(process, url)
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringorigin"));
+        let (process, line) = Process::start(command.args(["--listen", "127.0.0.1:0", "--quiet"]).args(arguments));
+        Origin { _process: process, url: line.strip_prefix("listening on ").expect("where it listens").to_owned() }
     }
 
     fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.1)
-    }
-}
-
-impl Drop for Origin {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        format!("{}{path}", self.url)
     }
 }
 

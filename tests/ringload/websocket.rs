@@ -1,8 +1,7 @@
 //! WebSockets: echoes that are awaited and compared, handshakes that fail, peers that nobody here wrote.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 
-use crate::{Origin, all_answered, endpoint, holds_together, numbers, ringload};
+use crate::{Origin, Process, all_answered, endpoint, holds_together, numbers, ringload};
 
 /// Takes a handshake; what to answer it with, or nothing at the end of the connection.
 fn take_handshake(stream: &mut TcpStream) -> Option<String> {
@@ -118,25 +117,11 @@ fn what_goes_wrong_is_counted_by_its_kind() {
     assert!(wrong.status.code() == Some(2) && String::from_utf8_lossy(&wrong.stderr).contains("--message-size is for ws://"));
 }
 
-/// Ended with its test.
-struct Library(Child);
-
-impl Drop for Library {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// The `websockets` package pings, and takes no frame that isn't masked.
 #[test]
 fn a_library_that_nobody_here_wrote_echoes_too() {
-    let mut command = Command::new("python3");
-    command.args(["tests/websockets.py", "serve"]).current_dir(env!("CARGO_MANIFEST_DIR")).stdout(Stdio::piped());
-    let mut library = Library(command.spawn().unwrap());
-    let mut port = String::new();
-    BufReader::new(library.0.stdout.take().unwrap()).read_line(&mut port).unwrap();
-    let url = format!("ws://127.0.0.1:{}/", port.trim());
+    let (_peer, port) = Process::python(&["tests/websockets.py", "serve"]);
+    let url = format!("ws://127.0.0.1:{port}/");
     for size in ["0", "125", "126", "66k"] {
         all_answered(&numbers(&format!("--rate 100 --duration 300ms --connections 4 --message-size {size} {url}")), 30);
     }

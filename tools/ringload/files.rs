@@ -6,11 +6,12 @@ use std::time::{Duration, SystemTime};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriter, IntervalLogWriterBuilder, Tag};
+use ringway::http2::grpc::NAMES;
 use ringway::latency::{hgrm, v2};
 use serde_json::{Map, Value, json};
 
 use crate::report::{LADDER, Result};
-use crate::tally::{CALLS, CLASSES, Failure, Tally};
+use crate::tally::{CLASSES, Failure, Tally};
 
 /// Histograms are in nanoseconds; HdrHistogram's tools show milliseconds.
 const SCALE: f64 = 1e6;
@@ -22,7 +23,7 @@ pub fn json(result: &Result) -> Value {
         Failure::ALL.into_iter().map(|failure| (failure.names().0.to_owned(), tally.failures_of(failure).into())).collect();
     let statuses: Map<String, Value> =
         CLASSES.iter().zip(tally.statuses).map(|(class, count)| ((*class).to_owned(), count.into())).collect();
-    let calls: Map<String, Value> = CALLS.iter().zip(tally.calls).map(|(status, count)| ((*status).to_owned(), count.into())).collect();
+    let calls: Map<String, Value> = NAMES.iter().zip(tally.calls).map(|(status, count)| ((*status).to_owned(), count.into())).collect();
     json!({
         "ringload": env!("CARGO_PKG_VERSION"),
         "target": result.target,

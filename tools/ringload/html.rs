@@ -3,10 +3,11 @@
 use std::fmt::Write;
 
 use hdrhistogram::Histogram;
+use ringway::http2::grpc::NAMES;
 
 use crate::plot::{Axis, Plot, escape};
 use crate::report::{LADDER, Result, counted};
-use crate::tally::{CALLS, CLASSES, Failure, LATE, Tally};
+use crate::tally::{CLASSES, Failure, LATE, Tally};
 use crate::words::{SECOND, show_bytes, show_count, show_part, show_rate, show_time};
 
 /// What was counted in a stretch of a run.
@@ -250,7 +251,7 @@ fn counts(result: &Result) -> Vec<(&'static str, String)> {
         let part = show_part(tally.late, tally.due);
         rows.insert(3, ("late", format!("{} sent over {} after due ({part})", show_count(tally.late), show_time(LATE))));
     }
-    let calls = counted(&CALLS, &tally.calls);
+    let calls = counted(&NAMES, &tally.calls);
     if !calls.is_empty() {
         rows.push(("grpc statuses", calls.join(", ")));
     }

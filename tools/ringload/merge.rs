@@ -8,10 +8,11 @@ use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use lexopt::{Arg, Parser, ValueExt};
+use ringway::http2::grpc::NAMES;
 use serde_json::Value;
 
 use crate::report::{Result as Outcome, Size};
-use crate::tally::{CALLS, CLASSES, Failure, Tally};
+use crate::tally::{CLASSES, Failure, Tally};
 use crate::verdict::Expectation;
 
 /// What is to be merged, and where it goes.
@@ -113,7 +114,7 @@ pub fn read(value: &Value) -> Result<Tally, &'static str> {
         *to = known("statuses", key)?;
     }
     if value.get("grpc_statuses").is_some() {
-        for (to, key) in tally.calls.iter_mut().zip(CALLS) {
+        for (to, key) in tally.calls.iter_mut().zip(NAMES) {
             *to = known("grpc_statuses", key)?;
         }
     }

@@ -2,9 +2,11 @@
 
 use std::fmt::Write;
 
+use ringway::http2::grpc::NAMES;
+
 use crate::gateway::Waterfall;
 use crate::schedule::Schedule;
-use crate::tally::{CALLS, CLASSES, Failure, LATE, Tally};
+use crate::tally::{CLASSES, Failure, LATE, Tally};
 use crate::words::{SECOND, show_bytes, show_count, show_part, show_rate, show_time};
 
 /// A run that is over.
@@ -113,7 +115,7 @@ impl Result<'_> {
         let _ = writeln!(out, "rate        {}{} answered", asked.unwrap_or_default(), show_rate(self.rate()));
         let statuses = counted(&CLASSES, &tally.statuses);
         let _ = writeln!(out, "statuses    {}", if statuses.is_empty() { "none".to_owned() } else { statuses.join(", ") });
-        let calls = counted(&CALLS, &tally.calls);
+        let calls = counted(&NAMES, &tally.calls);
         if !calls.is_empty() {
             let _ = writeln!(out, "grpc        {}", calls.join(", "));
         }

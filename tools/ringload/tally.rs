@@ -1,6 +1,7 @@
 //! What was counted and timed: of one thread, of one second, or of all. Tallies add up without loss.
 
 use hdrhistogram::Histogram;
+use ringway::http2::grpc::NAMES;
 
 /// Counts and times.
 pub struct Tally {
@@ -15,8 +16,8 @@ pub struct Tally {
     pub lag: Histogram<u64>,
     /// Answers by the first digit of their status, echoes in front: see [`CLASSES`].
     pub statuses: [u64; CLASSES.len()],
-    /// gRPC calls that were answered, by their `grpc-status`: see [`CALLS`].
-    pub calls: [u64; CALLS.len()],
+    /// gRPC calls that were answered, by their `grpc-status`: see [`NAMES`].
+    pub calls: [u64; NAMES.len()],
     /// Requests without a whole answer, by the fault.
     pub failures: [u64; Failure::ALL.len()],
     /// Requests that became due.
@@ -35,27 +36,6 @@ pub struct Tally {
 
 /// The names of what answers are counted by.
 pub const CLASSES: [&str; 6] = ["echo", "1xx", "2xx", "3xx", "4xx", "5xx"];
-
-/// The names of `grpc-status`, from 0 on.
-pub const CALLS: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
 
 /// Why a request has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,7 +130,7 @@ impl Default for Tally {
             connect: histogram(),
             lag: histogram(),
             statuses: [0; CLASSES.len()],
-            calls: [0; CALLS.len()],
+            calls: [0; NAMES.len()],
             failures: [0; Failure::ALL.len()],
             due: 0,
             late: 0,
@@ -171,7 +151,7 @@ impl Tally {
             Outcome::Echo => self.statuses[0] += 1,
             Outcome::Call(status) => {
                 self.statuses[2] += 1;
-                self.calls[usize::from(status).min(CALLS.len() - 1)] += 1;
+                self.calls[usize::from(status).min(NAMES.len() - 1)] += 1;
             }
             Outcome::Failure(failure) => {
                 self.failures[failure as usize] += 1;
@@ -226,7 +206,7 @@ impl Tally {
     pub fn clear(&mut self) {
         self.histograms().into_iter().for_each(Histogram::reset);
         self.statuses = [0; CLASSES.len()];
-        self.calls = [0; CALLS.len()];
+        self.calls = [0; NAMES.len()];
         self.failures = [0; Failure::ALL.len()];
         for count in
             [&mut self.due, &mut self.late, &mut self.opened, &mut self.closed_idle, &mut self.sent_bytes, &mut self.received_bytes]

@@ -238,10 +238,12 @@ impl Connections {
         seat.shared.opened().await?;
         let (near, far) = pipe(CAPACITY);
         let (shared, end, connections) = (seat.shared.clone(), far.clone(), self.clone());
-        net::spawn_apart(lane(seat, far, settings.limits), move || {
-            end.reset_on_close();
-            shared.retire();
-            (connections.on_panic)();
+        net::spawn_apart(lane(seat, far, settings.limits), move |result| {
+            if result.is_err() {
+                end.reset_on_close();
+                shared.retire();
+                (connections.on_panic)();
+            }
         });
         Ok((near, opens))
     }
@@ -304,7 +306,7 @@ impl Connections {
                 on_silent();
             }
         };
-        net::spawn_apart(task, move || (connections.on_panic)());
+        net::spawn_apart(task, move |result| result.unwrap_or_else(|_| (connections.on_panic)()));
     }
 }
 
@@ -370,31 +372,4 @@ const SMALL_DATA: usize = 32;
 const SEND_BUFFER: usize = 64 << 10;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::net::{Deadlines, Engine, run_on};
-
-    #[test]
-    fn a_panic_ends_one_connection_and_is_told() {
-        run_on(&[Engine::Epoll], 16, |_| async {
-            let panics = Rc::new(Cell::new(0));
-            let counted = panics.clone();
-            let connections = Connections::new(move || counted.set(counted.get() + 1));
-            let settings = Settings {
-                streams: 1,
-                stream_window: 65_535,
-                connection_window: 65_535,
-                write: Duration::ZERO,
-                pace: None,
-                limits: Limits::default(),
-            };
-            let (link, _far) = pipe(1000);
-            let timer = Rc::<Deadlines>::default().timer(&link);
-            let key = Key { upstream: 0, slot: 0, generation: 0 };
-            let lane = connections.lane(key, settings, || panic!("on purpose"), || {}, async { Ok((link, timer)) });
-            assert_eq!(lane.await.map(|_| ()).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
-            assert_eq!((panics.get(), connections.all.borrow().len()), (1, 0));
-        })
-        .unwrap();
-    }
-}
+mod tests;

@@ -2,14 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use h2::RecvStream;
 use h2::ext::Protocol;
 use h2::server::SendResponse;
@@ -103,11 +101,11 @@ pub(super) fn start<S: Service>(cx: &mut Context<'_>, shared: &Rc<Shared<S>>, fi
 
 /// Runs a task of a lane. Its panic is the connection's.
 fn spawn<S: Service>(place: Rc<Place<S>>, task: impl Future<Output = ()> + 'static) {
-    net::spawn(AssertUnwindSafe(task).catch_unwind().map(move |result| {
+    net::spawn_apart(task, move |result| {
         if let Err(with) = result {
             place.0.panicked(with);
         }
-    }));
+    });
 }
 
 async fn streams<S: Service>(shared: &Shared<S>, near: Link, slot: &Rc<Slot>) {
