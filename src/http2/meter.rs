@@ -15,9 +15,14 @@ pub struct Rates {
     pub resets: u32,
 }
 
-/// More frames than allowed.
+/// What a peer's frames may not be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Flood;
+pub enum Abuse {
+    /// More than allowed.
+    Flood,
+    /// Others than its settings first (RFC 9113 section 3.4), which `h2` lets pass.
+    NoSettings,
+}
 
 /// Counts the frames of one connection's direction.
 #[derive(Clone, Debug)]
@@ -28,30 +33,35 @@ pub struct Meter {
     since: Instant,
     control: u32,
     resets: u32,
+    /// Its settings have come.
+    greeted: bool,
 }
 
 impl Meter {
     /// At the beginning of a connection, of which `preface` bytes are no frames.
     pub fn new(rates: Rates, preface: usize, now: Instant) -> Meter {
-        Meter { rates, heads: Heads { skip: preface, ..Heads::default() }, since: now, control: 0, resets: 0 }
+        Meter { rates, heads: Heads { skip: preface, ..Heads::default() }, since: now, control: 0, resets: 0, greeted: false }
     }
 
     /// Takes what has been received, cut anywhere.
     ///
     /// # Errors
-    /// When there were too many in a second.
-    pub fn take(&mut self, mut bytes: &[u8], now: Instant) -> Result<(), Flood> {
+    /// When there were too many in a second, or the first of all is the wrong one.
+    pub fn take(&mut self, mut bytes: &[u8], now: Instant) -> Result<(), Abuse> {
         if now.since(self.since) >= Duration::from_secs(1) {
             (self.since, self.control, self.resets) = (now, 0, 0);
         }
         while let Some(kind) = self.heads.next(&mut bytes) {
+            if !std::mem::replace(&mut self.greeted, true) && kind != SETTINGS {
+                return Err(Abuse::NoSettings);
+            }
             match kind {
                 DATA | HEADERS | WINDOW_UPDATE | CONTINUATION => {}
                 RST_STREAM => self.resets += 1,
                 _ => self.control += 1,
             }
         }
-        if self.control > self.rates.control || self.resets > self.rates.resets { Err(Flood) } else { Ok(()) }
+        if self.control > self.rates.control || self.resets > self.rates.resets { Err(Abuse::Flood) } else { Ok(()) }
     }
 }
 
@@ -131,10 +141,11 @@ impl Greeting {
     }
 }
 
-/// Bytes of a frame's head (RFC 9113 section 4.1), and the types of those that aren't control frames (section 6).
+/// Bytes of a frame's head (RFC 9113 section 4.1), and the types of those that are told from others (section 6).
 const HEAD: usize = 9;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;

@@ -16,7 +16,7 @@ pub mod web;
 mod tests;
 
 pub use keepalive::{Alarm, Keepalive, Pace, Silent};
-pub use meter::{Flood, Greeting, Meter, Rates, Resets};
+pub use meter::{Abuse, Greeting, Meter, Rates, Resets};
 pub use request::{Body, Switch, write_request};
 pub use response::{Heads, connect_of, fields, switched, write_fields, write_response, write_switched};
 

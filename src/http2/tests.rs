@@ -166,13 +166,14 @@ proptest! {
     #[test]
     fn frames_are_counted_however_they_are_cut(kinds in proptest::collection::vec((0u8..12, 0usize..40), 0..60), cut in 1usize..50) {
         let mut bytes = PREFACE.to_vec();
-        for &(kind, length) in &kinds {
+        let first = (4, 6);
+        for &(kind, length) in [first].iter().chain(&kinds) {
             bytes.extend_from_slice(&[0, 0, length as u8, kind, 0, 0, 0, 0, 0]);
             bytes.resize(bytes.len() + length, 0xff);
         }
-        let control = kinds.iter().filter(|(kind, _)| ![0, 1, 3, 8, 9].contains(kind)).count() as u32;
+        let control = kinds.iter().filter(|(kind, _)| ![0, 1, 3, 8, 9].contains(kind)).count() as u32 + 1;
         let resets = kinds.iter().filter(|(kind, _)| *kind == 3).count() as u32;
-        for (rates, enough) in [((control, resets), true), ((control.wrapping_sub(1), resets), control == 0), ((control, resets.wrapping_sub(1)), resets == 0)] {
+        for (rates, enough) in [((control, resets), true), ((control - 1, resets), false), ((control, resets.wrapping_sub(1)), resets == 0)] {
             let mut meter = Meter::new(Rates { control: rates.0, resets: rates.1 }, PREFACE.len(), Instant::ZERO);
             let good = bytes.chunks(cut).all(|piece| meter.take(piece, Instant::ZERO).is_ok());
             prop_assert_eq!(good, enough);
@@ -195,11 +196,20 @@ fn resets_that_are_sent_are_told_with_their_codes_however_they_are_cut() {
 
 #[test]
 fn a_second_later_frames_are_counted_anew() {
-    let ping = [0, 0, 0, 6, 0, 0, 0, 0, 0];
+    let [settings, ping] = [4, 6].map(|kind| [0, 0, 0, kind, 0, 0, 0, 0, 0]);
     let mut meter = Meter::new(Rates { control: 2, resets: 0 }, 0, Instant::ZERO);
-    assert_eq!(meter.take(&[ping, ping].concat(), Instant::ZERO), Ok(()));
-    assert_eq!(meter.take(&ping, Instant::ZERO + std::time::Duration::from_millis(999)), Err(Flood));
+    assert_eq!(meter.take(&[settings, ping].concat(), Instant::ZERO), Ok(()));
+    assert_eq!(meter.take(&ping, Instant::ZERO + std::time::Duration::from_millis(999)), Err(Abuse::Flood));
     assert_eq!(meter.take(&ping, Instant::ZERO + std::time::Duration::from_secs(1)), Ok(()));
+}
+
+#[test]
+fn the_first_frame_is_settings() {
+    for kind in 0..12 {
+        let mut meter = Meter::new(Rates { control: 9, resets: 9 }, 0, Instant::ZERO);
+        let first = meter.take(&[0, 0, 0, kind, 0, 0, 0, 0, 0], Instant::ZERO);
+        assert_eq!(first, if kind == 4 { Ok(()) } else { Err(Abuse::NoSettings) });
+    }
 }
 
 #[test]

@@ -137,9 +137,13 @@ impl Core {
         client.timer.close_at(after(self.now(), terms.plan.config.timeouts.write.get()));
         self.counters.bytes_out.add((buf.len() - from) as u64);
         client.sent.set(client.sent.get() + (buf.len() - from) as u64);
-        let (result, buf) = match upload {
-            None => client.link.send(buf, from).await,
-            Some(upload) => beside(upload, client.link.send(buf, from), || ()).await,
+        // A stream of HTTP/2 takes most answers at once.
+        let (result, buf) = match client.link.push(&buf[from..]) {
+            Ok(pushed) if from + pushed < buf.len() => match upload {
+                None => client.link.send(buf, from + pushed).await,
+                Some(upload) => beside(upload, client.link.send(buf, from + pushed), || ()).await,
+            },
+            pushed => (pushed, buf),
         };
         let result = match result {
             Ok(_) => Ok(()),

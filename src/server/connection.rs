@@ -47,6 +47,8 @@ pub struct Client {
 pub struct Secured {
     /// Whom its certificate is for, which was verified; `None` if it has shown none.
     pub subject: Option<String>,
+    /// HTTP/2 was agreed on (ALPN), so that nothing else is understood.
+    pub http2: bool,
 }
 
 /// What becomes of the connection after a request.
@@ -123,6 +125,9 @@ enum Spell {
 #[allow(clippy::manual_async_fn)]
 pub fn serve<S: Service>(service: Rc<S>, client: Client) -> impl Future<Output = ()> {
     async move {
+        if let Some(settings) = agreed(&*service, &client) {
+            return Box::pin(http2::serve(service, client, settings, Vec::new())).await;
+        }
         let mut first = true;
         loop {
             // Boxed, so that a connection that waits keeps none of it.
@@ -146,6 +151,12 @@ pub fn serve<S: Service>(service: Rc<S>, client: Client) -> impl Future<Output =
             service.woke();
         }
     }
+}
+
+/// How HTTP/2 is spoken, if that was agreed on before the first byte.
+fn agreed<S: Service>(service: &S, client: &Client) -> Option<http2::Settings> {
+    let is = !client.http2 && client.secured.as_ref().is_some_and(|secured| secured.http2);
+    if is { service.http2() } else { None }
 }
 
 async fn warm<S: Service>(service: &S, client: &Client, first: bool) -> Spell {

@@ -17,7 +17,7 @@ use super::answer::Reading;
 use super::lane::{Slot, start};
 use super::{Event, Settings};
 use crate::clock::Instant;
-use crate::http2::{Alarm, Keepalive, Meter, PREFACE, Resets, Silent};
+use crate::http2::{Abuse, Alarm, Keepalive, Meter, PREFACE, Resets, Silent};
 use crate::net::{Polled, Progress, Timer};
 use crate::server::connection::{cools_at, or_forever};
 use crate::server::{Client, Service};
@@ -76,14 +76,14 @@ pub(super) type Opened = (Request<RecvStream>, SendResponse<Bytes>);
 /// Serves a connection until it is closed; `first` has been received already.
 pub async fn serve<S: Service>(service: Rc<S>, client: Client, settings: Settings, first: Vec<u8>) {
     service.on_http2(Event::Began);
-    let flooded = Rc::new(Cell::new(false));
+    let abused = Rc::new(Cell::new(None));
     let heard = Rc::new(Cell::new(service.now()));
-    let (told, hears, clock) = (flooded.clone(), heard.clone(), service.clone());
+    let (told, hears, clock) = (abused.clone(), heard.clone(), service.clone());
     let mut meter = Meter::new(settings.rates, PREFACE.len(), service.now());
     let tap = move |bytes: &[u8]| {
         hears.set(clock.woke());
-        if meter.take(bytes, hears.get()).is_err() {
-            told.set(true);
+        if let Err(abuse) = meter.take(bytes, hears.get()) {
+            told.set(Some(abuse));
         }
     };
     let (mut resets, tells) = (Resets::default(), service.clone());
@@ -94,7 +94,15 @@ pub async fn serve<S: Service>(service: Rc<S>, client: Client, settings: Setting
     let progress = io.progress();
     client.timer.close_at(service.now() + or_forever(service.timing().read));
     let handshake = builder(&settings).handshake::<_, Bytes>(io);
-    let Ok(mut connection) = Box::pin(handshake).await else { return };
+    let mut connection = match Box::pin(handshake).await {
+        Ok(connection) => connection,
+        Err(error) => {
+            if error.is_library() {
+                service.on_http2(Event::Broken);
+            }
+            return;
+        }
+    };
     client.timer.clear();
     let keepalive = settings.pace.zip(connection.ping_pong()).map(|(pace, ping)| Keepalive::new(pace, ping, heard));
     let pulse = client.timer.alarm().await;
@@ -117,7 +125,7 @@ pub async fn serve<S: Service>(service: Rc<S>, client: Client, settings: Setting
         settings,
         connection,
         alarm,
-        flooded,
+        abused,
         progress,
         limit: Limit::None,
         latest: Instant::MAX,
@@ -179,7 +187,7 @@ struct Driver<S: Service> {
     connection: Connection<Polled, Bytes>,
     /// Wakes this task when the connection has been idle for too long, or the core drains.
     alarm: Timer,
-    flooded: Rc<Cell<bool>>,
+    abused: Rc<Cell<Option<Abuse>>>,
     progress: Rc<Progress>,
     limit: Limit,
     /// When the connection ends, whatever the client still makes the gateway send, once nothing but its end is left.
@@ -207,8 +215,8 @@ impl<S: Service> Driver<S> {
         self.progress.begin_turn();
         loop {
             let accepted = self.connection.poll_accept(cx);
-            if self.flooded.get() && self.stage != Stage::Cut {
-                self.cut();
+            if let (Some(abuse), true) = (self.abused.get(), self.stage != Stage::Cut) {
+                self.cut(abuse);
                 continue;
             }
             match accepted {
@@ -246,10 +254,14 @@ impl<S: Service> Driver<S> {
     }
 
     /// Ends the connection because of what the client sends.
-    fn cut(&mut self) {
+    fn cut(&mut self, abuse: Abuse) {
         self.stage = Stage::Cut;
-        self.shared.service.on_http2(Event::Flood);
-        self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        let (event, code) = match abuse {
+            Abuse::Flood => (Event::Flood, Reason::ENHANCE_YOUR_CALM),
+            Abuse::NoSettings => (Event::Broken, Reason::PROTOCOL_ERROR),
+        };
+        self.shared.service.on_http2(event);
+        self.connection.abrupt_shutdown(code);
     }
 
     /// Gives a stream to a lane that waits, or to a new one.

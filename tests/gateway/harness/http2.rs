@@ -214,13 +214,19 @@ pub struct Frames {
 impl Frames {
     /// Connects, with the preface and empty settings.
     pub fn connect(address: &str) -> Frames {
+        let mut frames = Frames::after_preface(address);
+        frames.send(SETTINGS, 0, 0, b"").unwrap();
+        frames
+    }
+
+    /// Connects, with the preface alone.
+    pub fn after_preface(address: &str) -> Frames {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(BOUND)).unwrap();
         stream.set_write_timeout(Some(BOUND)).unwrap();
         let mut frames = Frames { stream };
         frames.raw(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
-        frames.send(SETTINGS, 0, 0, b"").unwrap();
         frames
     }
 

@@ -137,6 +137,15 @@ fn the_gateway_speaks_first_of_its_settings() {
     let mut wrong = Wire::connect(&gateway.address);
     wrong.send("PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n");
     assert_eq!(wrong.rest().1, End::Closed);
+    for first in [get(1), ping(), window(0, 1), frame(0x16, 0, 0, &[])] {
+        let mut frames = Frames::after_preface(&gateway.address);
+        frames.raw(&[&first[..], &frame(SETTINGS, 0, 0, &[])].concat()).unwrap();
+        assert_eq!(frames.goaway(), Some(PROTOCOL_ERROR), "{first:?}");
+        frames.end();
+    }
+    gateway.wait_idle();
+    assert_eq!(gateway.metric("gateway_http2_protocol_errors_total{ended=\"connection\"}"), 4.0);
+    assert_eq!(gateway.metric("gateway_http2_streams_total"), 0.0);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{LAST, OK, fetched, gateway, s_client};
 use crate::harness::http2::{END_HEADERS, END_STREAM, HEADERS, SETTINGS, frame};
-use crate::harness::{Authority, DRIVERS, Gateway, Hostile, config};
+use crate::harness::{Authority, DRIVERS, Gateway, Hostile, config, until};
 
 #[test]
 fn clients_agree_on_it_in_the_handshake() {
@@ -28,6 +28,11 @@ fn clients_agree_on_it_in_the_handshake() {
         assert_eq!(ours.metric("gateway_http2_connections_total"), 2.0);
         let said = s_client(&ours, &["-alpn", "http/1.1"], LAST);
         assert!(said.contains("ALPN protocol: http/1.1") && said.contains("HTTP/1.1 200 OK"), "{said}");
+        // Whoever has agreed on it and says something else isn't answered in what wasn't agreed on.
+        let said = s_client(&ours, &["-alpn", "h2"], LAST);
+        assert!(said.contains("ALPN protocol: h2") && !said.contains("HTTP/1.1"), "{said}");
+        let broken = || (ours.metric("gateway_http2_protocol_errors_total{ended=\"connection\"}") == 1.0).then_some(());
+        until("the wrong preface is counted", broken);
         let without = gateway(&endpoint.address, json!({ "runtime": { "driver": driver }, "http2": { "enabled": false } }));
         assert!(fetched(&without, "a.example", "/", &["--http2", "--include"]).starts_with("HTTP/1.1 200 OK"));
     }
