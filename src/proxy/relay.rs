@@ -132,18 +132,24 @@ impl Core {
         upload: &mut Option<Upload<'_>>,
         terms: &Terms<'_>,
         buf: Vec<u8>,
-        from: usize,
+        mut from: usize,
     ) -> (Result<(), Reason>, Vec<u8>) {
         client.timer.close_at(after(self.now(), terms.plan.config.timeouts.write.get()));
         self.counters.bytes_out.add((buf.len() - from) as u64);
         client.sent.set(client.sent.get() + (buf.len() - from) as u64);
         // A stream of HTTP/2 takes most answers at once.
-        let (result, buf) = match client.link.push(&buf[from..]) {
-            Ok(pushed) if from + pushed < buf.len() => match upload {
-                None => client.link.send(buf, from + pushed).await,
-                Some(upload) => beside(upload, client.link.send(buf, from + pushed), || ()).await,
-            },
-            pushed => (pushed, buf),
+        if client.http2 {
+            match client.link.push(&buf[from..]) {
+                Ok(pushed) => from += pushed,
+                Err(_) => return (Err(Reason::ClientLeft), buf),
+            }
+            if from == buf.len() {
+                return (Ok(()), buf);
+            }
+        }
+        let (result, buf) = match upload {
+            None => client.link.send(buf, from).await,
+            Some(upload) => beside(upload, client.link.send(buf, from), || ()).await,
         };
         let result = match result {
             Ok(_) => Ok(()),
