@@ -1,4 +1,5 @@
-//! `/events`: how all stands, once a second, as server-sent events (HTML standard, section 9.2), for as long as somebody listens.
+//! `/events`: how all stands, once a second, as server-sent events (HTML standard, section 9.2), for as long as somebody listens; before the first, the
+//! minute that has passed.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -26,6 +27,10 @@ pub(super) async fn send(link: &Link, timer: &Timer, desk: &Desk, readers: &Cell
 
 async fn stream(link: &Link, timer: &Timer, desk: &Desk) {
     let mut bytes = HEAD.as_bytes().to_vec();
+    // What is now is an event of its own.
+    let mut past = status::past(&desk.shared);
+    past.as_array_mut().map(Vec::pop);
+    bytes.extend_from_slice(format!("event: past\ndata: {past}\n\n").as_bytes());
     loop {
         bytes.extend_from_slice(format!("data: {}\n\n", status::value(&desk.shared)).as_bytes());
         timer.close_at(desk.clock.now() + PATIENCE);

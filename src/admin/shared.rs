@@ -1,10 +1,11 @@
 //! What pages are made of: the cells of all cores, and what the coordinator last said. Off the data path.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::latency::History;
+use crate::latency::{History, SECONDS};
 use crate::metrics::{Count, Registry};
 
 /// Shared by workers (for the pages on the gateway's port), the coordinator (which writes it) and the private listener.
@@ -23,6 +24,7 @@ pub struct Shared {
     certificates: Mutex<Vec<(String, i64)>>,
     history: Mutex<History>,
     pace: Mutex<Vec<CorePace>>,
+    rates: Mutex<VecDeque<[f64; 2]>>,
 }
 
 /// Which configuration is in force, and how that came about.
@@ -153,6 +155,7 @@ impl Shared {
             registry,
             history,
             pace: Mutex::default(),
+            rates: Mutex::default(),
             draining: AtomicBool::new(false),
             metrics_page: AtomicBool::new(true),
             loading: Mutex::new(Loading { generation: 1, hash, path, since: now, last_reload: None }),
@@ -208,6 +211,16 @@ impl Shared {
                 so_far: now,
             };
         }
+        let mut rates = lock(&self.rates);
+        if rates.len() == SECONDS {
+            rates.pop_front();
+        }
+        rates.push_back([pace.iter().map(|pace| pace.requests).sum(), pace.iter().map(|pace| pace.failed).sum()]);
+    }
+
+    /// Requests a second, and how many of them failed, of all cores in each of the last seconds, the oldest first.
+    pub fn rates(&self) -> VecDeque<[f64; 2]> {
+        lock(&self.rates).clone()
     }
 
     /// How all cores do, in order.

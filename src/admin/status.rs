@@ -65,6 +65,19 @@ pub(super) fn value(shared: &Shared) -> Value {
     })
 }
 
+/// What there was to be seen of the last minute, second by second and the oldest first, for who begins to look now.
+pub(super) fn past(shared: &Shared) -> Value {
+    let (rates, times) = (shared.rates(), shared.history().each_second(Phase::Total));
+    // Either may be a second ahead.
+    let seconds =
+        rates.iter().rev().zip(times.iter().rev()).map(
+            |([requests, failed], times)| json!({ "requests_per_second": requests, "failed_per_second": failed, "heat": heat(times) }),
+        );
+    let mut seconds: Vec<_> = seconds.collect();
+    seconds.reverse();
+    seconds.into()
+}
+
 /// A window's response times: numbers, curve, and the median of each phase.
 fn times(history: &History, window: Window) -> Value {
     let all = Phase::ALL.map(|phase| history.window(phase, window, |_| true));
@@ -84,11 +97,11 @@ fn times(history: &History, window: Window) -> Value {
     json!({ "total": latency::numbers(total), "curve": curve.take(CURVE).collect::<Vec<_>>(), "phases": phases })
 }
 
-/// How many of the last second's times fall into each part of an octave.
-fn heat(last: &Histogram<u64>) -> Vec<u64> {
+/// How many of a second's times fall into each part of an octave.
+fn heat(times: &Histogram<u64>) -> Vec<u64> {
     let (parts, octaves) = HEAT;
     let mut columns = vec![0; (parts * octaves) as usize];
-    for value in last.iter_recorded() {
+    for value in times.iter_recorded() {
         let place = (value.value_iterated_to().max(1) as f64).log2() * f64::from(parts);
         let column = (place as usize).min(columns.len() - 1);
         columns[column] += value.count_at_value();

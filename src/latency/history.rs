@@ -11,7 +11,7 @@ use super::recorder::{Board, Cells};
 use super::{CELLS, OUTCOMES, Phase, Times};
 
 /// Seconds that are known one by one.
-const SECONDS: usize = 60;
+pub const SECONDS: usize = 60;
 /// So many requests must be known for the slowest of a thousand to be told from the others.
 const SLOW_FROM: u64 = 1000;
 
@@ -175,6 +175,16 @@ impl History {
         let mut all = super::empty();
         for series in self.series.iter().filter(|series| wanted(series)) {
             all.add(self.of(series, phase, window)).expect("all have the same bounds");
+        }
+        all
+    }
+
+    /// A phase's times in each second that is known, the oldest first.
+    pub fn each_second(&self, phase: Phase) -> Vec<Histogram<u64>> {
+        let mut all = vec![super::empty(); SECONDS.min(self.seconds as usize)];
+        for second in self.series.iter().flat_map(|series| &series.recent) {
+            let place = all.len() - 1 - (self.seconds - second.number) as usize;
+            all[place].add(second.histogram(phase)).expect("all have the same bounds");
         }
         all
     }

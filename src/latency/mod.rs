@@ -15,7 +15,7 @@ mod tests;
 
 pub use bins::{BINS, MAX_MICROS, bin, empty, highest, lowest};
 pub use export::{hgrm, v2};
-pub use history::{History, Second, Series, Window};
+pub use history::{History, SECONDS, Second, Series, Window};
 pub use recorder::{Board, Recorder};
 pub use slow::{SLOW_KEPT, Slow, SlowLog};
 

@@ -59,6 +59,25 @@ fn series_are_told_apart_by_name_and_outlive_a_reload() {
 }
 
 #[test]
+fn seconds_are_known_one_by_one() {
+    let board = Arc::new(Board::new(8));
+    let (mut core, mut history) = (Recorder::new(board.clone()), History::new(board));
+    assert!(history.each_second(Phase::Total).is_empty());
+    for second in 0..SECONDS as u32 + 5 {
+        for route in 0..second % 3 {
+            core.record([1, route.into(), 0], || names(&route.to_string(), "u"), &times(10 + second), 0);
+        }
+        history.collect();
+    }
+    let seconds = history.each_second(Phase::Total);
+    assert_eq!(seconds.len(), SECONDS);
+    for (place, times) in seconds.iter().enumerate() {
+        let second = place as u64 + 5;
+        assert_eq!((times.len(), times.max()), (second % 3, if times.is_empty() { 0 } else { 10 + second }), "{second}");
+    }
+}
+
+#[test]
 fn beyond_so_many_series_all_are_one() {
     let board = Arc::new(Board::new(2));
     let mut cores = [Recorder::new(board.clone()), Recorder::new(board.clone())];

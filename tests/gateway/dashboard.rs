@@ -158,6 +158,7 @@ fn it_shows_what_is_spoken_beside_http1() {
 fn events_come_once_a_second_and_end_with_their_reader() {
     let endpoint = Hostile::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     let gateway = Gateway::to(&endpoint.address);
+    assert_eq!(gateway.get("/").status(), 200);
     let ask = || {
         let mut reader = Wire::connect(&gateway.admin);
         reader.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -179,9 +180,25 @@ fn events_come_once_a_second_and_end_with_their_reader() {
         text.push_str(&String::from_utf8(reader.piece()).unwrap());
         (text.matches("\ndata: ").count() >= 3).then_some(())
     });
-    let (_, event) = text.split_once("\ndata: ").unwrap();
+    let (_, event) = text.split_once("\n\ndata: ").unwrap();
     let event: Value = serde_json::from_str(event.lines().next().unwrap()).unwrap();
     assert_eq!((&event["upstreams"][0]["id"], &event["config"]["generation"]), (&json!("up"), &json!(1)));
+    drop(reader);
+    // Who begins to look is told first what has passed.
+    until("the request to have passed", || {
+        let (mut reader, status) = ask();
+        let mut text = String::new();
+        while status == "HTTP/1.1 200" && !text.contains("\n\ndata: ") {
+            text.push_str(&String::from_utf8(reader.piece()).unwrap());
+        }
+        let (_, past) = text.split_once("\n\nevent: past\ndata: ")?;
+        let past: Vec<Value> = serde_json::from_str(past.lines().next().unwrap()).unwrap();
+        let count = |second: &Value| second["heat"].as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).sum::<u64>();
+        let counts: Vec<_> = past.iter().map(count).collect();
+        let rates: Vec<_> = past.iter().map(|second| second["requests_per_second"].as_f64().unwrap().round()).collect();
+        assert!(counts.iter().sum::<u64>() <= 1 && rates.iter().sum::<f64>() <= 1.0 && past.len() < 60, "{counts:?} {rates:?}");
+        (counts.contains(&1) && rates.contains(&1.0)).then_some(())
+    });
     let page = gateway.page("GET", "/dashboard");
     assert_eq!(page.field("content-security-policy"), Some("frame-ancestors 'none'"));
     assert!(page.text().contains("content=\"default-src 'none';"), "nothing from elsewhere");

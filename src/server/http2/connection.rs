@@ -75,7 +75,6 @@ pub(super) type Opened = (Request<RecvStream>, SendResponse<Bytes>);
 
 /// Serves a connection until it is closed; `first` has been received already.
 pub async fn serve<S: Service>(service: Rc<S>, client: Client, settings: Settings, first: Vec<u8>) {
-    service.on_http2(Event::Began);
     let abused = Rc::new(Cell::new(None));
     let heard = Rc::new(Cell::new(service.now()));
     let (told, hears, clock) = (abused.clone(), heard.clone(), service.clone());
@@ -103,6 +102,7 @@ pub async fn serve<S: Service>(service: Rc<S>, client: Client, settings: Setting
             return;
         }
     };
+    service.on_http2(Event::Began);
     client.timer.clear();
     let keepalive = settings.pace.zip(connection.ping_pong()).map(|(pace, ping)| Keepalive::new(pace, ping, heard));
     let pulse = client.timer.alarm().await;

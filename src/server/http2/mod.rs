@@ -49,7 +49,7 @@ pub struct Settings {
 /// What happened on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// It began.
+    /// It began: its preface has come.
     Began,
     /// A stream began.
     Stream,
