@@ -26,9 +26,13 @@ struct Shared {
 
 /// One connection to it.
 pub struct Peer {
+    // Closed first: it counts as open until then.
     wire: Wire,
-    shared: Arc<Shared>,
+    shared: Open,
 }
+
+/// An open connection, as long as this is held.
+struct Open(Arc<Shared>);
 
 impl Hostile {
     /// Does `serve` with each connection, which is closed after it.
@@ -45,7 +49,7 @@ impl Hostile {
                 }
                 shared.open.fetch_add(1, SeqCst);
                 shared.connections.fetch_add(1, SeqCst);
-                let mut peer = Peer { wire: Wire::of(stream.unwrap()), shared };
+                let mut peer = Peer { wire: Wire::of(stream.unwrap()), shared: Open(shared) };
                 let serve = serve.clone();
                 std::thread::spawn(move || serve(&mut peer));
             }
@@ -117,20 +121,20 @@ impl Peer {
     /// The next request, whole; none if the connection ends before.
     pub fn request(&mut self) -> Option<Message> {
         let request = self.wire.try_message(true).ok()?;
-        self.shared.seen.lock().unwrap().push(request.clone());
+        self.shared.0.seen.lock().unwrap().push(request.clone());
         Some(request)
     }
 
     /// Waits until the test says so.
     pub fn wait_told(&self) {
-        let told = &self.shared.told;
+        let told = &self.shared.0.told;
         until("the test to tell", || told.fetch_update(SeqCst, SeqCst, |told| told.checked_sub(1)).ok());
     }
 
     /// The next request's head.
     pub fn head(&mut self) -> Option<Message> {
         let request = self.wire.try_message(false).ok()?;
-        self.shared.seen.lock().unwrap().push(request.clone());
+        self.shared.0.seen.lock().unwrap().push(request.clone());
         Some(request)
     }
 }
@@ -149,8 +153,8 @@ impl DerefMut for Peer {
     }
 }
 
-impl Drop for Peer {
+impl Drop for Open {
     fn drop(&mut self) {
-        self.shared.open.fetch_sub(1, SeqCst);
+        self.0.open.fetch_sub(1, SeqCst);
     }
 }
