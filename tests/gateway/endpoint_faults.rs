@@ -220,7 +220,7 @@ fn a_kept_connection_that_closed_at_rest() {
         for _ in 0..20 {
             let answer = client.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
             assert_eq!(answer.status(), 200, "{answer:?}");
-            endpoint.wait_open(0);
+            endpoint.wait_closed();
         }
         assert_eq!(endpoint.seen().len() - before, 20);
     }

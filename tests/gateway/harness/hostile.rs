@@ -107,6 +107,22 @@ impl Hostile {
     pub fn wait_open(&self, count: usize) {
         until("the endpoint's connections", || (self.shared.open.load(SeqCst) == count).then_some(()));
     }
+
+    /// Waits until the other ends of its connections have heard that they are closed: on a busy machine that comes after the close.
+    #[track_caller]
+    pub fn wait_closed(&self) {
+        self.wait_open(0);
+        let (_, port) = self.address.rsplit_once(':').expect("a port");
+        let remote = format!(":{:04X}", port.parse::<u16>().expect("a number"));
+        let is_established = |line: &str| {
+            let mut words = line.split_ascii_whitespace().skip(2);
+            words.next().is_some_and(|address| address.ends_with(&remote)) && words.next() == Some("01")
+        };
+        until("the other ends to hear", || {
+            let sockets = std::fs::read_to_string("/proc/net/tcp").expect("the kernel's table of sockets");
+            (!sockets.lines().any(is_established)).then_some(())
+        });
+    }
 }
 
 impl Drop for Hostile {
