@@ -141,7 +141,7 @@ fn time_that_the_gateway_slept_is_nobodys() {
         peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     });
     for driver in DRIVERS {
-        let gateway = gateway(&endpoint.address, driver, json!({ "body_idle": "1s" }));
+        let gateway = gateway(&endpoint.address, driver, json!({ "body_idle": "2s" }));
         let mut client = gateway.connect();
         let mut sending = client.split();
         let request = post(32 << 20);
@@ -149,7 +149,7 @@ fn time_that_the_gateway_slept_is_nobodys() {
         until("the upload to begin", || (gateway.metric("gateway_received_bytes_total") > 0.0).then_some(()));
         gateway.signal("STOP");
         endpoint.tell();
-        std::thread::sleep(std::time::Duration::from_millis(1500));
+        std::thread::sleep(std::time::Duration::from_millis(2500));
         gateway.signal("CONT");
         assert_eq!(client.message().text(), "ok");
         sender.join().unwrap();

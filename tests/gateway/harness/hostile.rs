@@ -26,7 +26,7 @@ struct Shared {
 
 /// One connection to it.
 pub struct Peer {
-    // Closed first: it counts as open until then.
+    // Closed before it stops counting as open.
     wire: Wire,
     shared: Open,
 }
@@ -108,7 +108,8 @@ impl Hostile {
         until("the endpoint's connections", || (self.shared.open.load(SeqCst) == count).then_some(()));
     }
 
-    /// Waits until the other ends of its connections have heard that they are closed: on a busy machine that comes after the close.
+    /// Waits until the other ends of its connections have heard that they are closed: that is later than the close while a process that another
+    /// test starts still holds what it was forked with.
     #[track_caller]
     pub fn wait_closed(&self) {
         self.wait_open(0);
