@@ -147,6 +147,8 @@ fn time_that_the_gateway_slept_is_nobodys() {
         let request = post(32 << 20);
         let sender = std::thread::spawn(move || drop(sending.try_send(request)));
         until("the upload to begin", || (gateway.metric("gateway_received_bytes_total") > 0.0).then_some(()));
+        // By then it waits for the endpoint to take more.
+        std::thread::sleep(std::time::Duration::from_millis(200));
         gateway.signal("STOP");
         endpoint.tell();
         std::thread::sleep(std::time::Duration::from_millis(2500));
