@@ -90,6 +90,14 @@ impl Deadlines {
         self.expire(|entry| entry.at <= now)
     }
 
+    /// The core hasn't run from `since` until `now`: deadlines that ran out meanwhile have again what they had left, as what has come in time
+    /// is yet to be received.
+    pub fn slept(&self, since: Instant, now: Instant) {
+        for entry in self.entries.borrow_mut().iter_mut().filter(|entry| entry.at > since && entry.at <= now) {
+            entry.at = now + entry.at.since(since);
+        }
+    }
+
     /// Expires the deadlines of all connections that wait for a next message; returns how many.
     pub fn end_idle(&self) -> usize {
         self.expire(|entry| entry.idle && entry.at != Instant::MAX)

@@ -117,7 +117,11 @@ impl Worker {
     fn tick(&mut self) {
         let core = &self.core;
         let now = core.woke();
-        core.counters.stalled.add(now.since(self.due).saturating_sub(LATE));
+        let late = now.since(self.due).saturating_sub(LATE);
+        if !late.is_zero() {
+            core.counters.stalled.add(late);
+            core.deadlines.slept(self.due, now);
+        }
         core.deadlines.sweep(now);
         if core.draining.get() && now >= self.end_idle_from {
             core.deadlines.end_idle();

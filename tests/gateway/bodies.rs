@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{DRIVERS, Gateway, Hostile, Origin, get, settled};
+use crate::harness::{DRIVERS, Gateway, Hostile, Origin, get, post, settled, until};
 
 const LARGE: usize = 64 << 20;
 /// More than a gateway may need for what it relays, whatever its size.
@@ -72,19 +72,20 @@ fn an_endpoint_that_reads_slowly_slows_the_client() {
         let endpoint = Hostile::start(|peer| {
             peer.head();
             peer.wait_told();
-            peer.bytes(LARGE);
+            peer.skip(LARGE);
             peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
         });
         let gateway = Gateway::with(&endpoint.address, json!({ "runtime": { "driver": driver, "workers": 1 } }));
+        gateway.get("/livez");
         let before = gateway.memory_peak();
         let mut client = gateway.connect();
         let mut sending = client.split();
-        let sender = std::thread::spawn(move || {
-            sending.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {LARGE}\r\n\r\n"));
-            sending.send(vec![b'x'; LARGE]);
-        });
-        let received = settled(|| gateway.metric("gateway_received_bytes_total"));
-        assert!(received > 0.0 && received < LARGE as f64 / 2.0, "{received} bytes were taken though the endpoint reads nothing");
+        let request = post(LARGE);
+        let sender = std::thread::spawn(move || _ = sending.send(request));
+        let received = || gateway.metric("gateway_received_bytes_total");
+        until("the upload to begin", || (received() > 0.0).then_some(()));
+        let received = settled(received);
+        assert!(received < LARGE as f64 / 2.0, "{received} bytes were taken though the endpoint reads nothing");
         endpoint.tell();
         assert_eq!(client.message().text(), "ok");
         sender.join().unwrap();

@@ -62,7 +62,7 @@ fn the_other_endpoint_is_used_until_trials_go_well() {
     let mood = Mood::default();
     let (sick, well) = (mood.endpoint(), Hostile::answering(OK));
     let url = format!("http://{}", sick.address);
-    let gateway = guarded(&[&sick.address, &well.address], json!({ "consecutive_failures": 3, "open_time": "300ms" }));
+    let gateway = guarded(&[&sick.address, &well.address], json!({ "consecutive_failures": 3, "open_time": "2s" }));
     mood.set(FAILING);
     let mut client = gateway.connect();
     let failed = (0..40).filter(|_| client.ask(get("/")).status() == 500).count();

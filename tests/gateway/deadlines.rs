@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{DRIVERS, Gateway, Hostile, Origin, get, settled};
+use crate::harness::{DRIVERS, Gateway, Hostile, Origin, get, post, settled, until};
 
 fn gateway(endpoint: &str, driver: &str, timeouts: serde_json::Value) -> Gateway {
     Gateway::with(
@@ -129,5 +129,31 @@ fn an_uploads_time_is_not_its_answers() {
         let (answer, took) = upload("/silent");
         assert_eq!(answer.refusal(), (504, "request_timeout"));
         assert!(took >= limit, "{took:?} from its end");
+    }
+}
+
+#[test]
+fn time_that_the_gateway_slept_is_nobodys() {
+    let endpoint = Hostile::start(|peer| {
+        peer.head();
+        peer.wait_told();
+        peer.skip(32 << 20);
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    });
+    for driver in DRIVERS {
+        let gateway = gateway(&endpoint.address, driver, json!({ "body_idle": "2s" }));
+        let mut client = gateway.connect();
+        let mut sending = client.split();
+        let request = post(32 << 20);
+        let sender = std::thread::spawn(move || drop(sending.try_send(request)));
+        until("the upload to begin", || (gateway.metric("gateway_received_bytes_total") > 0.0).then_some(()));
+        // By then it waits for the endpoint to take more.
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        gateway.signal("STOP");
+        endpoint.tell();
+        std::thread::sleep(std::time::Duration::from_millis(2500));
+        gateway.signal("CONT");
+        assert_eq!(client.message().text(), "ok");
+        sender.join().unwrap();
     }
 }

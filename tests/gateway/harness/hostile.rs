@@ -26,9 +26,13 @@ struct Shared {
 
 /// One connection to it.
 pub struct Peer {
+    // Closed before it stops counting as open.
     wire: Wire,
-    shared: Arc<Shared>,
+    shared: Open,
 }
+
+/// An open connection, as long as this is held.
+struct Open(Arc<Shared>);
 
 impl Hostile {
     /// Does `serve` with each connection, which is closed after it.
@@ -45,7 +49,7 @@ impl Hostile {
                 }
                 shared.open.fetch_add(1, SeqCst);
                 shared.connections.fetch_add(1, SeqCst);
-                let mut peer = Peer { wire: Wire::of(stream.unwrap()), shared };
+                let mut peer = Peer { wire: Wire::of(stream.unwrap()), shared: Open(shared) };
                 let serve = serve.clone();
                 std::thread::spawn(move || serve(&mut peer));
             }
@@ -103,6 +107,23 @@ impl Hostile {
     pub fn wait_open(&self, count: usize) {
         until("the endpoint's connections", || (self.shared.open.load(SeqCst) == count).then_some(()));
     }
+
+    /// Waits until the other ends of its connections have heard that they are closed: that is later than the close while a process that another
+    /// test starts still holds what it was forked with.
+    #[track_caller]
+    pub fn wait_closed(&self) {
+        self.wait_open(0);
+        let (_, port) = self.address.rsplit_once(':').expect("a port");
+        let remote = format!(":{:04X}", port.parse::<u16>().expect("a number"));
+        let is_established = |line: &str| {
+            let mut words = line.split_ascii_whitespace().skip(2);
+            words.next().is_some_and(|address| address.ends_with(&remote)) && words.next() == Some("01")
+        };
+        until("the other ends to hear", || {
+            let sockets = std::fs::read_to_string("/proc/net/tcp").expect("the kernel's table of sockets");
+            (!sockets.lines().any(is_established)).then_some(())
+        });
+    }
 }
 
 impl Drop for Hostile {
@@ -117,20 +138,20 @@ impl Peer {
     /// The next request, whole; none if the connection ends before.
     pub fn request(&mut self) -> Option<Message> {
         let request = self.wire.try_message(true).ok()?;
-        self.shared.seen.lock().unwrap().push(request.clone());
+        self.shared.0.seen.lock().unwrap().push(request.clone());
         Some(request)
     }
 
     /// Waits until the test says so.
     pub fn wait_told(&self) {
-        let told = &self.shared.told;
+        let told = &self.shared.0.told;
         until("the test to tell", || told.fetch_update(SeqCst, SeqCst, |told| told.checked_sub(1)).ok());
     }
 
     /// The next request's head.
     pub fn head(&mut self) -> Option<Message> {
         let request = self.wire.try_message(false).ok()?;
-        self.shared.seen.lock().unwrap().push(request.clone());
+        self.shared.0.seen.lock().unwrap().push(request.clone());
         Some(request)
     }
 }
@@ -149,8 +170,8 @@ impl DerefMut for Peer {
     }
 }
 
-impl Drop for Peer {
+impl Drop for Open {
     fn drop(&mut self) {
-        self.shared.open.fetch_sub(1, SeqCst);
+        self.0.open.fetch_sub(1, SeqCst);
     }
 }

@@ -18,7 +18,7 @@ pub use hostile::{Hostile, Peer};
 pub use http2::{Frames, Http2, Http2Origin};
 pub use load::Load;
 pub use origin::{Nginx, Origin, run};
-pub use wire::{End, Message, Wire, get};
+pub use wire::{End, Message, Wire, get, post};
 
 /// Longer than anything here takes, so that a fault fails the test and doesn't hang it.
 pub const BOUND: Duration = Duration::from_secs(15);
@@ -46,16 +46,17 @@ pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Waits until a number has stayed the same for a while; returns it.
+/// Waits until a number has stayed the same for a while; returns it. On a busy machine time alone says little, so it is read often too.
 #[track_caller]
 pub fn settled(mut read: impl FnMut() -> f64) -> f64 {
-    let (mut last, mut since) = (read(), Instant::now());
+    let (mut last, mut since, mut times) = (read(), Instant::now(), 0);
     until("a number that settles", || {
         let current = read();
         if current != last {
-            (last, since) = (current, Instant::now());
+            (last, since, times) = (current, Instant::now(), 0);
         }
-        (since.elapsed() > Duration::from_millis(300)).then_some(last)
+        times += 1;
+        (since.elapsed() > Duration::from_millis(300) && times > 20).then_some(last)
     })
 }
 

@@ -35,6 +35,13 @@ pub fn get(target: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: a.example\r\n\r\n")
 }
 
+/// A request with a body of this length, whole before its first byte is sent: making a large one can take longer than a pause may.
+pub fn post(length: usize) -> Vec<u8> {
+    let mut request = format!("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: {length}\r\n\r\n").into_bytes();
+    request.resize(request.len() + length, b'x');
+    request
+}
+
 impl Message {
     /// The first line.
     pub fn start(&self) -> &str {
@@ -230,6 +237,18 @@ impl Wire {
         let mut bytes = Vec::new();
         self.take(count, &mut bytes).unwrap_or_else(|end| panic!("{count} bytes, but {end:?} after {}", bytes.len()));
         bytes
+    }
+
+    /// Takes so many bytes and keeps none, as fast as they come.
+    #[track_caller]
+    pub fn skip(&mut self, count: usize) {
+        let mut left = count;
+        while left > self.buf.len() {
+            left -= self.buf.len();
+            self.buf.clear();
+            self.fill().unwrap_or_else(|end| panic!("{left} bytes more of {count}, but {end:?}"));
+        }
+        self.buf.drain(..left);
     }
 
     /// The next chunk of a body; nothing if it is the last.
