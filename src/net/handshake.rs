@@ -61,7 +61,7 @@ fn advice(error: &rustls::Error) -> &'static str {
     if why.contains("CaUsedAsEndEntity") {
         ": it says that it is an authority's (CA:TRUE), so it can't be a server's or client's own"
     } else if why.contains("UnsupportedCertVersion") {
-        ": it isn't of X.509 version 3; `openssl x509 -req` makes those only with -extfile"
+        ": it isn't of X.509 version 3; `openssl x509 -req` makes version 1 unless it is given extensions (-extfile)"
     } else {
         ""
     }

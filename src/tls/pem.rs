@@ -60,7 +60,7 @@ pub(super) fn certified(settings: [&str; 2], cert: &str, key: &str) -> Result<Ce
         rustls::Error::InvalidCertificate(why) => Wrong::new(
             settings[0],
             &format!("can't be read as a certificate: {why:?}"),
-            "most often it isn't of X.509 version 3; \"openssl x509 -req\" makes those only with -extfile",
+            "most often it isn't of X.509 version 3; \"openssl x509 -req\" makes version 1 unless it is given extensions (-extfile)",
         ),
         error => Wrong::new(settings[1], &format!("can't be used: {error}"), ""),
     })
