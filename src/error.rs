@@ -147,7 +147,7 @@ reasons! {
     RateLimited = "rate_limited", 429, Client;
     /// A cross-origin request's origin, method or headers are not allowed.
     CorsRefused = "cors_refused", 403, Client;
-    /// The request proves not who sends it.
+    /// The request doesn't prove who sends it.
     AuthMissing = "auth_missing", 401, Client;
     /// The credential is unknown or wrong, or not of the form that it should be.
     AuthInvalid = "auth_invalid", 401, Client;

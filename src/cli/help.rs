@@ -38,7 +38,7 @@ EXIT CODES
     1   the configuration is bad; every problem was printed
     2   the command line is wrong
     3   could not start, for example because the port is taken; the message says what to do
-    4   stopped with requests still under way: timeouts.drain was over, or a second signal stopped it at once
+    4   stopped with requests still under way: timeouts.drain was over, or a signal within it stopped it at once
     70  a fault in the gateway itself; the log says more
 ";
 

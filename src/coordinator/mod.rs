@@ -291,7 +291,7 @@ impl Coordinator {
             counts.add(if answer.is_ok() { GOOD } else { BAD }, 1);
             let addresses = answer.unwrap_or_else(|error| {
                 let Lookup { upstream, endpoint, host, .. } = &lookup;
-                tracing::warn!(%upstream, %endpoint, %host, %error, "host name not found, addresses known before stay in use");
+                tracing::warn!(%upstream, %endpoint, %host, %error, "host name not found; addresses that it had before stay in use");
                 Vec::new()
             });
             self.reconciler.on_resolved(&lookup, addresses, now);

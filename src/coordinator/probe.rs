@@ -76,7 +76,7 @@ impl fmt::Display for Failure {
         match self {
             Failure::Unreachable(error) => write!(f, "cannot connect: {error}"),
             Failure::TimedOut(limit) => write!(f, "no answer within {limit:?}"),
-            Failure::Unsafe(error) => write!(f, "no TLS: {error}"),
+            Failure::Unsafe(error) => write!(f, "TLS failed: {error}"),
             Failure::Closed => f.write_str("closed the connection without an answer"),
             Failure::Broken(error) => write!(f, "the connection broke: {error}"),
             Failure::Malformed(reason) => write!(f, "malformed answer: {}", reason.code()),

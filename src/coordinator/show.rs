@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(line(None, true, opened), told);
         assert_eq!(line(Some("a"), false, What::Closed), "info  circuit breaker has closed upstream=users endpoint=a\n");
         let addresses = Arc::from(["10.0.0.1:80".parse().unwrap(), "10.0.0.2:80".parse().unwrap()]);
-        let told = "info  endpoint has other addresses upstream=users endpoint=a addresses=10.0.0.1:80,10.0.0.2:80\n";
+        let told = "info  endpoint has these addresses now upstream=users endpoint=a addresses=10.0.0.1:80,10.0.0.2:80\n";
         assert_eq!(line(Some("a"), false, What::Resolved(addresses)), told);
     }
 }

@@ -41,7 +41,7 @@ impl fmt::Display for Unsafe {
         match self {
             Unsafe::Plain => f.write_str("the peer speaks HTTP without TLS"),
             Unsafe::HelloTooLarge => write!(f, "the client's first message has more than {HELLO_MAX} bytes"),
-            Unsafe::Refused(error) => write!(f, "{error}"),
+            Unsafe::Refused(error) => write!(f, "{error}{}", advice(error)),
             Unsafe::Broken(error) if error.kind() == io::ErrorKind::UnexpectedEof => f.write_str("the peer closed the connection"),
             Unsafe::Broken(error) => write!(f, "{error}"),
         }
@@ -49,6 +49,23 @@ impl fmt::Display for Unsafe {
 }
 
 impl std::error::Error for Unsafe {}
+
+/// What is behind those errors whose names say little to who hasn't written a verifier.
+fn advice(error: &rustls::Error) -> &'static str {
+    let rustls::Error::InvalidCertificate(why) = error else { return "" };
+    if *why == rustls::CertificateError::UnknownIssuer {
+        return ": no authority that is trusted here has signed it, or a certificate between the two is missing";
+    }
+    // The verifier's own errors have no other name than that of their type's `Debug`.
+    let why = format!("{why:?}");
+    if why.contains("CaUsedAsEndEntity") {
+        ": it says that it is an authority's (CA:TRUE), so it can't be a server's or client's own"
+    } else if why.contains("UnsupportedCertVersion") {
+        ": it isn't of X.509 version 3; `openssl x509 -req` makes version 1 unless it is given extensions (-extfile)"
+    } else {
+        ""
+    }
+}
 
 impl From<Unsafe> for io::Error {
     /// A deadline's doing stays that.

@@ -62,7 +62,7 @@ impl Change {
             What::Down => "endpoint is down",
             What::Ejected(..) => "endpoint is ejected",
             What::Returned => "endpoint is back from its ejection",
-            What::Resolved(_) => "endpoint has other addresses",
+            What::Resolved(_) => "endpoint has these addresses now",
             What::Opened(..) => "circuit breaker has opened",
             What::HalfOpened => "circuit breaker is half-open",
             What::Closed => "circuit breaker has closed",

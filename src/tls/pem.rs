@@ -55,7 +55,12 @@ pub(super) fn certified(settings: [&str; 2], cert: &str, key: &str) -> Result<Ce
         rustls::Error::InconsistentKeys(_) => Wrong::new(
             settings[1],
             "is not the key of the certificate",
-            "both must be of one pair, and in \"cert\" the certificate itself stand before those that vouch for it",
+            "both must be of one pair, and in \"cert\" the certificate itself stands before those that vouch for it",
+        ),
+        rustls::Error::InvalidCertificate(why) => Wrong::new(
+            settings[0],
+            &format!("can't be read as a certificate: {why:?}"),
+            "most often it isn't of X.509 version 3; \"openssl x509 -req\" makes version 1 unless it is given extensions (-extfile)",
         ),
         error => Wrong::new(settings[1], &format!("can't be used: {error}"), ""),
     })

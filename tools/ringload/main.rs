@@ -77,7 +77,7 @@ fn main() -> ExitCode {
                 Ok(scenario) => scenario.play(),
                 Err(problem) => return wrong(problem),
             },
-            _ => return wrong("say which scenario to play".to_owned()),
+            _ => return wrong("say which scenario to play, and nothing else: ringload scenario reload".to_owned()),
         }
     } else if words.next_if(|word| word == "diff").is_some() {
         match words.collect::<Vec<_>>().as_slice() {

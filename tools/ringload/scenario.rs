@@ -255,8 +255,12 @@ impl Drop for Process {
 /// Starts a program that stands beside this one, and waits until it has told so many URLs that it listens on.
 fn start(name: &str, words: &[&str], listeners: usize) -> io::Result<(Process, Vec<String>)> {
     let path = std::env::current_exe()?.with_file_name(name);
-    let missing =
-        |error| io::Error::other(format!("cannot start {} ({error}); it has to stand beside ringload: cargo build --bins", path.display()));
+    let missing = |error| {
+        io::Error::other(format!(
+            "cannot start {} ({error}); it has to stand beside ringload: cargo build --release --bins",
+            path.display()
+        ))
+    };
     let mut child = Command::new(&path).args(words).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().map_err(missing)?;
     let out = child.stdout.take();
     let process = Process(child);

@@ -53,7 +53,7 @@ fn the_listener() {
         json!({ "certificates": pair(CERT, OTHER) }),
         none(),
         &[
-            "tls.certificates[0].key: is not the key of the certificate; both must be of one pair, and in \"cert\" the certificate itself stand before those that vouch for it",
+            "tls.certificates[0].key: is not the key of the certificate; both must be of one pair, and in \"cert\" the certificate itself stands before those that vouch for it",
         ],
     );
     told(

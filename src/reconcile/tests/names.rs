@@ -20,7 +20,7 @@ fn at_once_then_every_interval() {
     let addresses = ["10.0.0.2:80", "10.0.0.1:80", "10.0.0.2:80"].map(|address| address.parse().unwrap());
     reconciler.on_resolved(&lookup, addresses.to_vec(), at(60_000));
     assert_eq!(*told(&mut reconciler, 0, at(60_000)).addresses, [addresses[1], addresses[0]]);
-    assert_eq!(lines(&mut reconciler), ["endpoint has other addresses upstream=u endpoint=a addresses=10.0.0.1:80,10.0.0.2:80"]);
+    assert_eq!(lines(&mut reconciler), ["endpoint has these addresses now upstream=u endpoint=a addresses=10.0.0.1:80,10.0.0.2:80"]);
     assert_eq!(reconciler.due_lookups(at(64_999)), []);
     assert_eq!(reconciler.due_lookups(at(65_000)), std::slice::from_ref(&lookup));
     reconciler.on_resolved(&lookup, addresses[..2].to_vec(), at(65_000));
