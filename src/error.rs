@@ -127,6 +127,8 @@ reasons! {
     BadExpectation = "bad_expectation", 417, Client;
     /// The port is for HTTPS, and the request came without TLS.
     PlainHttp = "plain_http_to_tls", 400, Client;
+    /// The port is without TLS, and the client began a handshake. It can't read the answer: "wrong version number", it says, most often.
+    TlsToPlain = "tls_to_plain_http", 400, Client;
     /// The request head did not arrive in time.
     HeadTimeout = "request_head_timeout", 408, Client;
     /// The request body stalled.
@@ -213,11 +215,13 @@ reasons! {
     SendTimeout = "upstream_send_timeout", 504, Upstream;
     /// The endpoint refused the HTTP/2 stream, or ended its connection, without processing the request.
     StreamRefused = "upstream_refused_stream", 502, Upstream;
-    /// The endpoint closed the connection before its response's head was complete.
+    /// The endpoint closed the connection before its response's head was complete. Where it always does, it expects TLS, or another version of HTTP
+    /// than its upstream's `protocol`.
     ClosedBeforeHead = "upstream_closed_before_head", 502, Upstream;
     /// The endpoint did not begin its response in time.
     FirstByteTimeout = "upstream_first_byte_timeout", 504, Upstream;
-    /// The endpoint's response head is malformed.
+    /// The endpoint's response head is malformed. Where it always is, the endpoint speaks something else than HTTP/1.1, or doesn't know the PROXY
+    /// protocol.
     BadResponseHead = "bad_response_head", 502, Upstream;
     /// The endpoint's response is framed in a way that can't be trusted.
     BadResponseFraming = "bad_response_framing", 502, Upstream;

@@ -17,9 +17,9 @@ const BUCKETS: &[u64] = &[
     50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000,
     30_000_000, 60_000_000,
 ];
-/// The percentiles that are shown, and how they are called.
-const PERCENTILES: &[(f64, &str)] =
-    &[(50.0, "p50"), (75.0, "p75"), (90.0, "p90"), (95.0, "p95"), (99.0, "p99"), (99.9, "p99.9"), (99.99, "p99.99"), (100.0, "max")];
+/// The quantiles that are shown, and how they are called.
+const QUANTILES: &[(f64, &str)] =
+    &[(0.5, "p50"), (0.75, "p75"), (0.9, "p90"), (0.95, "p95"), (0.99, "p99"), (0.999, "p99.9"), (0.9999, "p99.99"), (1.0, "max")];
 /// How `/latency` is asked.
 const USE: &str = "ask like this: /latency?route=ID&upstream=ID&phase=PHASE&window=WINDOW&format=FORMAT, each of them if you like.
 PHASE is total, queue, policies, connect, first_byte, body or overhead; WINDOW is 1s to 60s, 1m, or all (since the start);
@@ -38,9 +38,9 @@ pub(super) fn write(shared: &Shared, text: &mut Text) {
     let all = history.window(Phase::Total, Window::All, |_| true);
     let name = "gateway_response_time_quantile_seconds";
     text.family(name, "gauge", "Response time that this part of the requests stayed within, since the start.");
-    for &(percentile, _) in PERCENTILES {
-        let value = all.value_at_percentile(percentile) as f64 / 1e6;
-        text.sample(name, &[("quantile", &format!("{}", percentile / 100.0))], value);
+    for &(quantile, _) in QUANTILES {
+        let value = all.value_at_quantile(quantile) as f64 / 1e6;
+        text.sample(name, &[("quantile", &quantile.to_string())], value);
     }
     let name = "gateway_route_requests_total";
     text.family(name, "counter", "Requests that ended, by route, method and the class of their status; a second behind.");
@@ -178,8 +178,8 @@ pub(super) fn numbers(histogram: &Histogram<u64>) -> Value {
     let mut numbers = Map::new();
     numbers.insert("count".into(), histogram.len().into());
     numbers.insert("mean".into(), ((histogram.mean() * 10.0).round() / 10.0).into());
-    for &(percentile, name) in PERCENTILES {
-        numbers.insert(name.into(), histogram.value_at_percentile(percentile).into());
+    for &(quantile, name) in QUANTILES {
+        numbers.insert(name.into(), histogram.value_at_quantile(quantile).into());
     }
     numbers.into()
 }

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use ringway::clock::{read_utc, unix_seconds};
 use ringway::config::Time;
 use ringway::flight::{Question, look};
-use ringway::latency::Phase;
+use ringway::latency::{Phase, quantile};
 use ringway::log::rfc3339;
 use ringway::run;
 use serde_json::{Map, json};
@@ -59,7 +59,7 @@ pub fn report(asked: &Look) -> Result<String, (u8, String)> {
     let histogram = &found.histogram;
     if asked.format == Format::Json {
         let values: Map<_, _> =
-            percentiles.iter().map(|(word, at)| ((*word).to_owned(), histogram.value_at_percentile(*at).into())).collect();
+            percentiles.iter().map(|(word, at)| ((*word).to_owned(), histogram.value_at_quantile(quantile(*at)).into())).collect();
         let report = json!({
             "from": rfc3339(from), "to": rfc3339(to), "phase": phase, "route": question.route, "upstream": question.upstream,
             "count": histogram.len(), "mean": histogram.mean(), "unit": "microseconds", "percentiles": values,
@@ -71,7 +71,7 @@ pub fn report(asked: &Look) -> Result<String, (u8, String)> {
     let (route, upstream) = (whose("route", &question.route), whose("upstream", &question.upstream));
     let mut report = format!("{phase}{route}{upstream}  {} to {}  {} requests\n\n", rfc3339(from), rfc3339(to), histogram.len());
     for (word, percentile) in percentiles {
-        let millis = histogram.value_at_percentile(percentile) as f64 / 1000.0;
+        let millis = histogram.value_at_quantile(quantile(percentile)) as f64 / 1000.0;
         // Writing to a string can't fail.
         let _ = writeln!(report, "{:>8} {millis:>12.3} ms", if word == "100" { "max".to_owned() } else { format!("p{word}") });
     }

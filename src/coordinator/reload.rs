@@ -33,7 +33,10 @@ impl Coordinator {
         self.notifier.reloading();
         // The one that follows if the plan is put in force.
         let generation = self.shared.loading().generation + 1;
-        let loaded = (self.load)(&path).and_then(|loaded| (self.build)(&loaded, generation).map(|plan| (loaded, plan)));
+        let loaded = (self.load)(&path).and_then(|mut loaded| {
+            let kept = keep_until_restart(&self.started, &self.config, Arc::make_mut(&mut loaded.config));
+            (self.build)(&loaded, generation).map(|plan| (loaded, plan, kept))
+        });
         let hash = match loaded {
             Err(problems) => {
                 counts.reloads.add(BAD, 1);
@@ -42,9 +45,9 @@ impl Coordinator {
                 result.problems.iter().for_each(|problem| tracing::error!("{problem}"));
                 None
             }
-            Ok((loaded, plan)) => {
+            Ok((loaded, plan, kept)) => {
                 counts.reloads.add(GOOD, 1);
-                result.restart_needed = restart_needed(&self.started, &loaded.config);
+                result.restart_needed = kept;
                 self.put_in_force(loaded, &plan, now, reply)
             }
         };
@@ -100,31 +103,44 @@ fn said(result: &ReloadResult) -> Response {
     Response::text(422, format!("nothing was changed:\n{problems}"))
 }
 
-/// The settings that differ from those the process started with and so wait for a restart, by their path.
-pub(super) fn restart_needed(started: &Config, new: &Config) -> Vec<String> {
-    let (a, b) = (started, new);
-    let settings = [
-        ("listener.address", a.listener.address != b.listener.address),
-        ("listener.port", a.listener.port != b.listener.port),
-        ("listener.backlog", a.listener.backlog != b.listener.backlog),
-        ("tls.enabled", a.tls.listens() != b.tls.listens()),
-        ("tls.address", a.tls.address != b.tls.address),
-        ("tls.port", a.tls.port != b.tls.port),
-        ("admin.enabled", a.admin.enabled != b.admin.enabled),
-        ("admin.address", a.admin.address != b.admin.address),
-        ("admin.port", a.admin.port != b.admin.port),
-        ("runtime.driver", a.runtime.driver != b.runtime.driver),
-        ("runtime.workers", a.runtime.workers != b.runtime.workers),
-        ("runtime.pin", a.runtime.pin != b.runtime.pin),
-        ("runtime.ring_entries", a.runtime.ring_entries != b.runtime.ring_entries),
-        ("runtime.password_threads", a.runtime.password_threads != b.runtime.password_threads),
-        ("limits.password_queue", a.limits.password_queue != b.limits.password_queue),
-        ("tracing.endpoint", a.tracing.endpoint != b.tracing.endpoint),
-        ("tracing.service_name", a.tracing.service_name != b.tracing.service_name),
-        ("latency", a.latency != b.latency),
-        ("runtime.buffer", a.runtime.buffer != b.runtime.buffer),
-    ];
-    settings.into_iter().filter(|(_, differs)| *differs).map(|(path, _)| path.to_owned()).collect()
+/// Makes settings what they are until a restart, where one is needed to change them; the paths of those that were to be others.
+fn keep_until_restart(started: &Config, in_force: &Config, new: &mut Config) -> Vec<String> {
+    let mut kept = Vec::new();
+    // Certificates change all the time, but there is a listener for them or there is none.
+    if new.tls.listens() != started.tls.listens() {
+        let setting = if new.tls.enabled == in_force.tls.enabled { "tls.certificates" } else { "tls.enabled" };
+        kept.push(setting.to_owned());
+        new.tls = in_force.tls.clone();
+    }
+    macro_rules! keep {
+        ($($($part:ident).+),+ $(,)?) => {
+            $(if new.$($part).+ != started.$($part).+ {
+                kept.push([$(stringify!($part)),+].join("."));
+                new.$($part).+.clone_from(&started.$($part).+);
+            })+
+        };
+    }
+    keep!(
+        listener.address,
+        listener.port,
+        listener.backlog,
+        tls.address,
+        tls.port,
+        admin.enabled,
+        admin.address,
+        admin.port,
+        runtime.driver,
+        runtime.workers,
+        runtime.pin,
+        runtime.ring_entries,
+        runtime.password_threads,
+        runtime.buffer,
+        limits.password_queue,
+        tracing.endpoint,
+        tracing.service_name,
+        latency,
+    );
+    kept
 }
 
 /// The problems, a line each, at most so many that a log stays readable.
@@ -141,7 +157,7 @@ pub(super) fn problem_lines(problems: &Problems) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Driver;
+    use crate::config::{Certificate, Driver};
 
     #[test]
     fn names_what_needs_a_restart_and_nothing_else() {
@@ -149,10 +165,32 @@ mod tests {
         let mut new = started.clone();
         new.limits.max_concurrent_requests += 1;
         new.listener.trusted_proxies.push("10.0.0.0/8".into());
-        assert!(restart_needed(&started, &new).is_empty());
+        let asked = new.clone();
+        assert!(keep_until_restart(&started, &started, &mut new).is_empty() && new == asked);
         new.listener.port += 1;
         new.admin.enabled = !new.admin.enabled;
         new.runtime.driver = Driver::Epoll;
-        assert_eq!(restart_needed(&started, &new), ["listener.port", "admin.enabled", "runtime.driver"]);
+        assert_eq!(keep_until_restart(&started, &started, &mut new), ["listener.port", "admin.enabled", "runtime.driver"]);
+        assert!(new == asked, "what was changed besides stays changed");
+    }
+
+    #[test]
+    fn a_listener_for_tls_comes_and_goes_with_a_restart() {
+        let without = Config::default();
+        let mut with = without.clone();
+        with.tls.certificates = vec![Certificate::default()];
+        with.tls.redirect = true;
+        let mut renewed = with.clone();
+        renewed.tls.certificates.push(Certificate::default());
+        let (mut off, mut none) = (renewed.clone(), renewed.clone());
+        off.tls.enabled = false;
+        (none.tls.certificates, none.tls.redirect) = (Vec::new(), false);
+        for (mut new, setting) in [(off, "tls.enabled"), (none, "tls.certificates")] {
+            assert_eq!(keep_until_restart(&with, &renewed, &mut new), [setting]);
+            assert!(new.tls == renewed.tls, "the certificates in force stay, not those of the start");
+        }
+        let mut new = with.clone();
+        assert_eq!(keep_until_restart(&without, &without, &mut new), ["tls.certificates"]);
+        assert!(new.tls == without.tls, "nobody is sent to where nobody listens");
     }
 }

@@ -76,6 +76,11 @@ impl Times {
     }
 }
 
+/// The quantile that a percentile is, to the last digit: 99.9 / 100.0 is a little more than 0.999, and would be the time of one request more.
+pub fn quantile(percentile: f64) -> f64 {
+    format!("{percentile}e-2").parse().expect("a number's digits, and an exponent")
+}
+
 /// Outcomes that are counted beside the times: what each of them is, is for those to say who record it.
 pub const OUTCOMES: usize = 64;
 /// Cells of a series: of all phases, and one for each outcome.

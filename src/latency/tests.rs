@@ -59,6 +59,18 @@ fn series_are_told_apart_by_name_and_outlive_a_reload() {
 }
 
 #[test]
+fn a_percentile_is_the_quantile_that_is_written_so() {
+    let written = [(0.0, 0.0), (50.0, 0.5), (99.0, 0.99), (99.9, 0.999), (99.99, 0.9999), (99.999, 0.99999), (0.1, 0.001), (100.0, 1.0)];
+    for (percentile, wanted) in written {
+        assert_eq!(quantile(percentile), wanted);
+    }
+    let mut times = empty();
+    times.record_n(1, 3996).unwrap();
+    times.record_n(1000, 4).unwrap();
+    assert_eq!(times.value_at_quantile(quantile(99.9)), 1, "999 of a thousand took no longer");
+}
+
+#[test]
 fn seconds_are_known_one_by_one() {
     let board = Arc::new(Board::new(8));
     let (mut core, mut history) = (Recorder::new(board.clone()), History::new(board));

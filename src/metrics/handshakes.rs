@@ -13,7 +13,6 @@ pub const TLS_RESULTS: &[&str] = &[
     "incompatible",
     "malformed",
     "too_many",
-    "tls_off",
 ];
 
 /// A handshake from the beginning.
@@ -38,5 +37,3 @@ pub const TLS_INCOMPATIBLE: usize = 8;
 pub const TLS_MALFORMED: usize = 9;
 /// `tls.handshakes` were under way.
 pub const TLS_TOO_MANY: usize = 10;
-/// The certificates were taken out of the configuration since the listener was opened.
-pub const TLS_OFF: usize = 11;

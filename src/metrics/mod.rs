@@ -20,7 +20,7 @@ use crate::latency::{Board, SERIES, SlowLog};
 use cells::{Cell, cells};
 pub use cells::{Counter, Counters, Durations, Gauge, Gauges, Kind, Meta, Nanos};
 pub use handshakes::{
-    TLS_CLOSED, TLS_FULL, TLS_INCOMPATIBLE, TLS_MALFORMED, TLS_NOT_TRUSTED, TLS_OFF, TLS_PLAIN, TLS_RESULTS, TLS_RESUMED, TLS_TIMEOUT,
+    TLS_CLOSED, TLS_FULL, TLS_INCOMPATIBLE, TLS_MALFORMED, TLS_NOT_TRUSTED, TLS_PLAIN, TLS_RESULTS, TLS_RESUMED, TLS_TIMEOUT,
     TLS_TOO_LARGE, TLS_TOO_MANY, TLS_UNTRUSTED,
 };
 pub use http2::{BROKEN_CONNECTION, BROKEN_STREAM, RESET_BY_CLIENT, RESET_BY_GATEWAY, RESET_REFUSED, SILENT_CLIENT, SILENT_ENDPOINT};
@@ -60,7 +60,7 @@ cells! {
         /// Connections of clients that are open.
         pub connections: Gauge = "gateway_active_connections",
         /// TLS handshakes of clients, by what became of them.
-        pub tls_handshakes: Counters<12> = "gateway_tls_handshakes_total" by "result" in TLS_RESULTS,
+        pub tls_handshakes: Counters<11> = "gateway_tls_handshakes_total" by "result" in TLS_RESULTS,
         /// How long those took which succeeded.
         pub tls_handshake_time: Durations = "gateway_tls_handshake_duration_seconds",
         /// TLS handshakes of clients that are under way.

@@ -209,6 +209,7 @@ async fn requests<S: Service>(service: &S, client: &Client, session: &mut S::Ses
                 return Spell::Http2(Box::new((settings, inbound.bytes().to_vec())));
             }
             Err(reason) => {
+                let reason = if begins && inbound.bytes().starts_with(TLS) { Reason::TlsToPlain } else { reason };
                 let untold = client.untold.as_ref().and_then(|untold| untold.take());
                 Box::pin(service.refuse(client, session, untold.unwrap_or(reason))).await
             }
@@ -282,6 +283,8 @@ const WARM: Duration = Duration::from_secs(1);
 const WARM_ALWAYS: u64 = 128;
 /// Room a receive needs at least, in bytes.
 const RECEIVE_MIN: usize = 4096;
+/// What a TLS handshake begins with: its type, and the version's first byte (RFC 8446 section 5.1).
+const TLS: &[u8] = &[22, 3];
 /// How long, and for how many bytes, a closed connection is read.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1 << 20;

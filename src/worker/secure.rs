@@ -7,8 +7,8 @@ use rustls::Error;
 
 use crate::error::Reason;
 use crate::metrics::{
-    Gauge, TLS_CLOSED, TLS_FULL, TLS_INCOMPATIBLE, TLS_MALFORMED, TLS_NOT_TRUSTED, TLS_OFF, TLS_PLAIN, TLS_RESUMED, TLS_TIMEOUT,
-    TLS_TOO_LARGE, TLS_TOO_MANY, TLS_UNTRUSTED,
+    Gauge, TLS_CLOSED, TLS_FULL, TLS_INCOMPATIBLE, TLS_MALFORMED, TLS_NOT_TRUSTED, TLS_PLAIN, TLS_RESUMED, TLS_TIMEOUT, TLS_TOO_LARGE,
+    TLS_TOO_MANY, TLS_UNTRUSTED,
 };
 use crate::net::{self, Stream, Unsafe};
 use crate::proxy::Core;
@@ -20,10 +20,7 @@ pub(super) async fn secure(core: &Core, mut client: Client) -> Option<Client> {
     let counters = &core.counters;
     let view = core.view.borrow().clone();
     let settings = &view.plan.config.tls;
-    let Some(server) = &view.plan.tls else {
-        counters.tls_handshakes.add(TLS_OFF, 1);
-        return None;
-    };
+    let server = view.plan.tls.as_ref().expect("certificates stay as long as there is a listener for them");
     if counters.tls_handshaking.count() >= u64::from(settings.handshakes) {
         counters.tls_handshakes.add(TLS_TOO_MANY, 1);
         return None;

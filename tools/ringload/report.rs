@@ -196,6 +196,9 @@ impl Result<'_> {
         for doubt in &self.doubts {
             let _ = writeln!(out, "result      INVALID: {doubt}");
         }
+        if !self.doubts.is_empty() {
+            out.push_str("            Run it where cores are idle, with more --threads, or at a lower rate.\n");
+        }
     }
 }
 

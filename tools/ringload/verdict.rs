@@ -1,5 +1,7 @@
 //! Whether a result can be believed, and whether it is good enough.
 
+use ringway::latency::quantile;
+
 use crate::tally::Tally;
 use crate::words::{MILLISECOND, show_part, show_time, time};
 
@@ -69,8 +71,7 @@ impl Expectation {
         let wrong = || format!("`{text}` is no expectation: write p99<20ms, p99.9<1s or errors<0.1%");
         let (what, bound) = text.split_once('<').ok_or_else(wrong)?;
         let (what, bound) = (what.trim(), bound.trim());
-        let percent =
-            |text: &str| text.parse::<f64>().ok().filter(|percent| (0.0..=100.0).contains(percent)).map(|percent| percent / 100.0);
+        let percent = |text: &str| text.parse::<f64>().ok().filter(|percent| (0.0..=100.0).contains(percent)).map(quantile);
         let kind = match what.strip_prefix('p') {
             Some(quantile) => Kind::Response(percent(quantile).ok_or_else(wrong)?, time(bound)?),
             None if what == "errors" => Kind::Errors(bound.strip_suffix('%').map(str::trim).and_then(percent).ok_or_else(wrong)?),
@@ -142,6 +143,9 @@ mod tests {
         tally.settle(Outcome::Failure(Failure::Cut), 1, None);
         assert!(!holds(&tally, "errors<9%") && holds(&tally, "errors<10%"));
         assert!(!holds(&Tally::default(), "p99<1s"), "nothing was measured");
+        let mut many = Tally::default();
+        (0..4000).for_each(|index| many.settle(Outcome::Answer(200), if index < 4 { 9_000_000 } else { 1_000_000 }, None));
+        assert!(holds(&many, "p99.9<2ms"), "999 of a thousand took less");
         for wrong in ["", "p99", "p99<", "p101<1s", "p<1s", "errors<1", "mean<1s", "p99>1s", "pnan<1s"] {
             assert!(Expectation::read(wrong).is_err(), "{wrong}");
         }

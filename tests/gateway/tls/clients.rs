@@ -174,6 +174,9 @@ fn a_client_without_tls_is_told_where_it_is() {
         let answer = Wire::connect(&gateway.secure).ask(get("/"));
         assert_eq!(answer.refusal(), (400, "plain_http_to_tls"));
         assert_eq!((results(&gateway, "plain_http"), gateway.refusals("plain_http_to_tls")), (1.0, 1.0));
+        let mut hello = Wire::connect(&gateway.address);
+        hello.send([22, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3]);
+        assert_eq!(hello.message().refusal(), (400, "tls_to_plain_http"));
         let mut nonsense = Wire::connect(&gateway.secure);
         nonsense.send([22, 3, 1, 0, 4, 9, 9, 9, 9]);
         until("it to be counted", || (results(&gateway, "malformed") == 1.0).then_some(()));
