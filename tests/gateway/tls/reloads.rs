@@ -118,9 +118,20 @@ fn a_port_needs_a_restart_and_a_successor_takes_it_over() {
     config["listener"]["port"] = json!(std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
     config["admin"]["port"] = json!(std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
     let mut gateway = Gateway::start(&config);
-    let mut other = config.clone();
-    other["tls"]["port"] = json!(port - 1);
-    assert!(gateway.reload(&other).text().contains("tls.port waits for a restart\n"));
+    let changes = [
+        ("tls.port", json!({ "port": port - 1, "redirect": true })),
+        ("tls.enabled", json!({ "enabled": false })),
+        ("tls.certificates", json!({ "certificates": [] })),
+    ];
+    for (setting, changes) in changes {
+        let mut other = config.clone();
+        other["tls"].as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        assert_eq!(gateway.reload(&other).text(), format!("reloaded\n{setting} waits for a restart\n"));
+        assert_eq!(curl(&gateway, "localhost", "/", &[]).stdout, b"ok", "{setting}: it stays as it was");
+        // With the redirect of the first change, as all that is TLS's stays in force.
+        let plain = gateway.get("/");
+        assert_eq!((plain.status(), plain.field("location")), (308, Some(&*format!("https://a.example:{port}/"))), "{setting}");
+    }
     gateway.rewrite(&config);
     gateway.signal("USR2");
     gateway.wait_log("upgraded: another process serves");
