@@ -170,10 +170,7 @@ fn state(status: &Value) -> Vec<String> {
     let name = format!("ringway {}  {state}  configuration {}{of}{file}", text(&status["version"]), status["config"]["generation"]);
     let (rate, failed) = (number(&status["requests_per_second"]), number(&status["failed_per_second"]));
     let (in_flight, connections, all) = (&status["in_flight"], &status["connections"], &status["requests"]);
-    vec![
-        name,
-        format!("{rate:.0} requests/s  {failed:.1} failed/s  {in_flight} in flight  {connections} connections  {all} since the start"),
-    ]
+    vec![name, format!("{rate:.0} requests/s  {failed:.1} failed/s  {in_flight} in flight  {connections} connections  {all} in all")]
 }
 
 fn times(status: &Value) -> Vec<String> {
