@@ -13,7 +13,7 @@ const HEADS: &[(&[u8], u16, &str)] = &[
     (b"GET /\r\nHost: a\r\n\r\n", 400, "bad_request_line"),
     (b"GET / http/1.1\r\nHost: a\r\n\r\n", 400, "bad_request_line"),
     (b"G(T / HTTP/1.1\r\nHost: a\r\n\r\n", 400, "bad_method"),
-    (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, "control_byte"),
+    (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, "tls_to_plain_http"),
     (b"GET a HTTP/1.1\r\nHost: a\r\n\r\n", 400, "bad_target"),
     (b"GET /# HTTP/1.1\r\nHost: a\r\n\r\n", 400, "bad_target"),
     (b"GET http://user@a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, "bad_target"),
