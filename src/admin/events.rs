@@ -27,10 +27,7 @@ pub(super) async fn send(link: &Link, timer: &Timer, desk: &Desk, readers: &Cell
 
 async fn stream(link: &Link, timer: &Timer, desk: &Desk) {
     let mut bytes = HEAD.as_bytes().to_vec();
-    // What is now is an event of its own.
-    let mut past = status::past(&desk.shared);
-    past.as_array_mut().map(Vec::pop);
-    bytes.extend_from_slice(format!("event: past\ndata: {past}\n\n").as_bytes());
+    bytes.extend_from_slice(format!("event: past\ndata: {}\n\n", status::past(&desk.shared)).as_bytes());
     loop {
         bytes.extend_from_slice(format!("data: {}\n\n", status::value(&desk.shared)).as_bytes());
         timer.close_at(desk.clock.now() + PATIENCE);

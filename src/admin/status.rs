@@ -65,15 +65,14 @@ pub(super) fn value(shared: &Shared) -> Value {
     })
 }
 
-/// What there was to be seen of the last minute, second by second and the oldest first, for who begins to look now.
+/// What there was to be seen in the last minute before now, second by second and the oldest first, for who begins to look.
 pub(super) fn past(shared: &Shared) -> Value {
     let (rates, times) = (shared.rates(), shared.history().each_second(Phase::Total));
-    // Either may be a second ahead.
-    let seconds =
-        rates.iter().rev().zip(times.iter().rev()).map(
-            |([requests, failed], times)| json!({ "requests_per_second": requests, "failed_per_second": failed, "heat": heat(times) }),
-        );
-    let mut seconds: Vec<_> = seconds.collect();
+    // From the end, as either may have more of them; the last of all is what is now.
+    let mut seconds: Vec<Value> = std::iter::zip(rates.iter().rev(), times.iter().rev())
+        .skip(1)
+        .map(|([requests, failed], times)| json!({ "requests_per_second": requests, "failed_per_second": failed, "heat": heat(times) }))
+        .collect();
     seconds.reverse();
     seconds.into()
 }

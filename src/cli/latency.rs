@@ -33,10 +33,11 @@ pub fn report(asked: &Look) -> Result<String, (u8, String)> {
         from: text("at").map(|at| moment(at).ok_or_else(|| usage(format!("`{at}` is no time")))).transpose()?,
         window: window.parse::<Time>().map_err(|wrong| usage(format!("`{window}` is no window: {wrong}")))?.get().as_secs_f64(),
     };
-    let mut percentiles = Vec::new();
+    let mut quantiles = Vec::new();
     for word in text("percentile").unwrap_or(PERCENTILES).split(',') {
         let percentile = word.trim().parse::<f64>().ok().filter(|percentile| (0.0..=100.0).contains(percentile));
-        percentiles.push((word.trim(), percentile.ok_or_else(|| usage(format!("`{word}` is no percentile, 0 to 100")))?));
+        let percentile = percentile.ok_or_else(|| usage(format!("`{word}` is no percentile, 0 to 100")))?;
+        quantiles.push((word.trim(), quantile(percentile)));
     }
     let directory = match (text("directory"), &asked.config) {
         (Some(directory), _) => directory.to_owned(),
@@ -58,8 +59,7 @@ pub fn report(asked: &Look) -> Result<String, (u8, String)> {
     }
     let histogram = &found.histogram;
     if asked.format == Format::Json {
-        let values: Map<_, _> =
-            percentiles.iter().map(|(word, at)| ((*word).to_owned(), histogram.value_at_quantile(quantile(*at)).into())).collect();
+        let values: Map<_, _> = quantiles.iter().map(|(word, at)| ((*word).to_owned(), histogram.value_at_quantile(*at).into())).collect();
         let report = json!({
             "from": rfc3339(from), "to": rfc3339(to), "phase": phase, "route": question.route, "upstream": question.upstream,
             "count": histogram.len(), "mean": histogram.mean(), "unit": "microseconds", "percentiles": values,
@@ -70,8 +70,8 @@ pub fn report(asked: &Look) -> Result<String, (u8, String)> {
     let whose = |name: &str, id: &Option<String>| id.as_ref().map_or(String::new(), |id| format!("  {name} {id}"));
     let (route, upstream) = (whose("route", &question.route), whose("upstream", &question.upstream));
     let mut report = format!("{phase}{route}{upstream}  {} to {}  {} requests\n\n", rfc3339(from), rfc3339(to), histogram.len());
-    for (word, percentile) in percentiles {
-        let millis = histogram.value_at_quantile(quantile(percentile)) as f64 / 1000.0;
+    for (word, at) in quantiles {
+        let millis = histogram.value_at_quantile(at) as f64 / 1000.0;
         // Writing to a string can't fail.
         let _ = writeln!(report, "{:>8} {millis:>12.3} ms", if word == "100" { "max".to_owned() } else { format!("p{word}") });
     }

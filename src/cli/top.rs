@@ -108,8 +108,8 @@ fn draw(status: &Value, room: Room) -> String {
         vec![format!("{:<6}{:>8}  {:<20}{:>12}{:>14}{:>10}", "CORE", "busy", "", "requests/s", "connections", "late")],
         cores(status),
     );
-    let (route, upstream) =
-        ((room.columns.saturating_sub(52) * 6 / 11).clamp(12, 24), (room.columns.saturating_sub(52) * 5 / 11).clamp(10, 20));
+    let names = room.columns.saturating_sub(52);
+    let (route, upstream) = ((names * 6 / 11).clamp(12, 24), (names * 5 / 11).clamp(10, 20));
     let head = format!(
         "{:<route$}{:<upstream$}{:>12}{:>10}{:>10}{:>10}{:>10}",
         "ROUTE", "upstream", "requests/s", "p50", "p99", "p99.9", "own p99"

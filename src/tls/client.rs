@@ -6,7 +6,7 @@ use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 
-use super::{pem, provider, versions};
+use super::{HTTP1, HTTP2, pem, provider, versions};
 use crate::config::{Protocol, UpstreamTls, Wrong};
 
 /// What an upstream's endpoints are asked with. The sessions that can be resumed are remembered here.
@@ -44,10 +44,11 @@ impl Client {
                 builder.with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)))
             }
         };
-        config.alpn_protocols = vec![match protocol {
-            Protocol::Http1 => b"http/1.1".to_vec(),
-            Protocol::H2 => b"h2".to_vec(),
-        }];
+        let spoken = match protocol {
+            Protocol::Http1 => HTTP1,
+            Protocol::H2 => HTTP2,
+        };
+        config.alpn_protocols = vec![spoken.to_vec()];
         config.resumption = Resumption::in_memory_sessions(SESSIONS);
         let name = match settings.server_name.as_str() {
             "" => None,

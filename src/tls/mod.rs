@@ -18,6 +18,11 @@ pub use client::{Client, client_problems};
 pub use server::{Server, Tickets, server_problems};
 pub use x509::{Facts, facts};
 
+/// Protocols above TLS, as ALPN names them (RFC 7301 section 6, RFC 9113 section 3.2).
+const HTTP1: &[u8] = b"http/1.1";
+/// HTTP/2.
+pub const HTTP2: &[u8] = b"h2";
+
 /// The algorithms, the same for all.
 fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();

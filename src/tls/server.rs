@@ -7,7 +7,7 @@ use rustls::ServerConfig;
 use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
 
 use super::names::Certificates;
-use super::{facts, pem, provider, versions};
+use super::{HTTP1, HTTP2, facts, pem, provider, versions};
 use crate::config::{ClientAuth, Tls, Wrong};
 
 /// What clients are served TLS with.
@@ -114,6 +114,6 @@ impl Tickets {
 }
 
 /// What may be spoken above TLS, the best first. A client that agrees on HTTP/2 begins with its preface, as on a plain connection.
-const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+const PROTOCOLS: [&[u8]; 2] = [HTTP2, HTTP1];
 /// Tickets that a client gets for each full handshake (TLS 1.3), as it may use each but once.
 const TICKETS: usize = 2;

@@ -37,7 +37,7 @@ pub(super) async fn secure(core: &Core, mut client: Client) -> Option<Client> {
             counters.tls_handshakes.add(if agreed.resumed { TLS_RESUMED } else { TLS_FULL }, 1);
             counters.tls_handshake_time.add(took);
             let subject = agreed.certificate.as_deref().map(|der| tls::facts(der).unwrap_or_default().subject);
-            client.secured = Some(Rc::new(Secured { subject, http2: agreed.protocol.as_deref() == Some(b"h2") }));
+            client.secured = Some(Rc::new(Secured { subject, http2: agreed.protocol.as_deref() == Some(tls::HTTP2) }));
             client.timer.clear();
             client.link = link;
             return Some(client);

@@ -7,6 +7,7 @@ use ringway::http2::grpc::NAMES;
 use crate::gateway::Waterfall;
 use crate::schedule::Schedule;
 use crate::tally::{CLASSES, Failure, LATE, Tally};
+use crate::verdict::UNANSWERED;
 use crate::words::{SECOND, show_bytes, show_count, show_part, show_rate, show_time};
 
 /// A run that is over.
@@ -196,7 +197,7 @@ impl Result<'_> {
         for doubt in &self.doubts {
             let _ = writeln!(out, "result      INVALID: {doubt}");
         }
-        if !self.doubts.is_empty() {
+        if self.doubts.iter().any(|doubt| doubt != UNANSWERED) {
             out.push_str("            Run it where cores are idle, with more --threads, or at a lower rate.\n");
         }
     }
@@ -273,6 +274,8 @@ mod tests {
         assert!(good.is_good() && !good.summary().contains("service"));
         let doubted = Result { doubts: vec!["late".into()], ..result(&tally, None) };
         assert!(!doubted.is_good() && doubted.summary().contains("INVALID: late") && !doubted.summary().contains("valid\n"));
+        let idle_cores_help = |doubt: &str| Result { doubts: vec![doubt.into()], ..result(&tally, None) }.summary().contains("idle");
+        assert!(idle_cores_help("late") && !idle_cores_help(UNANSWERED));
         let failed = Result { judged: vec![(false, "no".into())], ..result(&tally, None) };
         assert!(!failed.is_good());
     }
