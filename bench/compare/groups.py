@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import protocols
-from counts import GATE_CONNECTIONS, instructions
+from counts import CONNECTIONS, instructions
 from cpu import cpu
 from figure import FEATURES, REAL, Figure, Target
 from generators import generators, http2_generators
@@ -86,7 +86,7 @@ def features(bench):
     for connections in bench.connections:
         title = f"CPU per request with all features on, {connections} connections"
         figures.append(cpu(bench, title, connections, [*FEATURES, "relay"], [Target(1.08, "all off")])[0])
-    return [*figures, instructions(bench.peers, GATE_CONNECTIONS, names=FEATURES)], []
+    return [*figures, instructions(bench.peers, CONNECTIONS, names=FEATURES)], []
 
 
 def caches(bench):
@@ -95,7 +95,7 @@ def caches(bench):
 
 
 def counted(bench):
-    kinds = ((GATE_CONNECTIONS, False), (GATE_CONNECTIONS, True), (1, False))
+    kinds = ((CONNECTIONS, False), (CONNECTIONS, True), (1, False))
     return [instructions(bench.peers, connections, varied=varied) for connections, varied in kinds], []
 
 
