@@ -1,6 +1,6 @@
 //! A request's head from HTTP/2 as one of HTTP/1.1, or why not (RFC 9113 sections 8.2 and 8.3).
 
-use ::http::header::{CONTENT_LENGTH, COOKIE, HOST};
+use ::http::header::{COOKIE, HOST};
 use ::http::request::Parts;
 use ::http::{HeaderMap, HeaderValue, Method};
 use base64::Engine;
@@ -60,36 +60,39 @@ pub fn write_request(out: &mut Vec<u8>, head: &Parts, whole: Option<u64>, switch
     }
     let target = head.uri.path_and_query().map_or("", |target| target.as_str()).as_bytes();
     let form = target.first() == Some(&b'/') || (target == b"*" && head.method == Method::OPTIONS);
-    if !form || !target.iter().all(u8::is_ascii_graphic) {
+    if !form || !is_graphic(target) {
         return Err(Reason::BadTarget);
     }
     out.extend_from_slice(if switch.is_some() { "GET" } else { head.method.as_str() }.as_bytes());
     out.push(b' ');
     out.extend_from_slice(target);
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    write_line(out, b"Host", host(head)?);
-    let body = match switch {
-        None => body(&head.headers, whole)?,
-        Some(_) if head.headers.contains_key(CONTENT_LENGTH) => return Err(Reason::BadLength),
-        Some(switch) => {
-            write_switch(out, switch)?;
-            Body::Switched
-        }
-    };
-    let (mut trailers, mut cookies) = (false, false);
+    let host = host(head)?;
+    write_line(out, b"Host", host);
+    if let Some(switch) = switch {
+        write_switch(out, switch)?;
+    }
+    let (mut length, mut hosts, mut trailers, mut cookies) = (None, 0, false, false);
     for (name, value) in &head.headers {
         let value = sound(value)?;
-        match name.as_str() {
-            "http2-settings" => return Err(Reason::ConnectionField),
-            "te" if !value.eq_ignore_ascii_case(b"trailers") => return Err(Reason::ConnectionField),
-            "sec-websocket-key" if switch.is_some() => {}
-            "te" => trailers = true,
-            "cookie" => cookies = true,
-            "host" | "content-length" => {}
-            name if is_of_connection(Known::from_name(name.as_bytes())) => return Err(Reason::ConnectionField),
-            name => write_line(out, name.as_bytes(), value),
+        let name = name.as_str().as_bytes();
+        match Known::from_name(name) {
+            Known::Host if hosts > 0 => return Err(Reason::RepeatedHost),
+            Known::Host if !value.eq_ignore_ascii_case(host) => return Err(Reason::AuthorityDiffers),
+            Known::Host => hosts += 1,
+            Known::ContentLength if switch.is_some() => return Err(Reason::BadLength),
+            Known::ContentLength if length.is_some() => return Err(Reason::DifferingLengths),
+            Known::ContentLength => length = Some(value),
+            Known::Te if !value.eq_ignore_ascii_case(b"trailers") => return Err(Reason::ConnectionField),
+            Known::Te => trailers = true,
+            Known::Cookie => cookies = true,
+            Known::Other if name == b"http2-settings" => return Err(Reason::ConnectionField),
+            Known::Other if name == b"sec-websocket-key" && switch.is_some() => {}
+            known if is_of_connection(known) => return Err(Reason::ConnectionField),
+            _ => write_line(out, name, value),
         }
     }
+    let body = if switch.is_some() { Body::Switched } else { body(length, whole)? };
     if trailers {
         out.extend_from_slice(b"te: trailers\r\n");
     }
@@ -119,37 +122,30 @@ fn write_switch(out: &mut Vec<u8>, switch: &Switch<'_>) -> Result<(), Reason> {
 
 /// The host asked for: `:authority`, or `Host` where that is missing; both must agree (RFC 9113 section 8.3.1).
 fn host(head: &Parts) -> Result<&[u8], Reason> {
-    let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
-    let mut hosts = head.headers.get_all(HOST).iter();
-    let host = hosts.next().map(HeaderValue::as_bytes);
-    if hosts.next().is_some() {
-        return Err(Reason::RepeatedHost);
-    }
-    let host = match (authority, host) {
-        (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => return Err(Reason::AuthorityDiffers),
-        (Some(host), _) | (None, Some(host)) => host,
-        (None, None) => return Err(Reason::MissingHost),
+    let host = match head.uri.authority() {
+        Some(authority) => authority.as_str().as_bytes(),
+        None => head.headers.get(HOST).ok_or(Reason::MissingHost)?.as_bytes(),
     };
-    if host.is_empty() || !host.iter().all(u8::is_ascii_graphic) {
+    if host.is_empty() || !is_graphic(host) {
         return Err(Reason::BadHost);
     }
     Ok(host)
 }
 
+/// Whether all of it is visible ASCII; looks to the end whatever is found, as that goes many bytes at a time.
+fn is_graphic(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |is, byte| is & byte.is_ascii_graphic())
+}
+
 /// How the body follows; what was announced must be possible.
-pub(super) fn body(fields: &HeaderMap, whole: Option<u64>) -> Result<Body, Reason> {
-    let mut lengths = fields.get_all(CONTENT_LENGTH).iter();
-    let Some(first) = lengths.next() else {
+pub(super) fn body(length: Option<&[u8]>, whole: Option<u64>) -> Result<Body, Reason> {
+    let Some(digits) = length else {
         return Ok(match whole {
             Some(0) => Body::None,
             Some(length) => Body::Length(length),
             None => Body::Chunked,
         });
     };
-    if lengths.next().is_some() {
-        return Err(Reason::DifferingLengths);
-    }
-    let digits = first.as_bytes();
     if !(1..=18).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
         return Err(Reason::BadLength);
     }

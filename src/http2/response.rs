@@ -12,6 +12,8 @@ use crate::http::{Field, Framing, Known, RequestHead, ResponseHead, is_token, we
 #[derive(Debug, Default)]
 pub struct Heads {
     fields: HeaderMap,
+    /// The response's head that they are of, as it came.
+    head: Vec<u8>,
     authority: Option<uri::Authority>,
     /// Trailers, and the lines that they were.
     trailers: HeaderMap,
@@ -26,8 +28,13 @@ impl Heads {
     pub fn response(&mut self, head: &ResponseHead, bytes: &[u8]) -> Result<Response<()>, Reason> {
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::from_u16(head.status).map_err(|_| Reason::BadResponseHead)?;
-        let said = head.fields.iter().filter(|field| !field.hop && !is_of_connection(field.known));
-        *response.headers_mut() = self.fields(said, bytes).ok_or(Reason::BadResponseHead)?;
+        let bytes = &bytes[..head.length];
+        if self.head != bytes {
+            let said = head.fields.iter().filter(|field| !field.hop && !is_of_connection(field.known));
+            self.set(said, bytes).ok_or(Reason::BadResponseHead)?;
+            self.head.extend_from_slice(bytes);
+        }
+        *response.headers_mut() = self.fields.clone();
         Ok(response)
     }
 
@@ -45,7 +52,8 @@ impl Heads {
         target.path_and_query = Some(uri::PathAndQuery::try_from(head.target.of(bytes)).ok()?);
         *request.uri_mut() = Uri::from_parts(target).ok()?;
         let said = head.fields.iter().filter(|field| !field.hop && !is_of_connection(field.known) && field.known != Known::Host);
-        *request.headers_mut() = self.fields(said, bytes)?;
+        self.set(said, bytes)?;
+        *request.headers_mut() = self.fields.clone();
         // Calls need it, whatever the client speaks.
         if head.te_trailers || super::grpc::is_grpc(head, bytes) {
             request.headers_mut().insert(::http::header::TE, HeaderValue::from_static("trailers"));
@@ -62,14 +70,16 @@ impl Heads {
         self.trailers.clone()
     }
 
-    fn fields<'a>(&mut self, said: impl Iterator<Item = &'a Field> + Clone, bytes: &[u8]) -> Option<HeaderMap> {
+    /// Makes the fields these; nothing, if HTTP/2 can't say them.
+    fn set<'a>(&mut self, said: impl Iterator<Item = &'a Field> + Clone, bytes: &[u8]) -> Option<()> {
+        self.head.clear();
         if !self.again(said.clone(), bytes)? {
             self.fields.clear();
             for field in said {
                 append(&mut self.fields, field.name.of(bytes), field.value.of(bytes))?;
             }
         }
-        Some(self.fields.clone())
+        Some(())
     }
 
     /// Puts these values in place of those before, if the names are the same; whether they are.
@@ -171,15 +181,18 @@ pub fn write_response(
         return Err(Reason::BadResponseHead);
     }
     write_status(out, status.as_u16(), status.canonical_reason().unwrap_or_default().as_bytes());
+    let mut length = None;
     for (name, value) in fields {
-        match name.as_str() {
-            "content-length" => {}
-            name if is_of_connection(Known::from_name(name.as_bytes())) => return Err(Reason::BadResponseHead),
-            name => write_line(out, name.as_bytes(), sound(value).map_err(|_| Reason::BadResponseHead)?),
+        let name = name.as_str().as_bytes();
+        match Known::from_name(name) {
+            Known::ContentLength if length.is_some() => return Err(Reason::BadResponseFraming),
+            Known::ContentLength => length = Some(value.as_bytes()),
+            known if is_of_connection(known) => return Err(Reason::BadResponseHead),
+            _ => write_line(out, name, sound(value).map_err(|_| Reason::BadResponseHead)?),
         }
     }
     let bodiless = status.is_informational() || matches!(status.as_u16(), 204 | 304) || method == crate::http::Method::Head;
-    let body = match body(fields, (ended && !bodiless).then_some(0)).map_err(|_| Reason::BadResponseFraming)? {
+    let body = match body(length, (ended && !bodiless).then_some(0)).map_err(|_| Reason::BadResponseFraming)? {
         // What would be there if it were asked for.
         Body::Length(length) => {
             if !status.is_informational() && status.as_u16() != 204 {

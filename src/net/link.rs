@@ -6,7 +6,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 
 use futures_util::future::{Either, LocalBoxFuture};
 use monoio::net::TcpStream;
@@ -141,6 +141,14 @@ impl Link {
         }
     }
 
+    /// Waits for something to receive out of a pipe, its end included; for ever, if this is none.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &self.kind {
+            Kind::Socket(..) | Kind::Tls(..) => Poll::Pending,
+            Kind::Pipe(held) => held.end.poll_readable(cx),
+        }
+    }
+
     /// Lets the other end of a pipe know why there is no answer, before this one is closed.
     pub fn tell(&self, told: Told) {
         if let Kind::Pipe(held) = &self.kind {
@@ -267,7 +275,10 @@ impl Stream for Link {
     async fn readable(&self) -> io::Result<()> {
         match &self.kind {
             Kind::Socket(wire) => wire.readable().await,
-            Kind::Pipe(held) => Box::pin(held.end.readable()).await,
+            Kind::Pipe(held) => {
+                poll_fn(|cx| held.end.poll_readable(cx)).await;
+                Ok(())
+            }
             Kind::Tls(tls) => Box::pin(tls.readable()).await,
         }
     }

@@ -207,14 +207,10 @@ impl End {
         self.incoming().borrow_mut().receiver.wake();
     }
 
-    pub(super) async fn readable(&self) -> io::Result<()> {
-        poll_fn(|cx| self.poll_readable(cx)).await
-    }
-
-    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut way = self.incoming().borrow_mut();
         if way.is_readable() {
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(());
         }
         way.receiver.wait(cx);
         Poll::Pending
@@ -223,23 +219,20 @@ impl End {
     pub(super) fn recv(&self, buf: Vec<u8>) -> impl Future<Output = Moved> + Unpin {
         let mut buf = Some(buf);
         poll_fn(move |cx| {
-            let readable = ready!(self.poll_readable(cx));
+            ready!(self.poll_readable(cx));
             let mut buf = buf.take().expect("polled until it is ready");
-            Poll::Ready((readable.and_then(|()| self.take(&mut buf)), buf))
+            Poll::Ready((self.take(&mut buf), buf))
         })
     }
 
     pub(super) async fn recv_idle(&self, mut buf: Vec<u8>) -> Moved {
         let woken = &self.pipe.woken[self.side];
         woken.set(false);
-        let result = poll_fn(|cx| {
+        let came = poll_fn(|cx| {
             let readable = self.poll_readable(cx);
-            if readable.is_pending() && woken.take() { Poll::Ready(Err(ErrorKind::TimedOut.into())) } else { readable }
+            if readable.is_pending() && woken.take() { Poll::Ready(false) } else { readable.map(|()| true) }
         });
-        let result = match result.await {
-            Ok(()) => self.take(&mut buf),
-            Err(error) => Err(error),
-        };
+        let result = if came.await { self.take(&mut buf) } else { Err(ErrorKind::TimedOut.into()) };
         (result, buf)
     }
 
@@ -264,7 +257,7 @@ impl End {
 
     /// Receives all that has come, as it is; nothing at the end.
     pub(super) async fn recv_all(&self) -> io::Result<Vec<u8>> {
-        self.readable().await?;
+        poll_fn(|cx| self.poll_readable(cx)).await;
         let mut way = self.incoming().borrow_mut();
         if way.taken == way.bytes.len() && way.reset {
             return Err(ErrorKind::ConnectionReset.into());

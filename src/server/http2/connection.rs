@@ -34,6 +34,8 @@ pub(super) struct Shared<S> {
     pub busy: Cell<usize>,
     /// What answers' heads are read with.
     pub reading: RefCell<Reading>,
+    /// Where a request's head is written before it goes into its pipe.
+    pub writing: RefCell<Vec<u8>>,
     /// Lanes there are.
     pub lanes: Cell<usize>,
     /// The connection has ended: lanes end as well.
@@ -114,6 +116,7 @@ pub async fn serve<S: Service>(service: Rc<S>, client: Client, settings: Setting
         idle: RefCell::default(),
         busy: Cell::new(0),
         reading: RefCell::default(),
+        writing: RefCell::default(),
         lanes: Cell::new(0),
         over: Cell::new(false),
         task: poll_fn(|cx| Poll::Ready(cx.waker().clone())).await,
@@ -282,7 +285,7 @@ impl<S: Service> Driver<S> {
         shared.busy.set(shared.busy.get() + 1);
         while let Some(slot) = { shared.idle.borrow_mut().pop() } {
             if slot.is_open() {
-                slot.give(cx, &*shared.service, (request, respond));
+                slot.give(cx, shared, (request, respond));
                 return;
             }
             slot.wake();
@@ -325,6 +328,7 @@ impl<S: Service> Driver<S> {
         if std::mem::replace(&mut self.rests, rests) != rests && rests {
             service.on_http2(Event::Rests);
             self.shared.idle.borrow_mut().drain(..).for_each(|slot| slot.dismiss());
+            self.shared.writing.take();
         }
         let waits = idle && self.stage == Stage::Open;
         if std::mem::replace(&mut self.waits, waits) != waits {

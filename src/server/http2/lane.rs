@@ -40,10 +40,10 @@ impl Slot {
 
     /// Gives it a stream, whose request goes into the pipe. Its lane is woken by the answer, or by what ends the stream before, unless there
     /// is more to be sent.
-    pub(super) fn give(&self, cx: &mut Context<'_>, service: &impl Service, opened: Opened) {
+    pub(super) fn give<S: Service>(&self, cx: &mut Context<'_>, shared: &Shared<S>, opened: Opened) {
         let link = self.link.borrow();
         let Some(link) = &*link else { return };
-        let mut begun = begin(cx, service, link, &self.untold, opened);
+        let mut begun = begin(cx, shared, link, &self.untold, opened);
         let lane = self.waker.borrow();
         let waits =
             begun.uploaded && lane.as_ref().is_some_and(|lane| begun.respond.poll_reset(&mut Context::from_waker(lane)).is_pending());
@@ -91,7 +91,7 @@ pub(super) fn start<S: Service>(cx: &mut Context<'_>, shared: &Rc<Shared<S>>, fi
     let client =
         Client { timer, link: far, peer, destination, http2: true, untold: told, secured, sent: Cell::new(0), received: Cell::new(0) };
     let slot = Rc::new(Slot { next: RefCell::default(), waker: RefCell::default(), link: RefCell::new(Some(near.clone())), untold });
-    slot.give(cx, &**service, first);
+    slot.give(cx, shared, first);
     shared.lanes.set(shared.lanes.get() + 1);
     let place = Rc::new(Place(shared.clone()));
     spawn(place.clone(), crate::server::serve(service.clone(), client));
@@ -113,14 +113,13 @@ async fn streams<S: Service>(shared: &Shared<S>, near: Link, slot: &Rc<Slot>) {
     let patience = Patience { alarm: shared.service.deadlines().alarm().await, until: Box::new(move || clock.now() + write) };
     let mut answering = Answer::new(&shared.service.limits(), patience);
     loop {
-        let mut closed = pin!(near.readable());
         let next = poll_fn(|cx| {
             let next = slot.next.borrow_mut().take();
             if next.is_some() || shared.over.get() || !slot.is_open() {
                 return Poll::Ready(next);
             }
             slot.waker.borrow_mut().get_or_insert_with(|| cx.waker().clone());
-            closed.as_mut().poll(cx).map(|_| None)
+            near.poll_readable(cx).map(|()| None)
         });
         let Some(begun) = next.await else { break };
         let kept = stream(shared, &near, begun, &mut answering).await;
@@ -173,7 +172,14 @@ struct Begun {
 }
 
 /// Translates a request, and sends into the pipe what there is room for.
-fn begin(cx: &mut Context<'_>, service: &impl Service, near: &Link, untold: &Cell<Option<Reason>>, (request, respond): Opened) -> Begun {
+fn begin<S: Service>(
+    cx: &mut Context<'_>,
+    shared: &Shared<S>,
+    near: &Link,
+    untold: &Cell<Option<Reason>>,
+    (request, respond): Opened,
+) -> Begun {
+    let service = &shared.service;
     let (parts, mut body) = request.into_parts();
     let mut first = Bytes::new();
     // What has come of the body by now is all of it, most often: then its length is known, and it can be sent again.
@@ -183,16 +189,17 @@ fn begin(cx: &mut Context<'_>, service: &impl Service, near: &Link, untold: &Cel
         first = piece;
     }
     let whole = body.is_end_stream().then_some(first.len() as u64);
-    let mut head = Vec::with_capacity(1024);
+    let head = &mut *shared.writing.borrow_mut();
+    head.clear();
     let protocol = parts.extensions.get::<Protocol>().cloned();
     let asked = protocol
         .map(|protocol| Box::new(Asked { protocol, nonce: (u128::from(service.draw()) << 64 | u128::from(service.draw())).to_be_bytes() }));
     let switch = asked.as_ref().map(|asked| asked.switch());
-    let translated = write_request(&mut head, &parts, whole, switch.as_ref());
+    let translated = write_request(head, &parts, whole, switch.as_ref());
     let framing = translated.unwrap_or_else(|reason| {
         // Whoever serves the other end answers, counts and logs it as what HTTP/1 refuses.
         untold.set(Some(reason));
-        NO_REQUEST.clone_into(&mut head);
+        NO_REQUEST.clone_into(head);
         Body::None
     });
     let method = if framing == Body::Switched { Method::Get } else { Method::from_bytes(parts.method.as_str().as_bytes()) };
@@ -200,9 +207,9 @@ fn begin(cx: &mut Context<'_>, service: &impl Service, near: &Link, untold: &Cel
     if at_once && translated.is_ok() {
         head.extend_from_slice(&first);
     }
-    let pushed = near.push(&head);
+    let pushed = near.push(head);
     let served = pushed.is_ok();
-    let rest = head.split_off(pushed.unwrap_or(head.len()));
+    let rest = head[pushed.unwrap_or(head.len())..].to_vec();
     Begun { respond, uploaded: at_once && rest.is_empty() || !served, rest, body, first, framing, method, asked, served }
 }
 
