@@ -60,7 +60,7 @@ pub fn write_request(out: &mut Vec<u8>, head: &Parts, whole: Option<u64>, switch
     }
     let target = head.uri.path_and_query().map_or("", |target| target.as_str()).as_bytes();
     let form = target.first() == Some(&b'/') || (target == b"*" && head.method == Method::OPTIONS);
-    if !form || !is_graphic(target) {
+    if !form || !is_within(target, b'!') {
         return Err(Reason::BadTarget);
     }
     out.extend_from_slice(if switch.is_some() { "GET" } else { head.method.as_str() }.as_bytes());
@@ -126,15 +126,23 @@ fn host(head: &Parts) -> Result<&[u8], Reason> {
         Some(authority) => authority.as_str().as_bytes(),
         None => head.headers.get(HOST).ok_or(Reason::MissingHost)?.as_bytes(),
     };
-    if host.is_empty() || !is_graphic(host) {
+    if host.is_empty() || !is_within(host, b'!') {
         return Err(Reason::BadHost);
     }
     Ok(host)
 }
 
-/// Whether all of it is visible ASCII; looks to the end whatever is found, as that goes many bytes at a time.
-fn is_graphic(bytes: &[u8]) -> bool {
-    bytes.iter().fold(true, |is, byte| is & byte.is_ascii_graphic())
+/// Whether all bytes are from `low`, which is ASCII, to `~`; eight at a time.
+fn is_within(bytes: &[u8], low: u8) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // The highest bit of a byte that is above, has it by one more, or by being less than nothing.
+    let outside = |word: u64| (word | word.wrapping_add(ONES) | word.wrapping_sub(ONES * u64::from(low))) & (ONES << 7);
+    let (words, rest) = bytes.as_chunks::<8>();
+    let found = words.iter().fold(0, |found, word| found | outside(u64::from_le_bytes(*word)));
+    match bytes.last_chunk::<8>() {
+        Some(last) => found | outside(u64::from_le_bytes(*last)) == 0,
+        None => rest.iter().all(|byte| (low..=b'~').contains(byte)),
+    }
 }
 
 /// How the body follows; what was announced must be possible.
@@ -159,8 +167,7 @@ pub(super) fn body(length: Option<&[u8]>, whole: Option<u64>) -> Result<Body, Re
 /// A value that stays one line, with nothing at its ends that HTTP/1.1 doesn't count as part of it (RFC 9113 section 8.2.1).
 pub(super) fn sound(value: &HeaderValue) -> Result<&[u8], Reason> {
     let value = value.as_bytes();
-    // To the end whatever is found, as that goes many bytes at a time.
-    if value.iter().fold(false, |found, &byte| found | (byte < 0x20 && byte != b'\t') | (byte == 0x7f)) {
+    if !is_within(value, b' ') && value.iter().any(|&byte| byte.is_ascii_control() && byte != b'\t') {
         return Err(Reason::ControlByte);
     }
     let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
@@ -177,4 +184,27 @@ fn write_cookies(out: &mut Vec<u8>, fields: &HeaderMap) {
         out.extend_from_slice(crumb.as_bytes());
     }
     out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_within_as_each_of_them_is() {
+        for length in 0..40 {
+            for at in 0..length {
+                for byte in 0..=u8::MAX {
+                    let mut bytes = vec![b'a'; length];
+                    bytes[at] = byte;
+                    assert_eq!(is_within(&bytes, b'!'), byte.is_ascii_graphic(), "{byte:#x} at {at} of {length}");
+                    assert_eq!(is_within(&bytes, b' '), matches!(byte, b' '..=b'~'), "{byte:#x} at {at} of {length}");
+                    let value = HeaderValue::from_bytes(&bytes).map(|value| sound(&value).is_ok());
+                    let inside = at > 0 && at + 1 < length;
+                    let is = byte >= 0x20 && byte != 0x7f && (inside || byte != b' ') || inside && byte == b'\t';
+                    assert_eq!(value.unwrap_or(false), is, "{byte:#x} at {at} of {length}");
+                }
+            }
+        }
+    }
 }
