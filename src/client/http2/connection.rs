@@ -15,7 +15,7 @@ use super::lane::lane;
 use crate::client::Key;
 use crate::clock::Instant;
 use crate::http1::Limits;
-use crate::http2::{Alarm, Greeting, Heads, Keepalive, Pace, Silent};
+use crate::http2::{Alarm, Greeting, Keepalive, Pace, Requests, Silent};
 use crate::net::{self, Link, Polled, Timer, pipe};
 
 /// What a connection to an endpoint may carry.
@@ -46,8 +46,8 @@ pub(super) struct Shared {
     waiting: RefCell<Vec<Waker>>,
     /// Requests that it carries.
     pub(super) busy: Cell<u32>,
-    /// What requests' heads are made with.
-    pub(super) heads: RefCell<Heads>,
+    /// What requests' heads are read with and made with, of one lane after the other, as most are alike.
+    pub(super) requests: RefCell<Requests>,
     /// Lanes that use it.
     lanes: Cell<u32>,
     stage: RefCell<Stage>,
@@ -216,7 +216,7 @@ impl Connections {
                     greeted: Cell::new(false),
                     waiting: RefCell::default(),
                     busy: Cell::new(0),
-                    heads: RefCell::default(),
+                    requests: RefCell::default(),
                     lanes: Cell::new(0),
                     stage: RefCell::new(Stage::Opening(Vec::new())),
                     idle: RefCell::default(),
