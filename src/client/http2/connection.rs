@@ -42,6 +42,8 @@ pub(super) struct Shared {
     pub(super) secure: Cell<bool>,
     /// Its endpoint's settings have come.
     greeted: Cell<bool>,
+    /// Bytes of a body that may be sent with its head; none until those settings have come.
+    pub(super) at_once: Cell<u32>,
     /// Lanes that wait for them.
     waiting: RefCell<Vec<Waker>>,
     /// Requests that it carries.
@@ -214,6 +216,7 @@ impl Connections {
                     key,
                     secure: Cell::new(false),
                     greeted: Cell::new(false),
+                    at_once: Cell::new(0),
                     waiting: RefCell::default(),
                     busy: Cell::new(0),
                     requests: RefCell::default(),
@@ -271,6 +274,9 @@ impl Connections {
                 }
                 if !shared.greeted.get() {
                     shared.greeted.set(greeting.take(bytes));
+                    if shared.greeted.get() {
+                        shared.at_once.set(greeting.window);
+                    }
                 }
             };
             let io = Polled::new(link, Vec::new(), Box::new(tap));

@@ -130,7 +130,7 @@ async fn stream(sender: SendRequest<Bytes>, shared: &Shared, far: &Link, buf: &m
     };
     let mut sent = bodiless.then_some(Sent::Whole);
     let replied = {
-        let mut sending = pin!(send_body(far, send, buf, framing, limits));
+        let mut sending = pin!(send_body(far, send, buf, framing, limits, shared.at_once.get()));
         let mut replying = pin!(reply(far, response, method));
         let mut left = pin!(far.left());
         poll_fn(|cx| {
