@@ -208,7 +208,8 @@ impl RequestHead {
             && let Some(was) = self.seen.bytes.get_mut(value.start as usize..value.end as usize)
             && let start = line + 1 + (value.start - self.fields[0].name.start) as usize
             && let Some(id) = bytes.get(start..start + was.len())
-            && id.iter().all(u8::is_ascii_graphic)
+            // To the end whatever is found, as that goes many bytes at a time.
+            && id.iter().fold(true, |fine, byte| fine & byte.is_ascii_graphic())
         {
             was.copy_from_slice(id);
         }

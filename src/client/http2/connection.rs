@@ -93,13 +93,15 @@ impl Drop for Place {
 pub(super) struct Seat {
     pub shared: Rc<Shared>,
     number: u64,
+    /// It is among those that are woken when the connection takes no further requests.
+    listed: Cell<bool>,
 }
 
 impl Seat {
     fn take(shared: Rc<Shared>) -> Seat {
         shared.lanes.set(shared.lanes.get() + 1);
         shared.numbers.set(shared.numbers.get() + 1);
-        Seat { number: shared.numbers.get(), shared }
+        Seat { number: shared.numbers.get(), shared, listed: Cell::new(false) }
     }
 
     /// Whether the connection takes no further requests; the lane is woken once it doesn't.
@@ -107,9 +109,8 @@ impl Seat {
         if matches!(*self.shared.stage.borrow(), Stage::Closed(_)) {
             return Poll::Ready(());
         }
-        let mut idle = self.shared.idle.borrow_mut();
-        if !idle.iter().any(|(number, _)| *number == self.number) {
-            idle.push((self.number, cx.waker().clone()));
+        if !self.listed.replace(true) {
+            self.shared.idle.borrow_mut().push((self.number, cx.waker().clone()));
         }
         Poll::Pending
     }
