@@ -199,6 +199,22 @@ impl RequestHead {
         &self.seen.bytes
     }
 
+    /// Takes the `X-Request-Id` of what comes for that of the head before, if one of the same length is at the same place behind the first
+    /// line, so that heads that differ in nothing else are the same.
+    pub(crate) fn take_id(&mut self, bytes: &[u8]) {
+        let id = self.fields.iter().find(|field| field.known == Known::XRequestId);
+        if let Some(Field { value, .. }) = id
+            && let Some(line) = memchr::memchr(b'\n', bytes)
+            && let Some(was) = self.seen.bytes.get_mut(value.start as usize..value.end as usize)
+            && let start = line + 1 + (value.start - self.fields[0].name.start) as usize
+            && let Some(id) = bytes.get(start..start + was.len())
+            // To the end whatever is found, as that goes many bytes at a time.
+            && id.iter().fold(true, |fine, byte| fine & byte.is_ascii_graphic())
+        {
+            was.copy_from_slice(id);
+        }
+    }
+
     /// Makes it one that says nothing, and is none of those before.
     pub fn forget(&mut self) {
         let (mut fields, mut seen) = (std::mem::take(&mut self.fields), std::mem::take(&mut self.seen));

@@ -124,20 +124,42 @@ impl Heads {
     }
 }
 
-/// Sees when a peer's first frame is there, which are its settings (RFC 9113 section 3.4).
-#[derive(Clone, Copy, Debug, Default)]
+/// Sees when a peer's first frame is there, which are its settings (RFC 9113 section 3.4), and what they say of windows.
+#[derive(Clone, Copy, Debug)]
 pub struct Greeting {
     taken: usize,
     length: usize,
+    /// The bytes of the last setting: its identifier and its value.
+    setting: u64,
+    /// Bytes that may be sent on a stream from its beginning on.
+    pub window: u32,
+}
+
+impl Default for Greeting {
+    fn default() -> Greeting {
+        // RFC 9113 section 6.5.2.
+        Greeting { taken: 0, length: 0, setting: 0, window: 65_535 }
+    }
 }
 
 impl Greeting {
     /// Takes what has been received, cut anywhere; whether the frame is there.
     pub fn take(&mut self, bytes: &[u8]) -> bool {
-        let missing = 3usize.saturating_sub(self.taken);
-        self.length = bytes.iter().take(missing).fold(self.length, |length, &byte| length << 8 | usize::from(byte));
-        self.taken += bytes.len();
-        self.taken >= 3 && self.taken >= HEAD + self.length
+        for &byte in bytes {
+            match self.taken {
+                0..3 => self.length = self.length << 8 | usize::from(byte),
+                HEAD.. if self.taken - HEAD >= self.length => break,
+                HEAD.. => {
+                    self.setting = self.setting << 8 | u64::from(byte);
+                    if (self.taken - HEAD) % 6 == 5 && self.setting >> 32 & 0xffff == INITIAL_WINDOW_SIZE {
+                        self.window = self.setting as u32;
+                    }
+                }
+                _ => {}
+            }
+            self.taken += 1;
+        }
+        self.taken >= HEAD && self.taken - HEAD >= self.length
     }
 }
 
@@ -149,3 +171,5 @@ const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
+/// The setting of streams' windows (section 6.5.2).
+const INITIAL_WINDOW_SIZE: u64 = 4;

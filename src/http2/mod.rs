@@ -4,6 +4,7 @@
 //! Each stream's request becomes an HTTP/1.1 message that `http1` parses like any other, so that nothing behind it learns of another wire.
 //! What could change that message's structure is refused here already: it takes two faults to smuggle a request.
 
+mod asking;
 pub mod grpc;
 pub mod health;
 mod keepalive;
@@ -15,6 +16,7 @@ pub mod web;
 #[cfg(test)]
 mod tests;
 
+pub use asking::Requests;
 pub use keepalive::{Alarm, Keepalive, Pace, Silent};
 pub use meter::{Abuse, Greeting, Meter, Rates, Resets};
 pub use request::{Body, Switch, write_request};

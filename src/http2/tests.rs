@@ -295,6 +295,13 @@ fn an_endpoints_first_frame_is_seen_however_it_is_cut() {
         }
         assert!(Greeting::default().take(&[frame, &vec![7; extra]].concat()));
     }
+    let frame = [0, 0, 18, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 9, 0, 4, 0, 1, 2, 3, 0, 1, 0, 0, 0, 4];
+    for size in 1..=frame.len() {
+        let mut greeting = Greeting::default();
+        assert_eq!(greeting.window, 65_535);
+        assert!(frame.chunks(size).map(|piece| greeting.take(piece)).last().unwrap());
+        assert_eq!(greeting.window, 0x10203, "{size}");
+    }
 }
 
 #[test]

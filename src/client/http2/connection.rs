@@ -15,7 +15,7 @@ use super::lane::lane;
 use crate::client::Key;
 use crate::clock::Instant;
 use crate::http1::Limits;
-use crate::http2::{Alarm, Greeting, Heads, Keepalive, Pace, Silent};
+use crate::http2::{Alarm, Greeting, Keepalive, Pace, Requests, Silent};
 use crate::net::{self, Link, Polled, Timer, pipe};
 
 /// What a connection to an endpoint may carry.
@@ -42,12 +42,14 @@ pub(super) struct Shared {
     pub(super) secure: Cell<bool>,
     /// Its endpoint's settings have come.
     greeted: Cell<bool>,
+    /// Bytes of a body that may be sent with its head; none until those settings have come.
+    pub(super) at_once: Cell<u32>,
     /// Lanes that wait for them.
     waiting: RefCell<Vec<Waker>>,
     /// Requests that it carries.
     pub(super) busy: Cell<u32>,
-    /// What requests' heads are made with.
-    pub(super) heads: RefCell<Heads>,
+    /// What requests' heads are read with and made with, of one lane after the other, as most are alike.
+    pub(super) requests: RefCell<Requests>,
     /// Lanes that use it.
     lanes: Cell<u32>,
     stage: RefCell<Stage>,
@@ -91,13 +93,15 @@ impl Drop for Place {
 pub(super) struct Seat {
     pub shared: Rc<Shared>,
     number: u64,
+    /// It is among those that are woken when the connection takes no further requests.
+    listed: Cell<bool>,
 }
 
 impl Seat {
     fn take(shared: Rc<Shared>) -> Seat {
         shared.lanes.set(shared.lanes.get() + 1);
         shared.numbers.set(shared.numbers.get() + 1);
-        Seat { number: shared.numbers.get(), shared }
+        Seat { number: shared.numbers.get(), shared, listed: Cell::new(false) }
     }
 
     /// Whether the connection takes no further requests; the lane is woken once it doesn't.
@@ -105,9 +109,8 @@ impl Seat {
         if matches!(*self.shared.stage.borrow(), Stage::Closed(_)) {
             return Poll::Ready(());
         }
-        let mut idle = self.shared.idle.borrow_mut();
-        if !idle.iter().any(|(number, _)| *number == self.number) {
-            idle.push((self.number, cx.waker().clone()));
+        if !self.listed.replace(true) {
+            self.shared.idle.borrow_mut().push((self.number, cx.waker().clone()));
         }
         Poll::Pending
     }
@@ -214,9 +217,10 @@ impl Connections {
                     key,
                     secure: Cell::new(false),
                     greeted: Cell::new(false),
+                    at_once: Cell::new(0),
                     waiting: RefCell::default(),
                     busy: Cell::new(0),
-                    heads: RefCell::default(),
+                    requests: RefCell::default(),
                     lanes: Cell::new(0),
                     stage: RefCell::new(Stage::Opening(Vec::new())),
                     idle: RefCell::default(),
@@ -271,6 +275,9 @@ impl Connections {
                 }
                 if !shared.greeted.get() {
                     shared.greeted.set(greeting.take(bytes));
+                    if shared.greeted.get() {
+                        shared.at_once.set(greeting.window);
+                    }
                 }
             };
             let io = Polled::new(link, Vec::new(), Box::new(tap));

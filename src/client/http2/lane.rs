@@ -13,7 +13,7 @@ use super::connection::{Seat, Shared};
 use super::reply::reply;
 use super::request::{Sent, send_body};
 use super::switch::switch;
-use crate::http::{Framing, RequestHead};
+use crate::http::Framing;
 use crate::http1::{Limits, parse_request};
 use crate::net::{Link, Stream, Told};
 
@@ -37,19 +37,19 @@ pub(super) enum Ended {
 /// Carries requests until the pipe is closed, or the connection takes no more.
 pub(super) async fn lane(seat: Seat, far: Link, limits: Limits) {
     let mut buf = Vec::with_capacity(BUFFER);
-    let mut head = RequestHead::default();
     let mut ended = Ended::Whole;
     while ended == Ended::Whole
         && let Some(sender) = seat.shared.sender()
-        && read_head(&seat, &far, &mut buf, &limits, &mut head).await
+        && read_head(&seat, &far, &mut buf, &limits).await
     {
         let busy = &seat.shared.busy;
         busy.set(busy.get() + 1);
-        let switches = head.connection.upgrade;
+        let switches = seat.shared.requests.borrow().head.connection.upgrade;
         ended = if switches {
+            let head = seat.shared.requests.borrow().head.clone();
             Box::pin(switch(sender, &seat.shared, &far, &mut buf, &head)).await
         } else {
-            Box::pin(stream(sender, &seat.shared, &far, &mut buf, &head, &limits)).await
+            Box::pin(stream(sender, &seat.shared, &far, &mut buf, &limits)).await
         };
         busy.set(busy.get() - 1);
         if switches {
@@ -67,14 +67,18 @@ pub(super) async fn lane(seat: Seat, far: Link, limits: Limits) {
     }
 }
 
-/// Receives a request's head; whether one came.
-async fn read_head(seat: &Seat, far: &Link, buf: &mut Vec<u8>, limits: &Limits, head: &mut RequestHead) -> bool {
+/// Receives a request's head; whether one came. It is the connection's until another lane reads one, so that it has to be used at once.
+async fn read_head(seat: &Seat, far: &Link, buf: &mut Vec<u8>, limits: &Limits) -> bool {
     let limits = Limits { head: usize::MAX, headers: usize::MAX, uri: usize::MAX, ..*limits };
     loop {
-        match parse_request(buf, &limits, head) {
-            Ok(true) => return true,
-            Ok(false) => {}
-            Err(_) => return false,
+        if !buf.is_empty() {
+            let head = &mut seat.shared.requests.borrow_mut().head;
+            head.take_id(buf);
+            match parse_request(buf, &limits, head) {
+                Ok(true) => return true,
+                Ok(false) => {}
+                Err(_) => return false,
+            }
         }
         let mut receiving = pin!(far.recv(std::mem::take(buf)));
         let received = poll_fn(|cx| match receiving.as_mut().poll(cx) {
@@ -112,10 +116,13 @@ pub(super) async fn open(
     sender.send_request(request, whole).map_err(|error| if error.is_io() { Ended::Broken } else { Ended::Goodbye })
 }
 
-async fn stream(sender: SendRequest<Bytes>, shared: &Shared, far: &Link, buf: &mut Vec<u8>, head: &RequestHead, limits: &Limits) -> Ended {
-    let Some(request) = shared.heads.borrow_mut().request(head, buf, shared.secure.get()) else { return Ended::Broken };
-    let (method, framing) = (head.method, head.framing);
-    buf.drain(..head.length);
+async fn stream(sender: SendRequest<Bytes>, shared: &Shared, far: &Link, buf: &mut Vec<u8>, limits: &Limits) -> Ended {
+    let (request, method, framing) = {
+        let requests = &mut *shared.requests.borrow_mut();
+        let Some(request) = requests.request(buf, shared.secure.get()) else { return Ended::Broken };
+        buf.drain(..requests.head.length);
+        (request, requests.head.method, requests.head.framing)
+    };
     let bodiless = matches!(framing, Framing::None | Framing::Length(0));
     let (response, send) = match open(sender, far, request, bodiless).await {
         Ok(both) => both,
@@ -123,7 +130,7 @@ async fn stream(sender: SendRequest<Bytes>, shared: &Shared, far: &Link, buf: &m
     };
     let mut sent = bodiless.then_some(Sent::Whole);
     let replied = {
-        let mut sending = pin!(send_body(far, send, buf, framing, limits));
+        let mut sending = pin!(send_body(far, send, buf, framing, limits, shared.at_once.get()));
         let mut replying = pin!(reply(far, response, method));
         let mut left = pin!(far.left());
         poll_fn(|cx| {

@@ -77,6 +77,27 @@ pub(super) async fn pass(far: &Link, response: Response<RecvStream>, method: Met
     drop(head);
     let mut taken = 0;
     loop {
+        let next = poll_fn(|cx| match body.poll_data(cx) {
+            Poll::Pending if !buf.is_empty() => Poll::Ready(None),
+            next => next.map(Some),
+        });
+        let ended = match (next.await, framing) {
+            (None, _) => None,
+            (Some(None), _) => Some(end(&mut body, &mut buf, framing).await),
+            // Or it was announced that there is none.
+            (Some(Some(Err(_))), _) | (_, Body::None | Body::Switched) => Some(Ended::Broken),
+            (Some(Some(Ok(piece))), _) => {
+                match framing {
+                    Body::Chunked => write_chunk(&mut buf, &piece),
+                    _ => buf.extend_from_slice(&piece),
+                }
+                taken += piece.len();
+                if buf.len() < GATHERED {
+                    continue;
+                }
+                None
+            }
+        };
         if !buf.is_empty() {
             let sent;
             (sent, buf) = far.send(buf, 0).await;
@@ -85,33 +106,28 @@ pub(super) async fn pass(far: &Link, response: Response<RecvStream>, method: Met
                 return Ended::Early;
             }
         }
-        let _ = body.flow_control().release_capacity(std::mem::take(&mut taken));
-        let piece = match poll_fn(|cx| body.poll_data(cx)).await {
-            None => break,
-            Some(Ok(piece)) => piece,
-            Some(Err(_)) => return Ended::Broken,
-        };
-        match framing {
-            // It was announced that there is none.
-            Body::None | Body::Switched => return Ended::Broken,
-            Body::Length(_) => buf.extend_from_slice(&piece),
-            Body::Chunked => write_chunk(&mut buf, &piece),
+        if let Some(ended) = ended {
+            return ended;
         }
-        taken = piece.len();
+        let _ = body.flow_control().release_capacity(std::mem::take(&mut taken));
     }
+}
+
+/// Appends what ends a body whose data has come; whether that is whole.
+async fn end(body: &mut RecvStream, buf: &mut Vec<u8>, framing: Body) -> Ended {
     let Ok(trailers) = poll_fn(|cx| body.poll_trailers(cx)).await else { return Ended::Broken };
     if framing == Body::Chunked {
         let mut lines = Vec::new();
         if trailers.is_some_and(|trailers| write_fields(&mut lines, &trailers).is_err()) {
             return Ended::Broken;
         }
-        write_last_chunk(&mut buf, &lines);
-        if far.send(buf, 0).await.0.is_err() {
-            return Ended::Early;
-        }
+        write_last_chunk(buf, &lines);
     }
     Ended::Whole
 }
+
+/// An answer's head and the small pieces of its body that have come go on together, up to so many bytes.
+const GATHERED: usize = 4 << 10;
 
 /// What it means that no answer came.
 fn unanswered(error: &Error) -> Ended {

@@ -20,8 +20,16 @@ pub(super) enum Sent {
     Gone,
 }
 
-/// Sends what `buf` holds of the body, then the rest.
-pub(super) async fn send_body(far: &Link, mut send: SendStream<Bytes>, buf: &mut Vec<u8>, framing: Framing, limits: &Limits) -> Sent {
+/// Sends what `buf` holds of the body, then the rest. What is there as a whole and has no more than `at_once` bytes goes with its head: h2 gives
+/// a stream no room before the head is on its way, so that it would cost a turn more.
+pub(super) async fn send_body(
+    far: &Link,
+    mut send: SendStream<Bytes>,
+    buf: &mut Vec<u8>,
+    framing: Framing,
+    limits: &Limits,
+    mut at_once: u32,
+) -> Sent {
     let mut left = if let Framing::Length(length) = framing { length } else { 0 };
     let mut decoder = Chunked::new(limits);
     loop {
@@ -34,7 +42,13 @@ pub(super) async fn send_body(far: &Link, mut send: SendStream<Bytes>, buf: &mut
             (count, left == 0, count)
         };
         let trailers = if last { decoder.trailers() } else { b"" };
-        if !data(&mut send, &buf[..count], last && trailers.is_empty()).await {
+        let ends = last && trailers.is_empty();
+        let taken = if ends && count <= std::mem::take(&mut at_once) as usize {
+            send.send_data(Bytes::copy_from_slice(&buf[..count]), true).is_ok()
+        } else {
+            data(&mut send, &buf[..count], ends).await
+        };
+        if !taken {
             return Sent::Stopped;
         }
         if last {

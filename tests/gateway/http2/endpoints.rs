@@ -11,7 +11,7 @@ use http::{HeaderMap, Request, Response};
 use serde_json::{Value, json};
 
 use crate::harness::http2::*;
-use crate::harness::{Gateway, Hostile, Http2, Http2Origin, at_once, get, until};
+use crate::harness::{Gateway, Hostile, Http2, Http2Origin, Peer, at_once, get, until};
 
 fn upstream(endpoints: &[&str], changes: Value) -> Value {
     let endpoints: Vec<_> = endpoints.iter().map(|address| json!({ "url": format!("http://{address}") })).collect();
@@ -209,6 +209,38 @@ fn more_trailers_than_http2_can_say_end_nothing() {
     // What an endpoint makes of so many is its own affair.
     let _ = gateway.connect().send(request).try_message(true);
     assert_eq!(gateway.get("/").status(), 200);
+}
+
+#[test]
+fn what_an_endpoint_has_no_room_for_ends_with_its_answer() {
+    let over = Arc::new(AtomicBool::new(false));
+    let told = over.clone();
+    let origin = Hostile::start(move |peer| {
+        // INITIAL_WINDOW_SIZE: three bytes of a stream, and it gives no more.
+        peer.send(frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 3]));
+        let mut seen = Vec::new();
+        let mut until = |peer: &mut Peer, bytes: &[u8]| {
+            while !seen.windows(bytes.len()).any(|part| part == bytes) {
+                match peer.piece() {
+                    piece if piece.is_empty() => return false,
+                    piece => seen.extend(piece),
+                }
+            }
+            true
+        };
+        let answer = |stream| frame(HEADERS, END_HEADERS | END_STREAM, stream, &block(&[(":status", "200")]));
+        assert!(until(peer, &[HEADERS, END_HEADERS | END_STREAM, 0, 0, 0, 1]));
+        peer.send(answer(1));
+        assert!(until(peer, &frame(DATA, 0, 3, b"012")));
+        peer.send(answer(3));
+        told.store(until(peer, &frame(RST_STREAM, 0, 3, &8u32.to_be_bytes())), SeqCst);
+    });
+    let gateway = Gateway::with("", upstream(&[&origin.address], json!({})));
+    let mut client = gateway.connect();
+    assert_eq!(client.send(get("/")).message().status(), 200);
+    let request = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n0123456789";
+    assert_eq!(gateway.connect().send(request).message().status(), 200);
+    until("its end", || over.load(SeqCst).then_some(()));
 }
 
 #[test]
