@@ -1,11 +1,12 @@
 //! Requests of the gateway's own, from HTTP/1.1 as HTTP/2 says them.
 
-use ::http::header::TE;
+use ::http::header::{CONTENT_LENGTH, SEC_WEBSOCKET_KEY, TE};
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, uri};
+use h2::ext::Protocol;
 
 use super::grpc::is_grpc;
 use super::response::is_of_connection;
-use crate::http::{Field, Known, RequestHead};
+use crate::http::{Field, Framing, Known, RequestHead, is_token};
 
 /// Makes the requests of one connection, whose fields most often are those of the one before.
 #[derive(Debug, Default)]
@@ -93,6 +94,22 @@ impl Requests {
     }
 }
 
+/// The request to switch to another protocol that an upgrade of HTTP/1.1 becomes (RFC 8441 section 4), and the key that its answer is to
+/// prove to have seen, if it is a WebSocket's; nothing, if it can't be said.
+pub fn connect_of(head: &RequestHead, bytes: &[u8], secure: bool) -> Option<(Request<()>, Option<HeaderValue>)> {
+    // A stream of another protocol has none of HTTP's framing.
+    if !matches!(head.framing, Framing::None | Framing::Length(0)) {
+        return None;
+    }
+    let protocol = head.header(bytes, "upgrade").and_then(|protocol| std::str::from_utf8(protocol).ok()).filter(|name| is_token(name))?;
+    let mut request = Requests { head: head.clone(), ..Requests::default() }.request(bytes, secure)?;
+    request.headers_mut().remove(CONTENT_LENGTH);
+    *request.method_mut() = Method::CONNECT;
+    request.extensions_mut().insert(Protocol::from(protocol));
+    let key = request.headers_mut().remove(SEC_WEBSOCKET_KEY);
+    Some((request, key))
+}
+
 /// What is said of a head's fields.
 fn said(head: &RequestHead) -> impl Iterator<Item = &Field> {
     head.fields.iter().filter(|field| !field.hop && !is_of_connection(field.known) && !matches!(field.known, Known::Host | Known::Te))
@@ -112,7 +129,6 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 mod tests {
     use super::*;
     use crate::http1::{Limits, parse_request};
-    use crate::http2::Heads;
 
     fn id(from: u8) -> String {
         (from..from + 32).map(|byte| byte as char).collect()
@@ -143,13 +159,15 @@ mod tests {
         .enumerate()
         {
             let text = format!("{line} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\nbody\n");
-            let (bytes, mut alone) = (text.as_bytes(), RequestHead::default());
+            let (bytes, mut alone) = (text.as_bytes(), Requests::default());
             requests.head.take_id(bytes);
             assert!(parse_request(bytes, &Limits::default(), &mut requests.head).unwrap());
-            assert!(parse_request(bytes, &Limits::default(), &mut alone).unwrap());
-            assert_eq!(requests.head, alone, "{text}");
-            let (among, alone) = (requests.request(bytes, false).unwrap(), Heads::default().request(&alone, bytes, false).unwrap());
+            assert!(parse_request(bytes, &Limits::default(), &mut alone.head).unwrap());
+            assert_eq!(requests.head, alone.head, "{text}");
+            let (among, alone) = (requests.request(bytes, false).unwrap(), alone.request(bytes, false).unwrap());
             assert_eq!((among.method(), among.uri(), among.headers()), (alone.method(), alone.uri(), alone.headers()), "{text}");
+            assert_eq!(among.uri().authority().unwrap().as_str(), host);
+            assert_eq!(among.headers().contains_key(TE), text.contains("TE: ") || text.contains("grpc"), "{text}");
             let ids = among.headers().get_all(X_REQUEST_ID);
             assert!(ids.iter().all(|id| id.is_sensitive() == (number > 0)), "{text}");
         }

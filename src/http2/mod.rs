@@ -16,11 +16,11 @@ pub mod web;
 #[cfg(test)]
 mod tests;
 
-pub use asking::Requests;
+pub use asking::{Requests, connect_of};
 pub use keepalive::{Alarm, Keepalive, Pace, Silent};
 pub use meter::{Abuse, Greeting, Meter, Rates, Resets};
 pub use request::{Body, Switch, write_request};
-pub use response::{Heads, connect_of, fields, switched, write_fields, write_response, write_switched};
+pub use response::{Heads, fields, switched, write_fields, write_response, write_switched};
 
 /// What every HTTP/2 connection begins with (RFC 9113 section 3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -1,12 +1,10 @@
-//! Responses' heads, trailers, and requests of the gateway's own, between HTTP/1.1 and HTTP/2.
+//! Responses' heads, and trailers, between HTTP/1.1 and HTTP/2.
 
-use ::http::header::{CONTENT_LENGTH, SEC_WEBSOCKET_KEY};
-use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, uri};
-use h2::ext::Protocol;
+use ::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::request::{Body, Switch, body, sound};
 use crate::error::Reason;
-use crate::http::{Field, Framing, Known, RequestHead, ResponseHead, is_token, websocket_accept, write_line, write_status};
+use crate::http::{Field, Known, ResponseHead, websocket_accept, write_line, write_status};
 
 /// Makes heads of one stream after the other, whose fields most often are those of the one before.
 #[derive(Debug, Default)]
@@ -14,7 +12,6 @@ pub struct Heads {
     fields: HeaderMap,
     /// The response's head that they are of, as it came.
     head: Vec<u8>,
-    authority: Option<uri::Authority>,
     /// Trailers, and the lines that they were.
     trailers: HeaderMap,
     lines: Vec<u8>,
@@ -31,34 +28,12 @@ impl Heads {
         let bytes = &bytes[..head.length];
         if self.head != bytes {
             let said = head.fields.iter().filter(|field| !field.hop && !is_of_connection(field.known));
-            self.set(said, bytes).ok_or(Reason::BadResponseHead)?;
+            self.head.clear();
+            self.say(said, bytes).ok_or(Reason::BadResponseHead)?;
             self.head.extend_from_slice(bytes);
         }
         *response.headers_mut() = self.fields.clone();
         Ok(response)
-    }
-
-    /// A request of the gateway's own, parsed from `bytes`, as HTTP/2 says it; nothing, if HTTP/2 can't. Whether it goes over TLS.
-    pub fn request(&mut self, head: &RequestHead, bytes: &[u8], secure: bool) -> Option<Request<()>> {
-        let mut request = Request::new(());
-        *request.method_mut() = Method::from_bytes(head.method_name.of(bytes)).ok()?;
-        let host = head.host.of(bytes);
-        if self.authority.as_ref().is_none_or(|authority| authority.as_str().as_bytes() != host) {
-            self.authority = Some(uri::Authority::try_from(host).ok()?);
-        }
-        let mut target = uri::Parts::default();
-        target.scheme = Some(if secure { uri::Scheme::HTTPS } else { uri::Scheme::HTTP });
-        target.authority = self.authority.clone();
-        target.path_and_query = Some(uri::PathAndQuery::try_from(head.target.of(bytes)).ok()?);
-        *request.uri_mut() = Uri::from_parts(target).ok()?;
-        let said = head.fields.iter().filter(|field| !field.hop && !is_of_connection(field.known) && field.known != Known::Host);
-        self.set(said, bytes)?;
-        *request.headers_mut() = self.fields.clone();
-        // Calls need it, whatever the client speaks.
-        if head.te_trailers || super::grpc::is_grpc(head, bytes) {
-            request.headers_mut().insert(::http::header::TE, HeaderValue::from_static("trailers"));
-        }
-        Some(request)
     }
 
     /// As [`fields()`].
@@ -71,8 +46,7 @@ impl Heads {
     }
 
     /// Makes the fields these; nothing, if HTTP/2 can't say them.
-    fn set<'a>(&mut self, said: impl Iterator<Item = &'a Field> + Clone, bytes: &[u8]) -> Option<()> {
-        self.head.clear();
+    fn say<'a>(&mut self, said: impl Iterator<Item = &'a Field> + Clone, bytes: &[u8]) -> Option<()> {
         if !self.again(said.clone(), bytes)? {
             self.fields.clear();
             for field in said {
@@ -124,22 +98,6 @@ pub(super) fn is_of_connection(known: Known) -> bool {
 fn append(fields: &mut HeaderMap, name: &[u8], value: &[u8]) -> Option<()> {
     fields.try_append(HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?).ok()?;
     Some(())
-}
-
-/// The request to switch to another protocol that an upgrade of HTTP/1.1 becomes (RFC 8441 section 4), and the key that its answer is to
-/// prove to have seen, if it is a WebSocket's; nothing, if it can't be said.
-pub fn connect_of(head: &RequestHead, bytes: &[u8], secure: bool) -> Option<(Request<()>, Option<HeaderValue>)> {
-    // A stream of another protocol has none of HTTP's framing.
-    if !matches!(head.framing, Framing::None | Framing::Length(0)) {
-        return None;
-    }
-    let protocol = head.header(bytes, "upgrade").and_then(|protocol| std::str::from_utf8(protocol).ok()).filter(|name| is_token(name))?;
-    let mut request = Heads::default().request(head, bytes, secure)?;
-    request.headers_mut().remove(CONTENT_LENGTH);
-    *request.method_mut() = Method::CONNECT;
-    request.extensions_mut().insert(Protocol::from(protocol));
-    let key = request.headers_mut().remove(SEC_WEBSOCKET_KEY);
-    Some((request, key))
 }
 
 /// Appends the head of HTTP/1.1 that says that the protocol was switched to, of an answer with these fields.

@@ -257,27 +257,6 @@ fn trailers_are_the_same_there_and_back() {
 }
 
 #[test]
-fn a_request_is_the_same_whatever_was_before_it() {
-    let mut heads = Heads::default();
-    for (line, host, fields) in [
-        ("GET /a?b", "one", "A: 1\r\nB: 2\r\n"),
-        ("PUT /", "one", "A: 1\r\nB: 3\r\n"),
-        ("GET /", "two:80", "B: 3\r\nA: 1\r\n"),
-        ("GET /", "two", "Content-Type: application/grpc\r\n"),
-        ("GET /", "two", "Content-Type: application/json\r\n"),
-    ] {
-        let bytes = format!("{line} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n");
-        let mut parsed = RequestHead::default();
-        assert!(parse_request(bytes.as_bytes(), &Limits::default(), &mut parsed).unwrap());
-        let among = heads.request(&parsed, bytes.as_bytes(), false).unwrap();
-        let alone = Heads::default().request(&parsed, bytes.as_bytes(), false).unwrap();
-        assert_eq!((among.method(), among.uri(), among.headers()), (alone.method(), alone.uri(), alone.headers()));
-        assert_eq!(among.uri().authority().unwrap().as_str(), host);
-        assert_eq!(among.headers().contains_key("te"), fields.ends_with("grpc\r\n"));
-    }
-}
-
-#[test]
 fn the_preface_is_known_as_soon_as_it_can_be_no_other_request() {
     assert!(!is_preface(b"PRI * HTTP/"), "HTTP/1 refuses that by what follows");
     assert!(is_preface(b"PRI * HTTP/2") && is_preface(PREFACE) && is_preface(&[PREFACE, b"more"].concat()));

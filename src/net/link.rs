@@ -133,7 +133,7 @@ impl Link {
         }
     }
 
-    /// Waits until [`Link::is_left`]; for ever, if this is no pipe. Whoever sends meanwhile must be the same task.
+    /// Waits until [`Link::is_left`]; for ever, if this is no pipe.
     pub async fn left(&self) {
         match &self.kind {
             Kind::Socket(..) | Kind::Tls(..) => std::future::pending().await,

@@ -26,6 +26,8 @@ struct Way {
     reset: bool,
     receiver: Waiter,
     sender: Waiter,
+    /// Waits for nobody to receive any more.
+    leaver: Waiter,
 }
 
 impl Way {
@@ -38,6 +40,7 @@ impl Way {
         self.deaf |= deaf;
         self.receiver.wake();
         self.sender.wake();
+        self.leaver.wake();
     }
 }
 
@@ -170,7 +173,7 @@ impl End {
         if way.deaf {
             return Poll::Ready(());
         }
-        way.sender.wait(cx);
+        way.leaver.wait(cx);
         Poll::Pending
     }
 

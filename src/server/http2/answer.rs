@@ -5,7 +5,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::ops::ControlFlow;
 use std::pin::pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
 use h2::server::SendResponse;
@@ -243,6 +243,8 @@ async fn unless_reset(
 /// Sends a piece of the body, as the client lets it.
 async fn data(send: &mut SendStream<Bytes>, mut piece: Bytes, last: bool, patience: &Patience) -> Result<(), Cut> {
     while !piece.is_empty() {
+        // Room that is given at once would wake the lane that waited for a reset, which is at work already.
+        let _ = send.poll_reset(&mut Context::from_waker(Waker::noop()));
         send.reserve_capacity(piece.len());
         let mut waits = false;
         let room = poll_fn(|cx| match send.poll_capacity(cx) {
