@@ -1,6 +1,6 @@
 //! Heads as offsets over the bytes they were received in: parsed once, never copied, edited while written.
 
-use super::{Known, Method};
+use super::{Known, Method, is_within};
 
 /// A range of bytes in the buffer a head was parsed from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -208,8 +208,7 @@ impl RequestHead {
             && let Some(was) = self.seen.bytes.get_mut(value.start as usize..value.end as usize)
             && let start = line + 1 + (value.start - self.fields[0].name.start) as usize
             && let Some(id) = bytes.get(start..start + was.len())
-            // To the end whatever is found, as that goes many bytes at a time.
-            && id.iter().fold(true, |fine, byte| fine & byte.is_ascii_graphic())
+            && is_within(id, b'!')
         {
             was.copy_from_slice(id);
         }

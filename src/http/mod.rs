@@ -14,6 +14,7 @@ mod request_id;
 mod sender;
 mod token;
 mod websocket;
+mod within;
 
 pub use again::{RequestWriter, ResponseWriter, Rules};
 pub use alike::is_disguised;
@@ -31,3 +32,4 @@ pub use request_id::RequestId;
 pub use sender::Sender;
 pub use token::{is_token, is_token_byte};
 pub use websocket::websocket_accept;
+pub use within::is_within;

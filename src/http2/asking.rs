@@ -5,7 +5,7 @@ use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, uri};
 use h2::ext::Protocol;
 
 use super::grpc::is_grpc;
-use super::response::is_of_connection;
+use super::response::{again, is_of_connection};
 use crate::http::{Field, Framing, Known, RequestHead, is_token};
 
 /// Makes the requests of one connection, whose fields most often are those of the one before.
@@ -59,12 +59,17 @@ impl Requests {
         }
         // Until all of them are.
         self.lines = None;
-        if !self.again(bytes)? {
+        let te = self.tells_te(bytes);
+        let mut before = self.fields.iter_mut();
+        let same = again(&mut before, said(&self.head), bytes, |field| value(field, bytes, self.begun))?
+            && before.next().is_some_and(|(name, _)| name == TE) == te
+            && before.next().is_none();
+        if !same {
             self.fields.clear();
             for field in said(&self.head) {
                 self.fields.try_append(HeaderName::from_bytes(field.name.of(bytes)).ok()?, value(field, bytes, self.begun)?).ok()?;
             }
-            if self.tells_te(bytes) {
+            if te {
                 self.fields.try_append(TE, HeaderValue::from_static("trailers")).ok()?;
             }
         }
@@ -75,22 +80,6 @@ impl Requests {
     /// Calls need it, whatever the client speaks.
     fn tells_te(&self, bytes: &[u8]) -> bool {
         self.head.te_trailers || is_grpc(&self.head, bytes)
-    }
-
-    /// Puts these values in place of those before, if the names are the same; whether they are.
-    fn again(&mut self, bytes: &[u8]) -> Option<bool> {
-        let te = self.tells_te(bytes);
-        let mut before = self.fields.iter_mut();
-        for field in said(&self.head) {
-            let Some((name, old)) = before.next() else { return Some(false) };
-            if !name.as_str().as_bytes().eq_ignore_ascii_case(field.name.of(bytes)) {
-                return Some(false);
-            }
-            if old.as_bytes() != field.value.of(bytes) {
-                *old = value(field, bytes, self.begun)?;
-            }
-        }
-        Some(before.next().is_some_and(|(name, _)| name == TE) == te && before.next().is_none())
     }
 }
 
@@ -154,6 +143,9 @@ mod tests {
             ("GET /", "two", "Content-Type: application/json\r\n".into()),
             ("GET /", "two", "Content-Type: application/grpc\r\n".into()),
             ("GET /", "two", "Content-Type: application/json\r\nTE: trailers\r\n".into()),
+            ("GET /a?b", "one", "A: 1\r\nB: 2\r\n".into()),
+            ("PUT /", "one", "A: 1\r\nB: 3\r\n".into()),
+            ("GET /", "two:80", "B: 3\r\nA: 1\r\n".into()),
         ]
         .into_iter()
         .enumerate()

@@ -1,6 +1,6 @@
 //! Responses' heads, and trailers, between HTTP/1.1 and HTTP/2.
 
-use ::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use ::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use super::request::{Body, Switch, body, sound};
 use crate::error::Reason;
@@ -47,7 +47,9 @@ impl Heads {
 
     /// Makes the fields these; nothing, if HTTP/2 can't say them.
     fn say<'a>(&mut self, said: impl Iterator<Item = &'a Field> + Clone, bytes: &[u8]) -> Option<()> {
-        if !self.again(said.clone(), bytes)? {
+        let mut before = self.fields.iter_mut();
+        let value = |field: &Field| HeaderValue::from_bytes(field.value.of(bytes)).ok();
+        if !again(&mut before, said.clone(), bytes, value)? || before.next().is_some() {
             self.fields.clear();
             for field in said {
                 append(&mut self.fields, field.name.of(bytes), field.value.of(bytes))?;
@@ -55,21 +57,26 @@ impl Heads {
         }
         Some(())
     }
+}
 
-    /// Puts these values in place of those before, if the names are the same; whether they are.
-    fn again<'a>(&mut self, said: impl Iterator<Item = &'a Field>, bytes: &[u8]) -> Option<bool> {
-        let mut before = self.fields.iter_mut();
-        for field in said {
-            let Some((name, value)) = before.next() else { return Some(false) };
-            if !name.as_str().as_bytes().eq_ignore_ascii_case(field.name.of(bytes)) {
-                return Some(false);
-            }
-            if value.as_bytes() != field.value.of(bytes) {
-                *value = HeaderValue::from_bytes(field.value.of(bytes)).ok()?;
-            }
+/// Puts these fields' values in place of those before, if the names are the same; whether they are, with what was before beyond them left in
+/// `before`. Nothing, if `value` makes none of one.
+pub(super) fn again<'a>(
+    before: &mut header::IterMut<'_, HeaderValue>,
+    said: impl Iterator<Item = &'a Field>,
+    bytes: &[u8],
+    value: impl Fn(&Field) -> Option<HeaderValue>,
+) -> Option<bool> {
+    for field in said {
+        let Some((name, old)) = before.next() else { return Some(false) };
+        if !name.as_str().as_bytes().eq_ignore_ascii_case(field.name.of(bytes)) {
+            return Some(false);
         }
-        Some(before.next().is_none())
+        if old.as_bytes() != field.value.of(bytes) {
+            *old = value(field)?;
+        }
     }
+    Some(true)
 }
 
 /// What an answer becomes that switches to the protocol asked for (RFC 8441 section 5).
